@@ -1,0 +1,58 @@
+"""Each cost-ETL run as a span with its event, as a counter, and in the recent-events log."""
+
+from typing import TYPE_CHECKING
+
+from otel_kcevents.events import KINDS, Document, Event, Failure, Kind, read_document
+from otel_kcevents.instrument import Operation, RecordSet, Stretch, allocation, asset
+from otel_kcevents.log import EventLog, default_log
+from otel_kcevents.sdk import configure
+from otel_kcevents.values import Call
+from otel_kcevents.version import __version__
+from otel_kcevents.window import Window
+
+if TYPE_CHECKING:
+    from otel_kcevents.exposition import LogServer, make_asgi_app, make_wsgi_app, respond, start_http_server
+    from otel_kcevents.processor import EventLogProcessor
+
+__all__ = [
+    "KINDS",
+    "Call",
+    "Document",
+    "Event",
+    "EventLog",
+    "EventLogProcessor",
+    "Failure",
+    "Kind",
+    "LogServer",
+    "Operation",
+    "RecordSet",
+    "Stretch",
+    "Window",
+    "__version__",
+    "allocation",
+    "asset",
+    "configure",
+    "default_log",
+    "make_asgi_app",
+    "make_wsgi_app",
+    "read_document",
+    "respond",
+    "start_http_server",
+]
+
+_LATER = {"EventLogProcessor": "otel_kcevents.processor"} | dict.fromkeys(
+    ("LogServer", "make_asgi_app", "make_wsgi_app", "respond", "start_http_server"), "otel_kcevents.exposition"
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> object:
+    """Import what not every program needs, the SDK and the servers, when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

@@ -1,0 +1,231 @@
+"""The shapes a decorated callable can have: plain, coroutine, generator, async generator, and what holds one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any
+
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.trace import INVALID_SPAN
+
+from otel_kcevents.probe import Probe
+from otel_kcevents.values import innermost, name_of
+
+__all__ = ["is_generator", "rewrap", "wrap"]
+
+_Function = Callable[..., Any]
+
+
+def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
+    """Decorate a callable, or the function in a classmethod or staticmethod, which is made anew around it.
+
+    Raises TypeError for what can't be called, and for a class.
+    """
+    if isinstance(target, (classmethod, staticmethod)):
+        return type(target)(rewrap(target.__func__, decorate))
+    if not callable(target) or isinstance(target, type):
+        raise TypeError(f"{target!r} is no function to decorate; decorate a function, a method or a callable object")
+    return decorate(target)
+
+
+def wrap(function: _Function, probe: Probe) -> _Function:
+    """A function of the same shape and signature, with `probe` around each call."""
+    body = _body(function)
+    shape = next((shape for is_one, shape in _SHAPES if is_one(body)), _plain)
+    wrapper = shape(function, probe)
+    wrapper.__qualname__ = name_of(function)
+    wrapper.__name__ = wrapper.__qualname__.rpartition(".")[2]
+    return functools.update_wrapper(wrapper, function)
+
+
+def is_generator(function: _Function) -> bool:
+    """Whether calls give items one by one: a generator or an async generator."""
+    body = _body(function)
+    return inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body)
+
+
+def _body(function: _Function) -> _Function:
+    """Where the code is: behind partials, and in the `__call__` of an object."""
+    function = innermost(function)
+    if inspect.isroutine(function) or inspect.iscoroutinefunction(function):
+        return function
+    return _body(type(function).__call__)
+
+
+def _plain(function: _Function, probe: Probe) -> _Function:
+    begin, succeed, fail = probe.begin, probe.succeed, probe.fail
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        begun = begin()
+        if begun is None:
+            return function(*args, **kwargs)
+        span, outside, inside = begun
+        if inside is not outside:
+            attach(inside)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            if inside is not outside:
+                attach(outside)
+            fail(span, error, args, kwargs)
+            raise
+        if inside is not outside:
+            attach(outside)
+        succeed(span, args, kwargs, result)
+        return result
+
+    return wrapper
+
+
+def _coroutine(function: _Function, probe: Probe) -> _Function:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        begun = probe.begin()
+        if begun is None:
+            return await function(*args, **kwargs)
+        span, outside, inside = begun
+        attach(inside)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            _leave(inside, outside, error)
+            probe.fail(span, error, args, kwargs)
+            raise
+        attach(outside)
+        probe.succeed(span, args, kwargs, result)
+        return result
+
+    return wrapper
+
+
+def _leave(inside: Context, outside: Context, error: BaseException | None) -> None:
+    """Restore the context around a coroutine that an exception may have left.
+
+    One that is thrown away half done is closed wherever the garbage collector runs, in a context that is
+    not ours to change.
+    """
+    if not isinstance(error, GeneratorExit) or get_current() is inside:
+        attach(outside)
+
+
+class _Items:
+    """What one run of a generator needs between its steps: the span, the context inside, the number of items."""
+
+    __slots__ = ("_args", "_inside", "_kwargs", "_outside", "_probe", "_span", "count", "traced")
+
+    def __init__(self, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._probe, self._args, self._kwargs, self.count = probe, args, kwargs, 0
+        begun = probe.begin()
+        self.traced = begun is not None
+        self._span, self._outside, self._inside = begun or (INVALID_SPAN, get_current(), get_current())
+
+    def step(self, step: Callable[[], Any]) -> Any:
+        """Run the generator to its next item, with the span current in it alone."""
+        entered = self._enter()
+        try:
+            return step()
+        finally:
+            self._leave(entered)
+
+    async def async_step(self, step: Awaitable[Any]) -> Any:
+        """The same for an async generator."""
+        entered = self._enter()
+        try:
+            item = await step
+        except BaseException as error:
+            self._leave(entered, error)
+            raise
+        self._leave(entered)
+        return item
+
+    def _enter(self) -> Context:
+        self._outside = get_current()
+        if self.traced:
+            attach(self._inside)
+        return self._inside
+
+    def _leave(self, entered: Context, error: BaseException | None = None) -> None:
+        if self.traced:
+            self._inside = get_current()  # the generator's own spans stay its own while it waits
+            _leave(entered, self._outside, error)
+
+    def finish(self, result: Any = None) -> None:
+        if self.traced:
+            self._probe.succeed(self._span, self._args, self._kwargs, result, self.count)
+
+    def fail(self, error: BaseException) -> None:
+        if self.traced:
+            self._probe.fail(self._span, error, self._args, self._kwargs)
+
+
+def _generator(function: _Function, probe: Probe) -> _Function:
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        items = _Items(probe, args, kwargs)
+        try:
+            generator = function(*args, **kwargs)
+            step: Callable[[], Any] = functools.partial(generator.send, None)
+            while True:
+                item = items.step(step)
+                items.count += 1
+                try:
+                    step = functools.partial(generator.send, (yield item))
+                except GeneratorExit:
+                    result = items.step(generator.close)
+                    break
+                except BaseException as error:
+                    step = functools.partial(generator.throw, error)
+        except StopIteration as stop:
+            result = stop.value
+        except BaseException as error:
+            items.fail(error)
+            raise
+        items.finish(result)
+        return result
+
+    return wrapper
+
+
+def _async_generator(function: _Function, probe: Probe) -> _Function:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        items = _Items(probe, args, kwargs)
+        try:
+            generator = function(*args, **kwargs)
+            step: Awaitable[Any] = _first(generator)
+            while True:
+                item = await items.async_step(step)
+                items.count += 1
+                try:
+                    step = generator.asend((yield item))
+                except GeneratorExit:
+                    await items.async_step(generator.aclose())
+                    items.finish()
+                    items.traced = False
+                    raise
+                except BaseException as error:
+                    step = generator.athrow(error)
+        except StopAsyncIteration:
+            items.finish()
+        except BaseException as error:
+            items.fail(error)
+            raise
+
+    return wrapper
+
+
+def _first(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """The first step, unseen by the event loop, which at its end would close the generator beside its wrapper."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return generator.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+_SHAPES = (
+    (inspect.isasyncgenfunction, _async_generator),
+    (inspect.isgeneratorfunction, _generator),
+    (inspect.iscoroutinefunction, _coroutine),
+)

@@ -1,0 +1,156 @@
+"""Real OTLP receivers, gRPC and HTTP, that keep what programs under test export to them."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from time import sleep
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
+
+COUNTER = "kubecost.etl.events"
+
+
+@dataclass
+class Received:
+    """What came in over OTLP, and the environment that sends a program's export there."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    traces: list[Any] = field(default_factory=list)
+    metrics: list[Any] = field(default_factory=list)
+    slow: float = 0.0
+    refusing: bool = False
+
+    def take(self, requests: list[Any], request: Any) -> bool:
+        """Keep a request, unless traces are refused; while `slow`, its sender does not wait for the answer."""
+        if self.slow and requests is self.traces:
+            pause, self.slow = self.slow, 0.0
+            sleep(pause)
+            return False
+        if self.refusing and requests is self.traces:
+            self.refusing = False
+            return False
+        requests.append(request)
+        return True
+
+    @property
+    def spans(self) -> list[Any]:
+        """Every span, in the order received."""
+        return [
+            span
+            for request in self.traces
+            for of_resource in request.resource_spans
+            for of_scope in of_resource.scope_spans
+            for span in of_scope.spans
+        ]
+
+    @property
+    def events(self) -> list[Any]:
+        """Every event of this package's, by its attribute."""
+        return [event for span in self.spans for event in span.events if "kcevents.kind" in attributes(event)]
+
+    @property
+    def counters(self) -> dict[str, dict[tuple[str, str], int]]:
+        """The counter's last value by process (`service.instance.id`), then by etl and event."""
+        found: dict[str, dict[tuple[str, str], int]] = {}
+        for request in self.metrics:
+            for of_resource in request.resource_metrics:
+                process = str(attributes(of_resource.resource)["service.instance.id"])
+                for of_scope in of_resource.scope_metrics:
+                    for metric in of_scope.metrics:
+                        if metric.name == COUNTER:
+                            found.setdefault(process, {}).update(_points(metric))
+        return found
+
+    @property
+    def total(self) -> dict[tuple[str, str], int]:
+        """The counter's last values, summed over the processes."""
+        total: dict[tuple[str, str], int] = {}
+        for counts in self.counters.values():
+            for key, count in counts.items():
+                total[key] = total.get(key, 0) + count
+        return total
+
+
+def _points(metric: Any) -> dict[tuple[str, str], int]:
+    pairs = ((attributes(point), point.as_int) for point in metric.sum.data_points)
+    return {(found["etl"], found["event"]): count for found, count in pairs}
+
+
+def attributes(message: Any) -> dict[str, Any]:
+    """The attributes of a protobuf message as plain values."""
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in message.attributes}
+
+
+@contextmanager
+def grpc_receiver(port: int = 0) -> Iterator[Received]:
+    """A gRPC receiver on loopback."""
+    received = Received()
+
+    class Traces(trace_grpc.TraceServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:
+            if not received.take(received.traces, request):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "refused by the test")
+            return trace_pb2.ExportTraceServiceResponse()
+
+    class Metrics(metrics_grpc.MetricsServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:
+            received.take(received.metrics, request)
+            return metrics_pb2.ExportMetricsServiceResponse()
+
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    trace_grpc.add_TraceServiceServicer_to_server(Traces(), server)  # type: ignore[no-untyped-call,unused-ignore]
+    metrics_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)  # type: ignore[no-untyped-call,unused-ignore]
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    received.environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+    try:
+        yield received
+    finally:
+        server.stop(None).wait()
+
+
+@contextmanager
+def http_receiver(port: int = 0) -> Iterator[Received]:
+    """An HTTP/protobuf receiver on loopback."""
+    received = Received()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            if self.path == "/v1/traces":
+                taken = received.take(received.traces, trace_pb2.ExportTraceServiceRequest.FromString(body))
+            else:
+                taken = received.take(received.metrics, metrics_pb2.ExportMetricsServiceRequest.FromString(body))
+            self.send_response(200 if taken else 400)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    received.environment = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    try:
+        yield received
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,455 @@
+"""`configure()` in programs of their own, against real OTLP receivers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="pip install 'otel-kcevents[otlp]' to run these")
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'otel-kcevents[otlp]' to run these")
+
+from receivers import Received, attributes, grpc_receiver, http_receiver
+
+Receiver = Callable[..., AbstractContextManager[Received]]
+
+HERE = Path(__file__).parent
+RECEIVERS = pytest.mark.parametrize("receiver", [grpc_receiver, http_receiver])
+NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+
+SCRIPT = """
+import sys, time, threading
+import otel_kcevents
+from otel_kcevents import allocation, asset, default_log
+otel_kcevents.configure(service_name="script")
+
+@allocation.save
+def save(rows, window=("2024-09-18T22:00:00Z", "2024-09-18T23:00:00Z")): ...
+
+@asset.reconcile
+def reconcile(window): raise ValueError("does not add up")
+"""
+
+
+def run(command: list[str], code: int = 0, /, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the arguments; its exit code must be `code`."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    clean["PYTHONPATH"] = str(HERE.parent)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", *command],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def script(ending: str, code: int = 0, /, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script above with an ending of the test's own."""
+    return run(["-c", SCRIPT + ending], code, **environment)
+
+
+@RECEIVERS
+def test_what_arrives_over_otlp_is_what_the_log_holds(receiver: Receiver) -> None:
+    """Span, event, attributes, counter: each as in the log, the time to the nanosecond."""
+    with receiver() as received:
+        done = script(
+            "save([1, 2, 3])\n"
+            "for event in default_log.document().lists['allocation']: print(event.time, event.size, event.window)",
+            **received.environment,
+        )
+    (span,) = received.spans
+    (event,) = span.events
+    found = attributes(event)
+    start, end = found["kcevents.window.start"], found["kcevents.window.end"]
+    assert done.stdout == f"{event.time_unix_nano} {found['kcevents.size']} {start},{end}\n"
+    assert (span.name, event.name, found["kcevents.kind"]) == ("save AllocationSet", *["AllocationSetSaved"] * 2)
+    assert attributes(span)["code.function.name"] == "__main__.save"
+    assert received.total == {("allocation", "AllocationSetSaved"): 1}
+    of_resource = attributes(received.traces[0].resource_spans[0].resource)
+    assert (of_resource["service.name"], done.stderr) == ("script", "")
+
+
+@RECEIVERS
+def test_a_failure_arrives_with_status_and_exception(receiver: Receiver) -> None:
+    """The span has status ERROR, the exception as OpenTelemetry records it, and the error event."""
+    with receiver() as received:
+        script(
+            "try: reconcile('2024-09-18T00:00:00Z,2024-09-19T00:00:00Z')\nexcept ValueError: ...",
+            **received.environment,
+        )
+    (span,) = received.spans
+    assert span.status.code == 2
+    assert [event.name for event in span.events] == ["exception", "AssetSetReconcileError"]
+    found = attributes(span.events[1])
+    assert (found["error.type"], found["error.message"]) == ("ValueError", "does not add up")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("", 0),
+        ("sys.exit(3)", 3),
+        ("1 / 0", 1),
+        ("raise KeyboardInterrupt", -2),
+        ("threading.Thread(target=lambda: (time.sleep(0.2), save([1]))).start()", 0),
+        ("import atexit; atexit.register(save, [1])", 0),
+    ],
+)
+def test_everything_is_flushed_at_every_way_out(ending: str, code: int) -> None:
+    """However the script ends, its spans and counts arrive, those of its last moment too."""
+    with grpc_receiver() as received:
+        script(f"save([1])\n{ending}", code, **received.environment)
+    expected = 2 if "save" in ending else 1
+    assert (len(received.events), received.total) == (expected, {("allocation", "AllocationSetSaved"): expected})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork: run on Linux or macOS")
+def test_a_child_of_a_bare_fork_exports_its_own(tmp_path: Path) -> None:
+    """A forked child that leaves by itself exports its own spans and counts, and nothing of its parent's."""
+    with grpc_receiver() as received:
+        script(
+            "import os\nsave([1]); save([2])\nif os.fork() == 0:\n    save([1, 2, 3]); sys.exit()\nos.wait()",
+            **received.environment,
+        )
+    assert sorted(attributes(event)["kcevents.size"] for event in received.events) == [1, 1, 3]
+    assert sorted(counts["allocation", "AllocationSetSaved"] for counts in received.counters.values()) == [1, 2]
+
+
+@RECEIVERS
+@pytest.mark.parametrize("how", ["process", "executor", "pool"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_processes_of_a_pool_export_their_own(receiver: Receiver, method: str, how: str) -> None:
+    """Each child's spans and counts arrive once, under an instance of its own, by every start method."""
+    with receiver() as received:
+        measured = {} if how == "process" else {"COVERAGE_PROCESS_CONFIG": ""}  # measuring holds a lock at a fork
+        done = run([str(HERE / "programs" / "children.py"), method, how], **received.environment, **measured)
+    assert sorted(attributes(event)["kcevents.size"] for event in received.events) == [1, 1, 2, 3, 3, 4]
+    assert received.total == {("allocation", "AllocationSetSaved"): 2, ("asset", "AssetSetLoaded"): 4}
+    assert len(received.counters) >= 2
+    assert done.stderr == ""
+
+
+def test_a_fork_servers_process_that_imports_late_exports_too(tmp_path: Path) -> None:
+    """The package may come into a child with the work alone, after all that multiprocessing prepares."""
+    (tmp_path / "late_etl.py").write_text(
+        "from otel_kcevents import asset\ndef load(n): asset.emit('loaded', size=n)\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import multiprocessing\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    import late_etl, otel_kcevents\n"
+        "    otel_kcevents.configure()\n"
+        "    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('forkserver')) as pool:\n"
+        "        pool.submit(late_etl.load, 3).result()\n"
+    )
+    with grpc_receiver() as received:
+        run([str(program)], **received.environment)
+    assert [attributes(event)["kcevents.size"] for event in received.events] == [3]
+
+
+def test_a_forked_child_waits_for_its_threads() -> None:
+    """What a thread of the child tells after the child's work is exported too, and the child can still be ended."""
+    with grpc_receiver() as received:
+        done = script(
+            "import multiprocessing\n"
+            "def late(): time.sleep(0.3); save([1, 2])\n"
+            "def child(): threading.Thread(target=late).start()\n"
+            "process = multiprocessing.get_context('fork').Process(target=child)\n"
+            "process.start(); process.join(); print(process.exitcode)",
+            **received.environment,
+        )
+    assert (done.stdout, len(received.events)) == ("0\n", 1)
+
+
+def test_a_forked_child_with_nothing_to_tell_leaves_its_parents_connection_alone() -> None:
+    """Such a child ends well, and what its parent tells afterwards arrives, once."""
+    with grpc_receiver() as received:
+        done = script(
+            "import multiprocessing\n"
+            "from opentelemetry import trace\n"
+            "save([1]); trace.get_tracer_provider().force_flush()\n"
+            "process = multiprocessing.get_context('fork').Process(target=int)\n"
+            "process.start(); process.join(); print(process.exitcode)\n"
+            "save([1, 2])",
+            **received.environment,
+        )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert [attributes(event)["kcevents.size"] for event in received.events] == [1, 2]
+    assert received.total == {("allocation", "AllocationSetSaved"): 2}
+
+
+def test_a_silenced_exporter_is_still_heard_by_us() -> None:
+    """Who turns OpenTelemetry's logging off is told once by ours, and does not wait at the end."""
+    done = script(
+        "import logging; logging.getLogger('opentelemetry').setLevel(logging.CRITICAL)\nsave([1])",
+        **NOBODY,
+    )
+    assert done.stderr.startswith("the OTLP collector takes nothing")
+
+
+def test_a_provider_that_fails_to_shut_down_does_not_stop_the_other() -> None:
+    """The last counts arrive though the last spans do not."""
+    with grpc_receiver() as received:
+        done = script(
+            "from opentelemetry import trace\n"
+            "def broken(): raise RuntimeError('broken')\n"
+            "trace.get_tracer_provider().shutdown = broken\nsave([1])",
+            **received.environment,
+        )
+    assert received.total == {("allocation", "AllocationSetSaved"): 1}
+    assert "the last export failed: broken" in done.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_another_program_started_from_a_configured_one_is_not_configured(method: str, tmp_path: Path) -> None:
+    """What is handed down is for multiprocessing's children alone, not for a program's that happens to inherit it."""
+    other = tmp_path / "other.py"
+    other.write_text(
+        "import multiprocessing\n"
+        "from otel_kcevents import asset\n"
+        "def child(): asset.emit('saved')\n"
+        "if __name__ == '__main__':\n"
+        "    child()\n"
+        f"    process = multiprocessing.get_context('{method}').Process(target=child)\n"
+        "    process.start(); process.join()\n"
+    )
+    with grpc_receiver() as received:
+        script(
+            f"import subprocess\nsubprocess.run([sys.executable, {str(other)!r}], check=True)",
+            **received.environment,
+        )
+    assert received.events == []
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_an_unreachable_collector_is_said_once_and_the_log_fills(protocol: str) -> None:
+    """Nobody listens: the work goes on, the log has everything, one warning says so, one counts what is lost."""
+    done = script(
+        "for i in range(3000): save([1])\nprint(default_log.counts())",
+        **NOBODY,
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        OTEL_BSP_SCHEDULE_DELAY="100",
+    )
+    assert done.stdout == "{'AllocationSetSaved': 3000}\n"
+    first, last = done.stderr.splitlines()
+    assert first.startswith("the OTLP collector takes nothing")
+    assert last.startswith("3000 spans were not exported")
+
+
+def test_an_unreachable_collector_is_said_once_to_who_debugs_too() -> None:
+    """With every logger at DEBUG the exporter's own reports are still ours to tell."""
+    done = script("import logging; logging.basicConfig(level=logging.DEBUG)\nsave([1])", **NOBODY)
+    assert done.stderr.count("takes nothing") == 1
+    assert "opentelemetry.exporter" not in done.stderr
+
+
+@RECEIVERS
+def test_a_collector_that_comes_back_gets_what_waited(receiver: Receiver) -> None:
+    """Spans ended while nobody listened arrive, once, when somebody does."""
+    with receiver() as received:
+        port = received.environment["OTEL_EXPORTER_OTLP_ENDPOINT"].rpartition(":")[2]
+        environment = received.environment
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT + "for i in range(600): save([i])\nprint('saved', flush=True)\nsys.stdin.read()"],
+        env={**os.environ, **environment, "OTEL_BSP_SCHEDULE_DELAY": "100", "PYTHONPATH": str(HERE.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    assert child.stdout.readline() == "saved\n"
+    assert child.stderr.readline().startswith("the OTLP collector takes nothing")
+    with receiver(int(port)) as received:
+        assert child.communicate("", timeout=60)[1].startswith("the OTLP collector takes data again")
+    assert len({event.time_unix_nano for event in received.events}) == len(received.events) == 600
+
+
+@RECEIVERS
+def test_a_collector_that_answers_too_late_is_sent_it_again(receiver: Receiver) -> None:
+    """An export that ran into its timeout waits for the next one, and arrives."""
+    with receiver() as received:
+        received.slow = 2.0
+        done = script(
+            "from opentelemetry import trace\nsave([1]); trace.get_tracer_provider().force_flush(); save([1, 2])",
+            **received.environment,
+            OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        )
+    assert [attributes(event)["kcevents.size"] for event in received.events] == [1, 2]
+    assert "takes nothing" in done.stderr
+    assert "takes data again" in done.stderr
+
+
+@RECEIVERS
+def test_a_program_that_ends_asks_a_slow_collector_again(receiver: Receiver) -> None:
+    """The last export is not given up with its first timeout."""
+    with receiver() as received:
+        received.slow = 2.0
+        script("save([1])", **received.environment, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    assert len(received.events) == 1
+
+
+@RECEIVERS
+def test_a_program_that_ends_gives_a_slow_collector_up_before_long(receiver: Receiver) -> None:
+    """Past its patience the program ends, and says what did not arrive."""
+    with receiver() as received:
+        received.slow = 2.0
+        done = script(
+            "from otel_kcevents import export; export._PATIENCE = 0.0\nsave([1])",
+            **received.environment,
+            OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        )
+    assert received.events == []
+    assert "\n1 spans were not exported" in done.stderr
+
+
+@RECEIVERS
+def test_what_a_collector_refuses_is_counted_and_not_sent_again(receiver: Receiver) -> None:
+    """A refusal is final: it is said, with the number of spans, and what comes after arrives."""
+    with receiver() as received:
+        received.refusing = True
+        done = script(
+            "from opentelemetry import trace\nsave([1]); trace.get_tracer_provider().force_flush(); save([1, 2])",
+            **received.environment,
+        )
+    assert [attributes(event)["kcevents.size"] for event in received.events] == [2]
+    assert done.stderr.splitlines()[-1].startswith("1 spans were not exported")
+
+
+def test_the_oldest_spans_go_first_where_too_many_wait() -> None:
+    """Past the bound what waits longest is lost, and counted."""
+    done = script(
+        "from otel_kcevents import export; export._MOST_WAITING = 100\nfor i in range(300): save([1])\n",
+        **NOBODY,
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="50",
+    )
+    assert done.stderr.splitlines()[-1].startswith("300 spans were not exported")
+
+
+def test_what_can_not_be_encoded_does_not_stand_in_the_way() -> None:
+    """A span that no exporter can encode is lost alone, not what comes after it."""
+    with grpc_receiver() as received:
+        script(
+            "from opentelemetry import trace\n"
+            "tracer = trace.get_tracer('other')\n"
+            "tracer.start_span('broken \\ud800').end()\n"
+            "trace.get_tracer_provider().force_flush()\n"
+            "save([1])",
+            **received.environment,
+        )
+    assert len(received.events) == 1
+
+
+def test_providers_that_are_set_stay() -> None:
+    """A program's own provider is kept, nothing of its export is touched, and its spans' events reach the log."""
+    code = (
+        "from opentelemetry import trace\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry import metrics\n"
+        "from opentelemetry.sdk.metrics import MeterProvider\n"
+        "own = TracerProvider(); trace.set_tracer_provider(own); metrics.set_meter_provider(MeterProvider())\n"
+        "import otel_kcevents\n"
+        "otel_kcevents.configure(); otel_kcevents.configure()\n"
+        "with trace.get_tracer('t').start_as_current_span('s') as span: span.add_event('AssetSetSaved')\n"
+        "print(trace.get_tracer_provider() is own, otel_kcevents.default_log.counts())"
+    )
+    done = run(["-c", code], **NOBODY)
+    assert (done.stdout, done.stderr) == ("True {'AssetSetSaved': 1}\n", "")
+
+
+def test_providers_that_do_nothing_stay() -> None:
+    """Who has turned OpenTelemetry off in code is not overruled, and nothing is said."""
+    code = (
+        "from opentelemetry import metrics, trace\n"
+        "trace.set_tracer_provider(trace.NoOpTracerProvider())\n"
+        "metrics.set_meter_provider(metrics.NoOpMeterProvider())\n"
+        "import otel_kcevents\n"
+        "otel_kcevents.configure()\n"
+        "otel_kcevents.asset.emit('saved')\n"
+        "print(otel_kcevents.default_log.counts())"
+    )
+    done = run(["-c", code], **NOBODY)
+    assert (done.stdout, done.stderr) == ("{'AssetSetSaved': 1}\n", "")
+
+
+def test_without_an_endpoint_nothing_is_exported_and_the_log_fills() -> None:
+    """`configure()` alone needs no server and no exporter."""
+    done = script("save([1])\nprint(default_log.counts())")
+    assert (done.stdout, done.stderr) == ("{'AllocationSetSaved': 1}\n", "")
+
+
+def test_the_environment_may_turn_a_signal_off() -> None:
+    """`OTEL_METRICS_EXPORTER=none` leaves the traces alone."""
+    with grpc_receiver() as received:
+        script("save([1])", **received.environment, OTEL_METRICS_EXPORTER="none")
+    assert (len(received.events), received.metrics) == (1, [])
+
+
+def test_the_environments_service_name_goes_before_the_scripts() -> None:
+    """Who deploys the script names it."""
+    with grpc_receiver() as received:
+        script("save([1])", **received.environment, OTEL_SERVICE_NAME="nightly")
+    assert attributes(received.traces[0].resource_spans[0].resource)["service.name"] == "nightly"
+
+
+def test_the_sampler_does_not_touch_the_counts() -> None:
+    """With no span sampled, log and counter have every event."""
+    with grpc_receiver() as received:
+        script("for i in range(500): save([1])", **received.environment, OTEL_TRACES_SAMPLER="always_off")
+    assert (received.spans, received.total) == ([], {("allocation", "AllocationSetSaved"): 500})
+
+
+def test_an_unknown_protocol_is_refused_before_anything_is_set() -> None:
+    """The error shows the value and the two that are known."""
+    done = script("", 1, **NOBODY, OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL='http/json' is not known; set grpc or http/protobuf" in done.stderr
+
+
+def test_a_missing_exporter_is_an_error_that_says_what_to_install() -> None:
+    """An endpoint without the exporter's package is told at once."""
+    code = (
+        "import sys; sys.modules['opentelemetry.exporter.otlp.proto.grpc'] = None\n"
+        "import otel_kcevents\n"
+        "otel_kcevents.configure()"
+    )
+    done = run(["-c", code], 1, **NOBODY)
+    assert "pip install 'otel-kcevents[otlp]'" in done.stderr
+
+
+def test_a_childs_own_handler_of_the_signal_stays() -> None:
+    """A program that handles SIGTERM itself goes on doing so in its children."""
+    done = script(
+        "import multiprocessing, signal\n"
+        "signal.signal(signal.SIGTERM, lambda *signal: sys.exit(7))\n"
+        "def child(ready):\n    ready.set(); time.sleep(60)\n"
+        "context = multiprocessing.get_context('fork'); ready = context.Event()\n"
+        "process = context.Process(target=child, args=(ready,)); process.start()\n"
+        "ready.wait(); process.terminate(); process.join(); print(process.exitcode)"
+    )
+    assert done.stdout == "7\n"
+
+
+def test_a_terminated_child_exports_what_it_did() -> None:
+    """A child ended by SIGTERM in the middle of its work exports what it had done, and dies of the signal."""
+    with grpc_receiver() as received:
+        done = script(
+            "import multiprocessing\n"
+            "def child(ready):\n    save([1, 2]); ready.set(); time.sleep(60)\n"
+            "context = multiprocessing.get_context('fork'); ready = context.Event()\n"
+            "process = context.Process(target=child, args=(ready,)); process.start()\n"
+            "ready.wait(); process.terminate(); process.join(); print(process.exitcode)",
+            **received.environment,
+        )
+    assert (done.stdout, len(received.events)) == ("-15\n", 1)

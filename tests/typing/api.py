@@ -1,0 +1,142 @@
+"""What type checkers must see: decorated functions keep their types, and the public names have theirs.
+
+Checked by mypy and pyright, both strict; never run.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
+from datetime import datetime
+from typing import Any
+
+from typing_extensions import assert_type
+
+from otel_kcevents import Call, EventLog, Operation, RecordSet, Stretch, Window, allocation, asset
+
+
+@allocation.load
+def load(window: Window, limit: int = 5) -> list[str]:
+    return [str(window)] * limit
+
+
+@allocation.save(window="day", size="rows")
+def save(rows: dict[str, float], day: str, *, dry: bool = False) -> int | None:
+    return None if dry else len(rows)
+
+
+@asset.aggregate
+async def aggregate(window: Window) -> dict[str, float]:
+    return {str(window): 1.0}
+
+
+@asset.aggregate(window=lambda call: call.arguments["day"])
+async def aggregate_day(day: datetime) -> list[datetime]:
+    return [day]
+
+
+@asset.load
+def rows(window: Window) -> Generator[int, str, bool]:
+    return (yield 5) == str(window)
+
+
+@asset.load(fails_when=lambda result: result is None)
+def lines(path: str) -> Iterator[bytes]:
+    yield path.encode()
+
+
+@asset.load
+async def pages(window: Window) -> AsyncGenerator[int, str]:
+    if (yield 5) == str(window):
+        yield 6
+
+
+@asset.load()
+async def pages_called(count: int) -> AsyncGenerator[int, None]:
+    yield count
+
+
+class Etl:
+    @allocation.total
+    def total(self, window: Window) -> float:
+        return 1.0 if window.start else 0.0
+
+    @allocation.reconcile(window="day")
+    async def reconcile(self, day: str) -> bool:
+        return bool(day)
+
+    @allocation.compute
+    @classmethod
+    def below(cls, window: Window) -> type[Etl]:
+        return cls
+
+    @classmethod
+    @allocation.compute(window="day")
+    def above(cls, day: str) -> str:
+        return cls.__name__ + day
+
+    @asset.save
+    @staticmethod
+    def static_below(rows: list[int]) -> int:
+        return len(rows)
+
+    @staticmethod
+    @asset.save(size="rows")
+    def static_above(rows: list[int]) -> int:
+        return len(rows)
+
+
+class Loader:
+    def __call__(self, day: str) -> list[str]:
+        return [day]
+
+
+async def use(day: Window) -> None:
+    assert_type(load(day), list[str])
+    assert_type(load(window=day, limit=3), list[str])
+    assert_type(save({}, "today", dry=True), int | None)
+    assert_type(await aggregate(day), dict[str, float])
+    assert_type(await aggregate_day(datetime.now()), list[datetime])
+    assert_type(rows(day), Generator[int, str, bool])
+    assert_type(lines("bill.csv"), Iterator[bytes])
+    assert_type(pages(day), AsyncGenerator[int, str])
+    assert_type(pages_called(5), AsyncGenerator[int, None])
+
+    aggregating: Callable[[Window], Coroutine[Any, Any, dict[str, float]]] = aggregate
+    awaitable: Callable[[Window], Awaitable[dict[str, float]]] = aggregating
+    assert_type(await awaitable(day), dict[str, float])
+
+    etl = Etl()
+    assert_type(etl.total(day), float)
+    assert_type(await etl.reconcile("today"), bool)
+    assert_type(Etl.below(day), type[Etl])
+    assert_type(etl.above("today"), str)
+    assert_type(Etl.static_below([1]), int)
+    assert_type(etl.static_above([1]), int)
+
+    loader = asset.load(Loader())
+    assert_type(loader, Loader)
+    assert_type(loader("today"), list[str])
+    held = asset.load(functools.partial(save, {}))
+    assert_type(held("today"), int | None)
+
+    with allocation.save() as called:
+        assert_type(called, Stretch)
+        called.window, called.size = day, 97
+    with allocation.save as bare:
+        assert_type(bare, Stretch)
+    assert_type(allocation.save, Operation)
+    assert_type(allocation.save(window=day, size=97), Operation)
+
+
+def window_of(call: Call) -> Window:
+    return Window.of(call.arguments["day"])
+
+
+def make(log: EventLog) -> RecordSet:
+    cloud = RecordSet("cloudCost", "CloudCostSet", log=log)
+    assert_type(cloud.log, EventLog)
+    assert_type(cloud.save(window=window_of), Operation)
+    cloud.emit("saved", size=97, window=("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z"), time=datetime.now())
+    cloud.emit("compute_error", error=OSError("full"), operation="save", time=5)
+    return cloud
