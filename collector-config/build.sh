@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Builds the collector (builder.yaml) and Jaeger from their sources with Go, once, into a cache outside this
+# folder, and prints the folder with both programs. `build.sh --where` prints it and builds nothing.
+# 8 to 15 minutes on two cores the first time, and some GB in Go's own caches (go clean -cache -modcache frees them).
+set -euo pipefail
+
+jaeger_version=v1.76.0 # the newest that Go modules have: Jaeger 2.13 under its older number
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+key=$(cat "$here/builder.yaml" "$here/build.sh" | sha256sum | cut -c1-16)
+programs="${XDG_CACHE_HOME:-$HOME/.cache}/otel-kcevents/stack-$key"
+
+if [[ "${1:-}" == --where || (-x "$programs/otelcol-kcevents" && -x "$programs/jaeger") ]]; then
+  echo "$programs"
+  exit
+fi
+if ! command -v go > /dev/null; then
+  echo "build.sh: the program 'go' is missing; install Go 1.25 or newer and run $here/build.sh again" >&2
+  exit 1
+fi
+
+version=$(sed -n 's/^  version: //p' "$here/builder.yaml")
+work=$(mktemp -d "${TMPDIR:-/tmp}/kcevents-build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS="-mod=mod -buildvcs=false"
+GOPROXY=$(go env GOPROXY)
+export GOPROXY=${GOPROXY%,direct} # modules as the proxy has them; nothing is cloned
+
+# A proxy may answer "not found" to the first request for a module and have it a moment later.
+attempt() {
+  local try
+  for try in 1 2 3; do
+    if "$@" >> "$work/log" 2>&1; then return; fi
+    sleep $((try * 3))
+  done
+  tail -20 "$work/log" >&2
+  echo "build.sh: '$*' failed three times; can the module proxy be reached (go env GOPROXY)? Then run $here/build.sh again" >&2
+  exit 1
+}
+
+say() { echo "build.sh: $*" >&2; }
+
+collector() {
+  say "building the collector $version (1 of 2)"
+  GOBIN="$work" attempt go install -trimpath "go.opentelemetry.io/collector/cmd/builder@v$version"
+  cp "$here/builder.yaml" "$work/builder.yaml"
+  (cd "$work" && attempt ./builder --config builder.yaml --ldflags "-s -w")
+}
+
+# `go install` refuses Jaeger for the replace in its go.mod. So: a module of our own with Jaeger's requirements,
+# replace and checksums, taken from the very version that is built.
+jaeger() {
+  say "building Jaeger $jaeger_version (2 of 2)"
+  local module=github.com/jaegertracing/jaeger source
+  attempt go mod download "$module@$jaeger_version"
+  source=$(go mod download -json "$module@$jaeger_version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  mkdir "$work/wrapper"
+  sed "s|^module .*|module kcevents/jaeger|" "$source/go.mod" > "$work/wrapper/go.mod"
+  echo "require $module $jaeger_version" >> "$work/wrapper/go.mod"
+  cp "$source/go.sum" "$work/wrapper/go.sum"
+  chmod u+w "$work/wrapper/go.sum"
+  (cd "$work/wrapper" && attempt go build -trimpath -ldflags "-s -w" -o "$work/jaeger" "$module/cmd/jaeger")
+}
+
+collector
+jaeger
+mkdir -p "$programs"
+mv "$work/dist/otelcol-kcevents" "$work/jaeger" "$programs/"
+say "built in $SECONDS s"
+echo "$programs"

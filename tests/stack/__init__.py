@@ -1,0 +1,1 @@
+"""Tests on the real programs: OpenTelemetry Collector, Jaeger, Prometheus, on free loopback ports."""

@@ -1,0 +1,38 @@
+"""A program without the package: it puts the events on its spans by hand, and prints how many of each."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections import Counter
+
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+NAMES = ("AllocationSetSaved", "AllocationSetSavedEvent", "AssetSetLoaded", "AssetSetComputeErrorEvent", "cache miss")
+
+
+def main(spans: int, seed: int) -> None:
+    """Spans with an event each, its time anywhere in the last minute: as of long operations."""
+    choose = random.Random(seed)
+    provider = TracerProvider(resource=Resource.create({"process.pid": seed}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=50))
+    tracer = provider.get_tracer("foreign")
+    counts: Counter[str] = Counter()
+    for number in range(spans):
+        name = choose.choice(NAMES)
+        with tracer.start_as_current_span("work") as span:
+            span.add_event(name, timestamp=time.time_ns() - choose.randrange(60_000_000_000))
+        counts[name] += 1
+        if number % 20 == 0:
+            time.sleep(0.05)
+    provider.shutdown()
+    print(json.dumps(counts))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,59 @@
+"""The README's "Traces in Jaeger", on the real programs: its commands' files, its query, what it says comes out."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from stack.backends import Collector, Jaeger, fetch, run_example
+from stack.conftest import Stack
+from stack.programs import ROOT, until
+
+SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Traces in Jaeger")[2].partition("\n## ")[0]
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def jaeger(shared: Stack) -> Jaeger:
+    return shared.jaeger()
+
+
+@pytest.fixture(scope="module")
+def collector(shared: Stack, jaeger: Jaeger) -> Collector:
+    """The collector, with the example's run behind it."""
+    collector = shared.collector("collector.yaml", KCEVENTS_JAEGER=jaeger.otlp)
+    run_example(ROOT / "examples" / "focus_etl.py", collector.grpc, "grpc")
+    return collector
+
+
+def test_the_commands_name_files_that_are_there() -> None:
+    paths = re.findall(r"(?:collector-config|examples)/[\w./-]+", BLOCKS[0][1])
+    assert len(paths) == 4
+    assert all((ROOT / path).exists() for path in paths)
+
+
+def test_the_query_finds_the_event_that_the_readme_shows(jaeger: Jaeger, collector: Collector) -> None:
+    command = BLOCKS[1][1]
+    parameters = dict(urllib.parse.parse_qsl("&".join(re.findall(r"(?:-d |--data-urlencode ')([^' \n]+)", command))))
+    assert set(parameters) == {"service", "tags"}
+
+    def found() -> list[dict[str, str]]:
+        traces = (fetch(f"{jaeger.url}/api/traces", **parameters) or {}).get("data") or []
+        logs = (log for trace in traces for span in trace["spans"] for log in span["logs"])
+        events = [{field["key"]: field["value"] for field in log["fields"]} for log in logs]
+        return [event for event in events if event["event"] == "AllocationSetReconcileError"]
+
+    assert until(found, "the example's trace in Jaeger") == [json.loads(BLOCKS[2][1])]
+
+
+def test_the_collector_exposes_the_counters_as_the_readme_shows_them(collector: Collector) -> None:
+    def exposed() -> list[str]:
+        with urllib.request.urlopen(f"http://{collector.exposed}/metrics", timeout=10) as answer:
+            lines = re.sub(r'instance="[^"]+"', 'instance=""', answer.read().decode()).splitlines()
+        return [line for line in re.sub(r'instance="[^"]+"', 'instance=""', BLOCKS[3][1]).splitlines() if line in lines]
+
+    assert len(until(exposed, "the example's counters")) == 3
