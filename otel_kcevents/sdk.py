@@ -10,9 +10,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 from _thread import LockType, allocate_lock, start_new_thread
-from threading import RLock, current_thread, main_thread
-from threading import enumerate as enumerate_threads
+from functools import partial
+from threading import Lock, RLock, current_thread, main_thread
 from types import FrameType
 from typing import Any
 
@@ -88,7 +89,8 @@ def _configure(service_name: str | None, log: EventLog) -> None:
         trace.set_tracer_provider(traces)
     if meters is not None:
         metrics.set_meter_provider(meters)
-    _setup.providers = [provider for provider in (traces, meters) if provider is not None]
+    # The counts go first: they are small, and a collector may take them that has no room for spans.
+    _setup.providers = [provider for provider in (meters, traces) if provider is not None]
     provider: Any = trace.get_tracer_provider()
     if hasattr(provider, "add_span_processor"):
         provider.add_span_processor(EventLogProcessor(log))
@@ -124,38 +126,54 @@ def _metrics(resource: Any) -> Any:
     if not _is_unset(metrics.get_meter_provider()):
         return None
     exporter: Any = otlp_exporter("metric", _setup.collector, MetricExportResult.FAILURE)
-    readers = [] if exporter is None else [PeriodicExportingMetricReader(exporter)]
-    return MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+    if exporter is None:
+        return MeterProvider(resource=resource, shutdown_on_exit=False)
+    reader = PeriodicExportingMetricReader(exporter)
+    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        os.register_at_fork(after_in_child=partial(_free_exports, reader))
+    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+
+
+def _free_exports(reader: Any) -> None:
+    """In a forked child: the reader's lock may be held by an export of the parent's, which will not end here."""
+    reader._export_lock = Lock()
 
 
 def _hand_down() -> None:
     """Let the processes that multiprocessing starts from this one do as it did."""
+    from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
 
     os.environ[_CHILDREN] = f"{os.getpid()} {_setup.service_name or ''}"
     register_after_fork(_setup, _in_forked_child)
+    if parent_process() is not None:
+        _end_as_child()
 
 
 def _in_forked_child(setup: _Setup) -> None:
     """In a process forked by multiprocessing, from this one or from its fork server, before its work begins."""
     from multiprocessing import parent_process
-    from multiprocessing.util import Finalize
 
     setup.lock = RLock()
-    started_by = parent_process()
-    if not setup.done and started_by is not None:
-        _follow(started_by.pid)
     if setup.done:
         os.environ[_CHILDREN] = f"{os.getpid()} {setup.service_name or ''}"
-        Finalize(None, _leave, exitpriority=-100)  # such a process leaves without atexit
-        _take_termination()
+        _end_as_child()
+    else:
+        started_by = parent_process()
+        _follow(started_by.pid if started_by else None)
+
+
+def _end_as_child() -> None:
+    """Flush at the ends of a process that multiprocessing started: some leave without atexit, some by a signal."""
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _leave, exitpriority=-100)
+    _take_termination()
 
 
 def _leave() -> None:
-    """The end of a forked child, which comes before it waits for its threads: they may have more to tell."""
-    for thread in enumerate_threads():
-        if thread is not current_thread() and not thread.daemon:
-            thread.join()
+    """The end of such a process, which comes before it waits for its threads: they may have more to tell."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing does next; a second time does nothing
     _setup.shutdown()
 
 
@@ -174,7 +192,9 @@ def _take_termination() -> None:
 
 def _terminate(number: int, frame: FrameType | None) -> None:  # pragma: no cover - nothing is measured past it
     """Export what there is and die of the signal; in a thread, for the one interrupted may hold any lock."""
-    if _setup.collector.leaving and not _setup.ended:  # the last export is what the signal interrupted: let it go on
+    if (
+        _setup.collector.left is not None and not _setup.ended
+    ):  # the last export is what the signal interrupted: let it go on
         return
     exported = allocate_lock()
     exported.acquire()

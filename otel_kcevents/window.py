@@ -121,11 +121,15 @@ class Window:
         self._fill(None if start is None else to_ns(start), None if end is None else to_ns(end))
 
     def _fill(self, start: int | None, end: int | None) -> None:
-        texts = [None if ns is None else format_time(ns) for ns in (start, end)]
+        start_text = None if start is None else format_time(start)
+        end_text = None if end is None else format_time(end)
         if start is not None and end is not None and start > end:
-            raise ValueError(f"a window can not start at {texts[0]}, after its end {texts[1]}; swap them")
-        for name, value in zip(self.__slots__, (start, end, *texts), strict=True):
-            object.__setattr__(self, name, value)
+            raise ValueError(f"a window can not start at {start_text}, after its end {end_text}; swap them")
+        fill = object.__setattr__  # the fields are frozen to everyone else
+        fill(self, "start_ns", start)
+        fill(self, "end_ns", end)
+        fill(self, "start_text", start_text)
+        fill(self, "end_text", end_text)
 
     @classmethod
     def from_ns(cls, start: int | None, end: int | None) -> Window:

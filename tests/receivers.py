@@ -19,6 +19,13 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
 
 COUNTER = "kubecost.etl.events"
+_MOST_BODY = 4 * 2**20  # bytes, as gRPC has it by itself
+_STATUS = {
+    grpc.StatusCode.OK: 200,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 413,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
 
 
 @dataclass
@@ -30,18 +37,21 @@ class Received:
     metrics: list[Any] = field(default_factory=list)
     slow: float = 0.0
     refusing: bool = False
+    busy: bool = False
+    slow_metrics: float = 0.0
 
-    def take(self, requests: list[Any], request: Any) -> bool:
-        """Keep a request, unless traces are refused; while `slow`, its sender does not wait for the answer."""
-        if self.slow and requests is self.traces:
-            pause, self.slow = self.slow, 0.0
+    def take(self, requests: list[Any], request: Any) -> grpc.StatusCode:
+        """Keep a request; but the first one of spans is late and in vain while `slow`, or refused, or put off."""
+        answer = grpc.StatusCode.OK
+        if requests is self.metrics:
+            sleep(self.slow_metrics)
+        if requests is self.traces and (self.slow or self.refusing or self.busy):
+            answer = grpc.StatusCode.UNAVAILABLE if self.busy else grpc.StatusCode.INVALID_ARGUMENT
+            pause, self.slow, self.refusing, self.busy = self.slow, 0.0, False, False
             sleep(pause)
-            return False
-        if self.refusing and requests is self.traces:
-            self.refusing = False
-            return False
-        requests.append(request)
-        return True
+        else:
+            requests.append(request)
+        return answer
 
     @property
     def spans(self) -> list[Any]:
@@ -60,17 +70,24 @@ class Received:
         return [event for span in self.spans for event in span.events if "kcevents.kind" in attributes(event)]
 
     @property
+    def counted_points(self) -> list[int]:
+        """The counter's values in all exports, in the order received."""
+        return [count for metric in self._counted() for count in _points(metric[1]).values()]
+
+    @property
     def counters(self) -> dict[str, dict[tuple[str, str], int]]:
         """The counter's last value by process (`service.instance.id`), then by etl and event."""
         found: dict[str, dict[tuple[str, str], int]] = {}
+        for process, metric in self._counted():
+            found.setdefault(process, {}).update(_points(metric))
+        return found
+
+    def _counted(self) -> Iterator[tuple[str, Any]]:
         for request in self.metrics:
             for of_resource in request.resource_metrics:
                 process = str(attributes(of_resource.resource)["service.instance.id"])
                 for of_scope in of_resource.scope_metrics:
-                    for metric in of_scope.metrics:
-                        if metric.name == COUNTER:
-                            found.setdefault(process, {}).update(_points(metric))
-        return found
+                    yield from ((process, metric) for metric in of_scope.metrics if metric.name == COUNTER)
 
     @property
     def total(self) -> dict[tuple[str, str], int]:
@@ -99,8 +116,9 @@ def grpc_receiver(port: int = 0) -> Iterator[Received]:
 
     class Traces(trace_grpc.TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:
-            if not received.take(received.traces, request):
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "refused by the test")
+            answer = received.take(received.traces, request)
+            if answer is not grpc.StatusCode.OK:
+                context.abort(answer, "not taken by the test")
             return trace_pb2.ExportTraceServiceResponse()
 
     class Metrics(metrics_grpc.MetricsServiceServicer):
@@ -130,11 +148,13 @@ def http_receiver(port: int = 0) -> Iterator[Received]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            if self.path == "/v1/traces":
-                taken = received.take(received.traces, trace_pb2.ExportTraceServiceRequest.FromString(body))
+            if len(body) > _MOST_BODY:
+                answer = grpc.StatusCode.RESOURCE_EXHAUSTED
+            elif self.path == "/v1/traces":
+                answer = received.take(received.traces, trace_pb2.ExportTraceServiceRequest.FromString(body))
             else:
-                taken = received.take(received.metrics, metrics_pb2.ExportMetricsServiceRequest.FromString(body))
-            self.send_response(200 if taken else 400)
+                answer = received.take(received.metrics, metrics_pb2.ExportMetricsServiceRequest.FromString(body))
+            self.send_response(_STATUS[answer])
             self.send_header("Content-Length", "0")
             self.end_headers()
 

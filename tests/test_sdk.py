@@ -307,7 +307,7 @@ def test_a_program_that_ends_gives_a_slow_collector_up_before_long(receiver: Rec
     with receiver() as received:
         received.slow = 2.0
         done = script(
-            "from otel_kcevents import export; export._PATIENCE = 0.0\nsave([1])",
+            "from otel_kcevents import export; export._PATIENCE = 0.5\nsave([1])",
             **received.environment,
             OTEL_EXPORTER_OTLP_TIMEOUT="1",
         )
@@ -328,6 +328,130 @@ def test_what_a_collector_refuses_is_counted_and_not_sent_again(receiver: Receiv
     assert done.stderr.splitlines()[-1].startswith("1 spans were not exported")
 
 
+@RECEIVERS
+def test_a_refusal_that_takes_its_time_is_final_too(receiver: Receiver) -> None:
+    """What a far collector refuses is not sent again, and does not hold up what comes after."""
+    with receiver() as received:
+        received.slow = 0.7
+        done = script(
+            "from opentelemetry import trace\nsave([1]); trace.get_tracer_provider().force_flush(); save([1, 2])",
+            **received.environment,
+        )
+    assert [attributes(event)["kcevents.size"] for event in received.events] == [2]
+    assert done.stderr.splitlines()[-1].startswith("1 spans were not exported")
+
+
+@RECEIVERS
+def test_a_program_that_ends_asks_a_busy_collector_again(receiver: Receiver) -> None:
+    """A collector that is there and short of memory for a moment gets the last export too."""
+    with receiver() as received:
+        received.busy = True
+        script("save([1])", **received.environment)
+    assert len(received.events) == 1
+
+
+@RECEIVERS
+def test_spans_too_large_for_one_request_arrive_in_several(receiver: Receiver) -> None:
+    """Only a span that is too large by itself is lost, and counted; what comes after it arrives."""
+    with receiver() as received:
+        done = script(
+            "from opentelemetry import trace\n"
+            "for size in [10**5] * 60 + [5 * 10**6]:\n"
+            "    trace.get_tracer('other').start_span('large', attributes={'text': 'x' * size}).end()\n"
+            "trace.get_tracer_provider().force_flush()\n"
+            "save([1])",
+            **received.environment,
+        )
+    assert len(received.spans) == 61
+    assert len(received.events) == 1
+    assert done.stderr.splitlines()[-1].startswith("1 spans were not exported")
+
+
+@RECEIVERS
+def test_counts_told_as_differences_wait_for_a_collector_too(receiver: Receiver) -> None:
+    """With delta temporality no export makes an earlier one good, so none is left out."""
+    with receiver() as received:
+        port = received.environment["OTEL_EXPORTER_OTLP_ENDPOINT"].rpartition(":")[2]
+        environment = received.environment
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            SCRIPT + "from opentelemetry import metrics\nfor i in range(10): save([i])\n"
+            "metrics.get_meter_provider().force_flush()\n"
+            "print('saved', flush=True); sys.stdin.read(); time.sleep(1)\nfor i in range(5): save([i])",
+        ],
+        env={
+            **os.environ,
+            **environment,
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+            "PYTHONPATH": str(HERE.parent),
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "saved\n"
+    with receiver(int(port)) as received:
+        child.communicate("", timeout=60)
+    assert sum(received.counted_points) == 15
+
+
+def test_a_forked_child_ends_with_a_thread_pool_still_open() -> None:
+    """Threads that Python itself ends at the very end do not hold up the child's last export."""
+    with grpc_receiver() as received:
+        done = script(
+            "import multiprocessing\n"
+            "from concurrent.futures import ThreadPoolExecutor\n"
+            "def child():\n"
+            "    global pool\n"
+            "    pool = ThreadPoolExecutor(2); pool.submit(save, [1, 2]).result()\n"
+            "process = multiprocessing.get_context('fork').Process(target=child)\n"
+            "process.start(); process.join(30); print(process.exitcode)",
+            **received.environment,
+        )
+    assert (done.stdout, len(received.events)) == ("0\n", 1)
+
+
+def test_a_fork_during_an_export_of_metrics_leaves_the_child_its_own() -> None:
+    """The child's counts arrive, and it does not wait for an export that ended in its parent."""
+    with grpc_receiver() as received:
+        received.slow_metrics = 0.5
+        done = script(
+            "import multiprocessing\n"
+            "from opentelemetry import metrics\n"
+            "save([1])\n"
+            "threading.Thread(target=metrics.get_meter_provider().force_flush).start(); time.sleep(0.2)\n"
+            "process = multiprocessing.get_context('fork').Process(target=save, args=([1, 2],))\n"
+            "began = time.monotonic(); process.start(); process.join(); print(time.monotonic() - began < 20)",
+            **received.environment,
+        )
+    assert done.stdout == "True\n"
+    assert sorted(counts["allocation", "AllocationSetSaved"] for counts in received.counters.values()) == [1, 1]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_pools_initializer_may_configure(method: str, tmp_path: Path) -> None:
+    """A child that configures itself, its parent not configured, exports what it did."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import multiprocessing, otel_kcevents\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from otel_kcevents import asset\n"
+        "def load(size): asset.emit('loaded', size=size)\n"
+        "if __name__ == '__main__':\n"
+        f"    context = multiprocessing.get_context('{method}')\n"
+        "    with ProcessPoolExecutor(1, mp_context=context, initializer=otel_kcevents.configure) as pool:\n"
+        "        list(pool.map(load, range(5)))\n"
+    )
+    with grpc_receiver() as received:
+        run([str(program)], **received.environment, COVERAGE_PROCESS_CONFIG="")
+    assert sorted(attributes(event)["kcevents.size"] for event in received.events) == [0, 1, 2, 3, 4]
+    assert received.total == {("asset", "AssetSetLoaded"): 5}
+
+
 def test_the_oldest_spans_go_first_where_too_many_wait() -> None:
     """Past the bound what waits longest is lost, and counted."""
     done = script(
@@ -338,9 +462,10 @@ def test_the_oldest_spans_go_first_where_too_many_wait() -> None:
     assert done.stderr.splitlines()[-1].startswith("300 spans were not exported")
 
 
-def test_what_can_not_be_encoded_does_not_stand_in_the_way() -> None:
+@RECEIVERS
+def test_what_can_not_be_encoded_does_not_stand_in_the_way(receiver: Receiver) -> None:
     """A span that no exporter can encode is lost alone, not what comes after it."""
-    with grpc_receiver() as received:
+    with receiver() as received:
         script(
             "from opentelemetry import trace\n"
             "tracer = trace.get_tracer('other')\n"
