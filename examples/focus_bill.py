@@ -80,8 +80,9 @@ def read_cost(text: str) -> Decimal:
 @lru_cache(maxsize=4096)
 def read_time(column: str, text: str) -> datetime:
     zoned = text if ZONE.search(text) else f"{text}Z"
+    form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in text else "%Y-%m-%dT%H:%M:%S%z"
     try:
-        moment = datetime.strptime(zoned.replace(" ", "T", 1), "%Y-%m-%dT%H:%M:%S%z").astimezone(timezone.utc)
+        moment = datetime.strptime(zoned.replace(" ", "T", 1), form).astimezone(timezone.utc)
         return moment + DAY - DAY  # raises on the last day that datetime has, which no window can end
     except (ValueError, OverflowError):
         raise Refused(f"{column} {text!r} is no time; write it as in 2024-09-18T22:00:00Z") from None

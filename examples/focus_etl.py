@@ -16,6 +16,7 @@ The bill is a file or a pipe (`/dev/stdin`). Exit codes: 0 when the run complete
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sqlite3
 import sys
@@ -316,7 +317,11 @@ def main() -> int:
             print_some(bill.refused, sys.stderr)
             print_some([shown(event) for event in errors_in(default_log)], sys.stderr)
         else:
-            report(bill, outcomes, default_log)
+            try:
+                report(bill, outcomes, default_log)
+                sys.stdout.flush()
+            except BrokenPipeError:  # a reader who left, as `head` does, had enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if server is not None:
             serve(server)
     return 0

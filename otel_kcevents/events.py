@@ -201,7 +201,7 @@ def _indented(value: object, indent: int) -> str:
 
 
 def read_document(text: str | bytes) -> Document:
-    """Read a log document strictly, so that what is accepted is written back as it was.
+    """Read a log document strictly; what is accepted is written back with the same meaning.
 
     The order of lists and events stays. Raises ValueError that names the place, the value found there
     and what belongs there: for broken JSON, a key too many, missing or twice, a wrong type, a kind in

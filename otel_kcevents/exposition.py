@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from datetime import datetime
@@ -61,7 +62,7 @@ def respond(
 
 
 def _filters(query: str, now: datetime | None) -> tuple[list[str], Window | None]:
-    parameters = parse_qs(query, max_num_fields=100)
+    parameters = parse_qs(query, keep_blank_values=True, max_num_fields=100)
     kinds = [kind for text in parameters.get("kind", []) for kind in text.split(",") if kind]
     windows = parameters.get("window", [])
     if len(windows) > 1:
@@ -149,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"  # what names no version gets a status line all the same
 
     def _answer(self) -> None:
-        path, _, query = self.path.partition("?")
+        target = re.sub(r"^https?://[^/?]*", "", self.path)  # a proxy's form names the host too
+        path, _, query = target.partition("?")
         try:
             response = respond(self.command, unquote(path), query, log=self.server.log)
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from opentelemetry.trace import INVALID_SPAN, TracerProvider
 from otel_kcevents.events import MOST_SIZE, OPERATIONS, Failure, Outcome
 from otel_kcevents.log import EventLog, default_log
 from otel_kcevents.probe import Begun, Pipeline, Probe, failure_of
-from otel_kcevents.shapes import is_generator, rewrap, wrap
+from otel_kcevents.shapes import is_async_generator, is_generator, rewrap, wrap
 from otel_kcevents.values import (
     Call,
     Reader,
@@ -73,12 +74,14 @@ class Stretch:
 class Operation:
     """One operation on one set, such as `allocation.save`: a decorator, bare or called, and a context manager.
 
-    As a decorator it keeps the function's shape and signature. Keywords, all optional:
+    As a decorator it keeps the function's shape and signature; a partial or a callable object comes back as
+    a function, which holds it as `__wrapped__`. Keywords, all optional:
 
     `window`: where the window is: a path in format-field syntax over the arguments and `result`
     (`"batch.window"`), or a function of the `Call`. Default: the argument named `window`.
     `size`: where the size is, likewise: a whole number, or a set whose `len()` is taken. Default: what a
-    load or aggregate returns, the first sized argument of a save, the items that a generator gives.
+    load or aggregate returns, the first sized argument of a save (measured before the call), the items that
+    a generator gives.
     `fails_when`: a function of the result that is true where the result means a failure.
 
     As a context manager, `window` and `size` are the values themselves, and may be set later. Raises
@@ -145,8 +148,15 @@ class Operation:
             return function
         name = f"{getattr(innermost(function), '__module__', None) or '?'}.{name_of(function)}"
         inner = innermost(function)
-        window, size = (through(function, read) for read in (self._window_reader(inner), self._size_reader(inner)))
-        wrapper = wrap(function, Probe(self._pipeline, self.name, name, window, size, self._fails_when))
+        if self._fails_when is not None and is_async_generator(inner):
+            raise TypeError(
+                f"fails_when= has no result to see: {name_of(function)} is an async generator; leave it out"
+            )
+        window, size, before = (
+            through(function, read)
+            for read in (self._window_reader(inner), self._size_reader(inner), self._size_before(inner))
+        )
+        wrapper = wrap(function, Probe(self._pipeline, self.name, name, window, size, before, self._fails_when))
         wrapper.__kcevents__ = marks | {mark}  # type: ignore[attr-defined]
         return wrapper
 
@@ -157,11 +167,15 @@ class Operation:
         if self._size is not None:
             return size_reader(self._size, function)
         outcome = self._outcome()
-        if outcome is None or not outcome.sized or is_generator(function):
+        if self.name == "save" or outcome is None or not outcome.sized or is_generator(function):
             return None
-        if self.name == "save":
-            return first_size(function, self._window if isinstance(self._window, str) else "window")
         return result_size
+
+    def _size_before(self, function: Callable[..., Any]) -> Reader | None:
+        """What measures a save before it is called, where nothing else is named."""
+        if self.name != "save" or self._size is not None or is_generator(function):
+            return None
+        return first_size(function, self._window if isinstance(self._window, str) else "window")
 
     def __enter__(self) -> Stretch:
         begun = self._probe.begin()
@@ -213,6 +227,8 @@ def _place(frame: FrameType) -> _Place:
 
 def _is_generator(frame: FrameType) -> bool:
     """Whether the code with the `with` is a generator, which its consumer may close early without an error."""
+    while frame.f_back and frame.f_globals.get("__name__") == "contextlib":  # an ExitStack, say: whose is it?
+        frame = frame.f_back
     return bool(frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
 
 
@@ -232,7 +248,8 @@ class RecordSet:
     `etl` names the set's list in the log and the counter's label, `set_name` begins its kinds:
     `RecordSet("cloudCost", "CloudCostSet")` counts `CloudCostSetSaved` for `cloudCost`. Events go to `log`,
     spans to `tracer_provider` and counts to `meter_provider`: the global ones, whenever they are set, where
-    none are given. Raises ValueError where a name is no name or is taken in the log.
+    none are given. Both are held, with the log, for as long as the process lives: make few of these, at the
+    start. Raises ValueError where a name is no name or is taken in the log.
     """
 
     __slots__ = ("_pipeline", "_probes", "aggregate", "compute", "load", "reconcile", "save", "total")
@@ -291,8 +308,9 @@ class RecordSet:
         if not 0 <= at <= MOST_SIZE:
             raise ValueError(f"time={shown(time)} is not in the years 1970 to 2262, where a span's times are")
         probe = self._probes[operation if found.error else _OPERATION_OF[found.name]]
-        if not found.sized and size is not None:
-            probe.warn("the size", TypeError(f"{self._pipeline.kinds[found.name].name} has none"))
+        for what, value, fits in (("the size", size, found.sized), ("the error", error, found.error)):
+            if value is not None and not fits:
+                probe.warn(what, TypeError(f"{self._pipeline.kinds[found.name].name} has none"))
         begun = probe.begin(at)
         if begun is not None:
             failure = _given(error, operation) if found.error else None
@@ -322,6 +340,10 @@ class _GlobalProvider:
 _GLOBAL = _GlobalProvider()
 _observed: WeakKeyDictionary[MeterProvider | _GlobalProvider, list[EventLog]] = WeakKeyDictionary()
 _observing = Lock()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(
+        before=_observing.acquire, after_in_parent=_observing.release, after_in_child=_observing.release
+    )
 
 
 def _observe(log: EventLog, meter_provider: MeterProvider | None) -> None:

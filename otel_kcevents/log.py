@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from threading import RLock
 from weakref import WeakSet
 
-from otel_kcevents.events import DOCUMENTED, Document, Event, Kind, Outcome, is_name, kinds_of
+from otel_kcevents.events import DOCUMENTED, MOST_SIZE, Document, Event, Kind, Outcome, is_name, kinds_of
 from otel_kcevents.window import FIRST_NS, LAST_NS, Window, shown
 
 __all__ = ["EventLog", "default_log"]
@@ -100,23 +100,27 @@ class EventLog:
         """Keep and count an event; False if this log has it already.
 
         `span_id` is the recording span that carries the event, 0 for none: an event of the same span, time
-        and kind is the same event. Raises ValueError for an unknown kind.
+        and kind is the same event. Raises ValueError for an unknown kind, and for a time or a size that is no
+        whole number in bounds.
         """
-        if not FIRST_NS <= event.time <= LAST_NS:
-            raise ValueError(f"time={shown(event.time)} ns since 1970 is outside the years 1 to 9999")
+        kind, time, size, _, failure = event
+        if type(time) is not int or not FIRST_NS <= time <= LAST_NS:
+            raise ValueError(f"time={shown(time)} ns since 1970 is no whole number, or outside the years 1 to 9999")
+        if size is not None and (type(size) is not int or not 0 <= size <= MOST_SIZE):
+            raise ValueError(f"size={shown(size)} is no whole number from 0 to {MOST_SIZE}")
         with self._lock:
-            shelf = self._shelves.get(event.kind)
+            shelf = self._shelves.get(kind)
             if shelf is None:
-                event = event._replace(kind=self.kind(event.kind).name)
-                shelf = self._shelves[event.kind]
+                kind = self.kind(kind).name
+                event, shelf = event._replace(kind=kind), self._shelves[kind]
             if span_id:
-                key = (span_id, event.time, event.kind)
+                key = (span_id, time, kind)
                 if key in self._seen or key in self._seen_before:
                     return False
                 self._seen.add(key)
                 if len(self._seen) >= _REMEMBERED:
                     self._seen_before, self._seen = self._seen, set()
-            if (event.size is not None and not shelf.sized) or (event.failure is not None and not shelf.error):
+            if (size is not None and not shelf.sized) or (failure is not None and not shelf.error):
                 event = shelf.fitted(event)
             shelf.count += 1
             shelf.events.append(event)

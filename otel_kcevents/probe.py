@@ -26,6 +26,7 @@ _logger = logging.getLogger("otel_kcevents")
 Begun: TypeAlias = tuple[Span, Context, Context]
 """A started span, the context around it, and the context inside it: the same where nothing is traced."""
 
+(_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())  # asked of the API once; asked at each call it costs double
 _new_event = tuple.__new__  # an Event is made at each call, and by its own name at twice the price
 
 
@@ -61,12 +62,13 @@ class Probe:
     """
 
     __slots__ = (
-        "_append", "_attributes", "_error_kind", "_fails_when", "_kind", "_pipeline", "_size", "_sized", "_span_name",
-        "_warned", "_window", "name", "operation",
+        "_append", "_attributes", "_before", "_error_kind", "_fails_when", "_kind", "_pipeline", "_size", "_sized",
+        "_span_name", "_warned", "_window", "measure", "name", "operation",
     )  # fmt: skip
 
     name: str
     operation: str
+    measure: Callable[[tuple[Any, ...], Mapping[str, Any]], int | None] | None
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Probe:
         name: str | None = None,
         window: Reader | None = None,
         size: Reader | None = None,
+        before: Reader | None = None,
         fails_when: Callable[[Any], object] | None = None,
     ) -> None:
         success, failure = OPERATIONS[operation]
@@ -87,7 +90,8 @@ class Probe:
         self._attributes = {"kcevents.etl": pipeline.etl, "kcevents.operation": operation}
         if name is not None:
             self._attributes["code.function.name"] = name
-        self._window, self._size, self._fails_when = window, size, fails_when
+        self._window, self._size, self._before, self._fails_when = window, size, before, fails_when
+        self.measure = None if before is None else self._measure
         self._warned = False
 
     def begin(self, start: int | None = None) -> Begun | None:
@@ -106,7 +110,7 @@ class Probe:
                 return span, outside, outside
             if self._pipeline.proxied:
                 self._pipeline.pass_proxy()
-            return span, outside, set_span_in_context(span, outside)
+            return span, outside, Context({**outside, _SPAN_KEY: span})
         except Exception as error:
             self.warn("the span", error)
             return INVALID_SPAN, outside, outside
@@ -116,12 +120,22 @@ class Probe:
     ) -> None:
         """The function returned: record the operation's kind with size and window, or a failure by its result.
 
-        `count` is the number of items that a generator gave: its size, where nothing else is named.
+        `count` is the size where nothing else is named: the number of items that a generator gave, or what
+        was measured before the call.
         """
         if self._fails_when is not None and (failure := self._unwanted(result)):
             return self.record_failure(span, failure, self.read_window(args, kwargs, result))
-        size = count if self._size is None else self.read_size(args, kwargs, result)
+        size = count if self._size is None else self._read_size(self._size, args, kwargs, result)
         self.record(span, self._kind, time_ns(), size, self.read_window(args, kwargs, result))
+
+    def stop(self, span: Span, args: tuple[Any, ...], kwargs: Mapping[str, Any], count: int) -> None:
+        """A generator's consumer had enough: no error, and no result to read from."""
+        size = count if self._size is None else self._read_size(self._size, args, kwargs, None, count, returned=False)
+        self.done(span, size, self.read_window(args, kwargs, None, returned=False))
+
+    def _measure(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
+        """The size before the call, for a set that the call may empty."""
+        return self._read_size(self._before, args, kwargs, None)
 
     def done(self, span: Span, size: int | None, window: Window | None) -> None:
         """Record that the operation succeeded."""
@@ -165,11 +179,11 @@ class Probe:
                 if kind is None:
                     return
                 event = _new_event(Event, (kind, now, size if self._sized else None, window, failure))
-                if span.is_recording():
+                if type(span) is NonRecordingSpan or not span.is_recording():
+                    self._append(event)
+                else:
                     self._append(event, span.get_span_context().span_id)
                     _add_to_span(span, event)
-                else:
-                    self._append(event)
             finally:
                 span.end(now)
         except Exception as error:
@@ -196,12 +210,21 @@ class Probe:
             self.warn("the window", error)
             return None
 
-    def read_size(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> int | None:
+    def _read_size(
+        self,
+        read: Reader | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        result: Any,
+        otherwise: int | None = None,
+        returned: bool = True,
+    ) -> int | None:
         try:
-            return None if self._size is None else self._size(args, kwargs, result)
+            return None if read is None else read(args, kwargs, result)
         except Exception as error:
-            self.warn("the size", error)
-            return None
+            if returned:
+                self.warn("the size", error)
+            return otherwise
 
     def size_of(self, value: Any) -> int | None:
         """The size that a value means; None, once with a warning, where it means none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,20 +40,24 @@ class EventLogProcessor(SpanProcessor):
         if self._closed:
             return
         try:
+            came: Counter[tuple[object, int]] = Counter()
             for event in span.events:
-                if event.name in self.log.kinds or event.name.removesuffix("Event") in self.log.kinds:
-                    self._try(event, span)
+                repeat = came[event.name, event.timestamp]
+                came[event.name, event.timestamp] += 1
+                self._try(event, span, repeat)
         except Exception as error:  # a processor's exception would end the program's own call
             self._warn(span, error)
 
-    def _try(self, found: SpanEvent, span: ReadableSpan) -> None:
+    def _try(self, found: SpanEvent, span: ReadableSpan, repeat: int) -> None:
         try:
-            self._take(found, span)
+            if found.name in self.log.kinds or found.name.removesuffix("Event") in self.log.kinds:
+                self._take(found, span, repeat)
         except Exception as error:  # the span's other events may be whole
             self._warn(span, error)
 
-    def _take(self, found: SpanEvent, span: ReadableSpan) -> None:
-        span_id = span.context.span_id if span.context else 0
+    def _take(self, found: SpanEvent, span: ReadableSpan, repeat: int) -> None:
+        # Events of one name and time on one span, as a coarse clock gives them, are told apart by their number.
+        span_id = (span.context.span_id if span.context else 0) | repeat << 64
         if self.log.has(found.name, found.timestamp, span_id):  # our own, from its emission: read nothing twice
             return
         kind = self.log.kind(found.name)

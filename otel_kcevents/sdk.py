@@ -61,9 +61,9 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
     Traces and metrics go to an OTLP collector where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, by gRPC or, with
     `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, HTTP. `service_name` is for where `OTEL_SERVICE_NAME` is not set.
     Events of other code's spans reach `log` too. Processes that `multiprocessing` starts from here, by
-    whichever method, configure themselves the same way and export their own. A second call changes
-    nothing. Raises ValueError for a setting that is none, and ModuleNotFoundError where the exporters
-    are asked for and not installed.
+    whichever method, configure themselves the same way and export their own; a `log` given here is known to
+    forked ones alone. A second call changes nothing. Raises ValueError for a setting that is none, and
+    ModuleNotFoundError where the exporters are asked for and not installed.
     """
     with _setup.lock:
         if not _setup.done:

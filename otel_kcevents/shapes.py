@@ -14,7 +14,7 @@ from opentelemetry.trace import INVALID_SPAN
 from otel_kcevents.probe import Probe
 from otel_kcevents.values import innermost, name_of
 
-__all__ = ["is_generator", "rewrap", "wrap"]
+__all__ = ["is_async_generator", "is_generator", "rewrap", "wrap"]
 
 _Function = Callable[..., Any]
 
@@ -38,13 +38,30 @@ def wrap(function: _Function, probe: Probe) -> _Function:
     wrapper = shape(function, probe)
     wrapper.__qualname__ = name_of(function)
     wrapper.__name__ = wrapper.__qualname__.rpartition(".")[2]
-    return functools.update_wrapper(wrapper, function)
+    if inspect.isfunction(function) or inspect.ismethod(function):
+        return functools.update_wrapper(wrapper, function)
+    functools.update_wrapper(wrapper, function, updated=())  # an object's data change; a copy would not
+    for name in dir(type(function)):
+        if not name.startswith("_") and callable(method := getattr(function, name)):
+            setattr(wrapper, name, method)  # such as cache_clear
+    return wrapper
+
+
+def is_async_generator(function: _Function) -> bool:
+    """Whether calls give items one by one and no result at their end."""
+    return inspect.isasyncgenfunction(_body(function))
 
 
 def is_generator(function: _Function) -> bool:
     """Whether calls give items one by one: a generator or an async generator."""
     body = _body(function)
-    return inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body)
+    return is_async_generator(body) or (inspect.isgeneratorfunction(body) and not _is_coroutine(body))
+
+
+def _is_coroutine(body: _Function) -> bool:
+    """Whether what a call gives is awaited; `types.coroutine` says so of a generator by a flag of its code."""
+    flags = getattr(getattr(body, "__code__", None), "co_flags", 0)
+    return inspect.iscoroutinefunction(body) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _body(function: _Function) -> _Function:
@@ -56,13 +73,14 @@ def _body(function: _Function) -> _Function:
 
 
 def _plain(function: _Function, probe: Probe) -> _Function:
-    begin, succeed, fail = probe.begin, probe.succeed, probe.fail
+    begin, measure, succeed, fail = probe.begin, probe.measure, probe.succeed, probe.fail
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         begun = begin()
         if begun is None:
             return function(*args, **kwargs)
         span, outside, inside = begun
+        count = measure(args, kwargs) if measure else None
         if inside is not outside:
             attach(inside)
         try:
@@ -74,7 +92,7 @@ def _plain(function: _Function, probe: Probe) -> _Function:
             raise
         if inside is not outside:
             attach(outside)
-        succeed(span, args, kwargs, result)
+        succeed(span, args, kwargs, result, count)
         return result
 
     return wrapper
@@ -86,6 +104,7 @@ def _coroutine(function: _Function, probe: Probe) -> _Function:
         if begun is None:
             return await function(*args, **kwargs)
         span, outside, inside = begun
+        count = probe.measure(args, kwargs) if probe.measure else None
         attach(inside)
         try:
             result = await function(*args, **kwargs)
@@ -94,7 +113,7 @@ def _coroutine(function: _Function, probe: Probe) -> _Function:
             probe.fail(span, error, args, kwargs)
             raise
         attach(outside)
-        probe.succeed(span, args, kwargs, result)
+        probe.succeed(span, args, kwargs, result, count)
         return result
 
     return wrapper
@@ -113,13 +132,12 @@ def _leave(inside: Context, outside: Context, error: BaseException | None) -> No
 class _Items:
     """What one run of a generator needs between its steps: the span, the context inside, the number of items."""
 
-    __slots__ = ("_args", "_inside", "_kwargs", "_outside", "_probe", "_span", "count", "traced")
+    __slots__ = ("_args", "_begun", "_inside", "_kwargs", "_outside", "_probe", "_span", "count", "early")
 
     def __init__(self, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._probe, self._args, self._kwargs, self.count = probe, args, kwargs, 0
-        begun = probe.begin()
-        self.traced = begun is not None
-        self._span, self._outside, self._inside = begun or (INVALID_SPAN, get_current(), get_current())
+        self._probe, self._args, self._kwargs, self.count, self.early = probe, args, kwargs, 0, False
+        self._begun = probe.begin()
+        self._span, self._outside, self._inside = self._begun or (INVALID_SPAN, get_current(), get_current())
 
     def step(self, step: Callable[[], Any]) -> Any:
         """Run the generator to its next item, with the span current in it alone."""
@@ -127,6 +145,7 @@ class _Items:
         try:
             return step()
         finally:
+            del step  # it may hold an error, whose traceback holds this frame
             self._leave(entered)
 
     async def async_step(self, step: Awaitable[Any]) -> Any:
@@ -137,50 +156,67 @@ class _Items:
         except BaseException as error:
             self._leave(entered, error)
             raise
+        finally:
+            del step
         self._leave(entered)
         return item
 
-    def _enter(self) -> Context:
-        self._outside = get_current()
-        if self.traced:
-            attach(self._inside)
+    def _enter(self) -> Context | None:
+        """Make the generator's context current: what it set itself, over what its consumer has by now."""
+        if self._inside is self._outside:
+            return None
+        outside = get_current()
+        if outside is not self._outside:
+            own = {key: value for key, value in self._inside.items() if self._outside.get(key) is not value}
+            self._inside, self._outside = Context({**outside, **own}), outside
+        attach(self._inside)
         return self._inside
 
-    def _leave(self, entered: Context, error: BaseException | None = None) -> None:
-        if self.traced:
+    def _leave(self, entered: Context | None, error: BaseException | None = None) -> None:
+        if entered is not None:
             self._inside = get_current()  # the generator's own spans stay its own while it waits
             _leave(entered, self._outside, error)
 
+    def thrown(self, error: BaseException) -> BaseException:
+        """Note what the consumer throws in: with GeneratorExit it had enough."""
+        self.early = isinstance(error, GeneratorExit)
+        return error
+
     def finish(self, result: Any = None) -> None:
-        if self.traced:
+        if self._begun is None:
+            return
+        if self.early:
+            self._probe.stop(self._span, self._args, self._kwargs, self.count)
+        else:
             self._probe.succeed(self._span, self._args, self._kwargs, result, self.count)
 
     def fail(self, error: BaseException) -> None:
-        if self.traced:
+        if self.early and isinstance(error, GeneratorExit):
+            self.finish()
+        elif self._begun is not None:
             self._probe.fail(self._span, error, self._args, self._kwargs)
 
 
 def _generator(function: _Function, probe: Probe) -> _Function:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        items = _Items(probe, args, kwargs)
+        items, step = _Items(probe, args, kwargs), None
         try:
             generator = function(*args, **kwargs)
-            step: Callable[[], Any] = functools.partial(generator.send, None)
+            step = functools.partial(generator.send, None)
             while True:
                 item = items.step(step)
                 items.count += 1
                 try:
                     step = functools.partial(generator.send, (yield item))
-                except GeneratorExit:
-                    result = items.step(generator.close)
-                    break
                 except BaseException as error:
-                    step = functools.partial(generator.throw, error)
+                    step = functools.partial(generator.throw, items.thrown(error))
         except StopIteration as stop:
             result = stop.value
         except BaseException as error:
             items.fail(error)
             raise
+        finally:
+            step = None  # it may hold the error, whose traceback holds it
         items.finish(result)
         return result
 
@@ -189,27 +225,24 @@ def _generator(function: _Function, probe: Probe) -> _Function:
 
 def _async_generator(function: _Function, probe: Probe) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        items = _Items(probe, args, kwargs)
+        items, step = _Items(probe, args, kwargs), None
         try:
             generator = function(*args, **kwargs)
-            step: Awaitable[Any] = _first(generator)
+            step = _first(generator)
             while True:
                 item = await items.async_step(step)
                 items.count += 1
                 try:
                     step = generator.asend((yield item))
-                except GeneratorExit:
-                    await items.async_step(generator.aclose())
-                    items.finish()
-                    items.traced = False
-                    raise
                 except BaseException as error:
-                    step = generator.athrow(error)
+                    step = generator.athrow(items.thrown(error))
         except StopAsyncIteration:
             items.finish()
         except BaseException as error:
             items.fail(error)
             raise
+        finally:
+            step = None  # it may hold the error, whose traceback holds it
 
     return wrapper
 
@@ -226,6 +259,6 @@ def _first(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
 
 _SHAPES = (
     (inspect.isasyncgenfunction, _async_generator),
+    (_is_coroutine, _coroutine),
     (inspect.isgeneratorfunction, _generator),
-    (inspect.iscoroutinefunction, _coroutine),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from operator import attrgetter, index, itemgetter
 from string import Formatter
@@ -84,7 +85,10 @@ def reader(source: str | Callable[[Call], Any], function: Callable[..., Any]) ->
 
 
 def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> Reader:
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function in C may have no signature to read
+        raise TypeError(f"{name_of(function)} tells no arguments; give a path instead of {source!r}") from None
 
     def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
@@ -212,14 +216,17 @@ def result_size(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -
     return to_size(result) if isinstance(result, _NOT_SETS) else len(result)
 
 
-def first_size(function: Callable[..., Any], but: str | None) -> Reader:
-    """What reads the size of a call's first sized argument.
+def first_size(function: Callable[..., Any], window: str) -> Reader:
+    """What reads the size of a call's first sized argument, before the call: a save may empty what it saves.
 
-    A text is no set, nor is the method's own object, nor the argument named `but`, the window.
+    A text is no set, nor is a pair of times, the method's own object, or the argument that the path `window`
+    begins with.
     """
-    names = list(_parameters(function))
+    parameters = _parameters(function)
+    names, but = list(parameters), _path(window)[0]
     own = bool(names) and names[0] in ("self", "cls")
-    skipped = names.index(but) if but in names else -1
+    skipped = names.index(but) if but in names and parameters[but].kind in _POSITIONAL else -1
+    defaults = [(at, name) for at, name in enumerate(names) if name != but and _is_set(parameters[name].default)]
 
     def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> int:
         for position in range(own, len(args)):
@@ -228,10 +235,18 @@ def first_size(function: Callable[..., Any], but: str | None) -> Reader:
         for name in (*names, *kwargs):
             if name in kwargs and name != but and _is_set(kwargs[name]):
                 return len(kwargs[name])
+        for at, name in defaults:
+            if at >= len(args) and name not in kwargs:
+                return len(parameters[name].default)
         raise TypeError("no argument has a len(); name one with size=")
 
     return read
 
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _is_set(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, _NOT_SETS)
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(end, date) for end in value):
+        return False
+    return hasattr(value, "__len__") and not isinstance(value, (*_NOT_SETS, type))

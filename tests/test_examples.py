@@ -489,3 +489,27 @@ def test_pandas_intervals_and_frames_are_windows_and_sizes() -> None:
     assert totaled["metadata"]["window"] == {"start": "2025-03-01T00:00:00Z", "end": "2025-03-02T00:00:00Z"}
     assert (aggregated["metadata"]["size"], loaded["metadata"]["size"]) == (3, 2)
     assert "{'AllocationSetAggregated': 1, 'AllocationSetLoaded': 24, 'AllocationSetSaved': 24" in text
+
+
+def test_times_of_a_bill_may_have_fractions(tmp_path: Path) -> None:
+    """As some providers write them, all of them zero."""
+    bill = tmp_path / "bill.csv"
+    bill.write_text(re.sub(r"(\d\d:\d\d:\d\d)Z?", r"\1.000Z", SAMPLE.read_text(encoding="utf-8")), encoding="utf-8")
+    assert Summary(run("focus_etl.py", bill).stdout).table == Summary(run("focus_etl.py").stdout).table
+
+
+@POSIX_ONLY
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    """As `head` does."""
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "focus_etl.py")],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == ("", 0)
+    process.stderr.close()

@@ -207,6 +207,7 @@ REFUSED = [
     ("GET", "/model/etl/log?kind=n%C3%B6%0A", 400, (r"'nö\n' begins no kind",)),
     ("GET", "/model/etl/log?kind=%FF", 400, ("'\ufffd' begins no kind",)),
     ("GET", "/model/etl/log?window=soon", 400, ("'soon' is no window", *FORMS)),
+    ("GET", "/model/etl/log?window=", 400, ("'' is no window", *FORMS)),
     ("GET", "/model/etl/log?window=0d", 400, ("'0d' is no window", *FORMS)),
     ("GET", "/model/etl/log?window=2022-06-31T00:00:00Z,2022-07-01T00:00:00Z", 400, ("day is out of range", *FORMS)),
     ("GET", "/model/etl/log?window=today&window=week", 400, ("window stands 2 times", "give one")),
@@ -779,3 +780,10 @@ def test_a_port_that_is_no_number_is_refused() -> None:
     """The error shows the value and the remedy."""
     with pytest.raises(TypeError, match="port='9003' is no whole number"):
         start_http_server("9003")  # type: ignore[arg-type]
+
+
+def test_a_target_that_names_the_host_too_is_answered(served: tuple[LogServer, Stage], log: EventLog) -> None:
+    """As a proxy sends it."""
+    server, stage = served
+    stage.log = log
+    assert ask_port(server.port, target=f"http://etl.internal:9003{LOG_PATH}?kind=AssetSetSaved").status == 200

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -580,8 +581,17 @@ TestEventLogAsAList = EventLogAsAList.TestCase
 TestEventLogAsAList.settings = settings(max_examples=60, stateful_step_count=40)
 
 
-def test_a_time_that_can_not_be_written_is_refused(log: EventLog) -> None:
+@pytest.mark.parametrize("time", [10**30, 1.5, True])
+def test_a_time_that_can_not_be_written_is_refused(log: EventLog, time: Any) -> None:
     """What the document could not show is told at once, with the value."""
-    with pytest.raises(ValueError, match="outside the years 1 to 9999"):
-        log.append(Event("AssetSetSaved", 10**30))
+    with pytest.raises(ValueError, match=f"time={time} .*outside the years 1 to 9999"):
+        log.append(Event("AssetSetSaved", time))
+    assert log.counts() == {}
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 1.5, float("nan"), True])
+def test_a_size_that_can_not_be_read_back_is_refused(log: EventLog, size: Any) -> None:
+    """Likewise."""
+    with pytest.raises(ValueError, match=f"size={size} is no whole number from 0 to {2**63 - 1}"):
+        log.append(Event("AssetSetSaved", 1, size))
     assert log.counts() == {}

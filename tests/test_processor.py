@@ -311,3 +311,26 @@ def test_a_span_whose_events_can_not_be_read_does_no_harm(caplog: pytest.LogCapt
 
     EventLogProcessor(EventLog()).on_end(Unreadable("broken"))
     assert "no events" in caplog.text
+
+
+def test_events_of_one_name_and_time_on_one_span_are_each_taken(
+    provider: TracerProvider, tracer: Tracer, log: EventLog
+) -> None:
+    """A coarse clock loses none, and a second processor takes none twice."""
+    provider.add_span_processor(EventLogProcessor(log))
+    with tracer.start_as_current_span("nightly") as span:
+        for size in (1, 2, 2):
+            span.add_event("AssetSetSaved", {"kcevents.size": size}, timestamp=TIME)
+    assert sorted(event.size or 0 for event in retained(log)) == [1, 2, 2]
+
+
+def test_an_event_whose_name_is_no_text_leaves_the_others(
+    tracer: Tracer, log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out alone, with a warning."""
+    name: Any = None
+    with tracer.start_as_current_span("nightly") as span:
+        span.add_event(name)
+        span.add_event("AssetSetSaved")
+    assert log.counts() == {"AssetSetSaved": 1}
+    assert len(warnings(caplog)) == 1

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
 import pickle
+import types
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextvars import copy_context
 from typing import Any
 
 import pytest
 from conftest import Telemetry, telemetry
-from opentelemetry import trace
-from opentelemetry.context import get_current
+from opentelemetry import baggage, trace
+from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import StatusCode
 
 from otel_kcevents.events import Event
@@ -822,3 +825,91 @@ def test_an_async_generator_needs_no_event_loop(pipeline: Telemetry) -> None:
     del generator
     gc.collect()
     assert pipeline.events == loaded(pipeline, 2, DAY)
+
+
+def test_generator_exit_thrown_in_comes_out_as_without_us(pipeline: Telemetry) -> None:
+    """A context manager made of a decorated generator does not swallow it."""
+
+    @contextlib.contextmanager
+    @pipeline.asset.load
+    def opened() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(GeneratorExit), opened():
+        raise GeneratorExit
+    assert pipeline.kinds == [LOADED]
+
+
+def test_an_error_thrown_in_keeps_nothing_alive(pipeline: Telemetry) -> None:
+    """What the call was given goes when it ends, not when the garbage collector comes."""
+
+    class Rows(list[int]):
+        pass
+
+    @pipeline.asset.load
+    def items(rows: Rows) -> Iterator[int]:
+        yield from rows
+
+    gc.disable()
+    try:
+        rows = Rows([1, 2])
+        alive = weakref.ref(rows)
+        generator: Any = items(rows)
+        next(generator)
+        with contextlib.suppress(ValueError):
+            generator.throw(ValueError("no more"))
+        del generator, rows
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_a_generator_sees_what_its_consumer_sets_meanwhile(pipeline: Telemetry) -> None:
+    """Its span stays its own, and everything else is the consumer's of now, as without us."""
+
+    @pipeline.asset.load
+    def items() -> Iterator[Any]:
+        while True:
+            assert is_current()
+            yield baggage.get_baggage("tenant")
+
+    generator = items()
+    seen = [next(generator)]
+    token = attach(baggage.set_baggage("tenant", "blue"))
+    seen.append(next(generator))
+    detach(token)
+    seen.append(next(generator))
+    generator.close()  # type: ignore[attr-defined]
+    assert seen == [None, "blue", None]
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+def test_a_generator_based_coroutine_can_be_decorated(pipeline: Telemetry) -> None:
+    """What `types.coroutine` makes is awaited, and its result has the size."""
+
+    @pipeline.asset.load
+    @types.coroutine
+    def load() -> Generator[None, None, list[int]]:
+        yield from Pause().__await__()
+        return [1, 2]
+
+    async def loaded_rows() -> list[int]:
+        return await load()
+
+    assert asyncio.run(loaded_rows()) == [1, 2]
+    assert pipeline.event.size == 2
+
+
+def test_the_methods_of_a_decorated_object_stay(pipeline: Telemetry) -> None:
+    """A cache can still be cleared."""
+
+    @pipeline.asset.load
+    @functools.lru_cache
+    def load(window: Window) -> list[int]:
+        return [1]
+
+    found: Any = load
+    assert load(DAY) is load(DAY)
+    assert found.cache_info().hits == 1
+    found.cache_clear()
+    assert found.cache_info().currsize == 0

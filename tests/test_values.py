@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -304,6 +305,10 @@ def of_self(self: Any, rows: Any) -> None: ...
         (of_self, (range(99), [1]), {}, 1),
         (lambda *sets: None, ([1, 2], [3]), {}, 2),
         (lambda **sets: None, (), {"first": [1, 2], "second": [3]}, 2),
+        (lambda *batches, window: None, (5, [1, 2]), {"window": PAIR}, 2),
+        (lambda period, rows=(1, 2, 3): None, ((DAY.start, DAY.end),), {}, 3),
+        (lambda rows=(1, 2, 3): None, (range(4),), {}, 4),
+        (lambda rows=(1, 2, 3), more=(4,): None, (5,), {}, 1),
         (partial(into, "bills.csv"), ([1, 2],), {}, 2),
     ],
 )
@@ -320,6 +325,35 @@ def test_the_window_named_by_a_path_is_no_set_either(pipeline: Telemetry) -> Non
     save: Any = pipeline.asset.save(window="day")(lambda day, rows: None)
     save(PAIR, [1])
     assert pipeline.event == Event("AssetSetSaved", pipeline.event.time, 1, DAY)
+
+
+def test_a_save_that_empties_its_set_has_the_size_that_it_had(pipeline: Telemetry) -> None:
+    """It is measured before the call, in a coroutine too."""
+
+    @pipeline.asset.save
+    def drain(rows: list[int]) -> None:
+        rows.clear()
+
+    @pipeline.asset.save
+    async def adrain(rows: list[int]) -> None:
+        rows.clear()
+
+    drain([1, 2, 3])
+    asyncio.run(adrain([1, 2, 3]))
+    assert [event.size for event in pipeline.events] == [3, 3]
+
+
+def test_a_window_in_the_middle_of_an_argument_is_no_set_either(pipeline: Telemetry) -> None:
+    """The argument that the path begins with is passed over."""
+    save: Any = pipeline.asset.save(window="days[0]")(lambda days, rows: None)
+    save([DAY], [1, 2, 3])
+    assert pipeline.event.size == 3
+
+
+def test_a_function_of_the_call_is_refused_where_the_arguments_are_unknown(pipeline: Telemetry) -> None:
+    """A function in C may not tell them."""
+    with pytest.raises(TypeError, match="max tells no arguments; give a path instead of"):
+        pipeline.asset.load(window=lambda call: call.arguments["day"])(max)
 
 
 @pytest.mark.parametrize("operation", ["load", "aggregate"])
