@@ -9,6 +9,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 key=$(cat "$here/builder.yaml" "$here/build.sh" | sha256sum | cut -c1-16)
 programs="${XDG_CACHE_HOME:-$HOME/.cache}/otel-kcevents/stack-$key"
 
+if [[ $# -gt 0 && "$*" != --where ]]; then
+  sed -n '2,4s/^# //p' "$0"
+  [[ "$*" == --help ]]
+  exit
+fi
 if [[ "${1:-}" == --where || (-x "$programs/otelcol-kcevents" && -x "$programs/jaeger") ]]; then
   echo "$programs"
   exit

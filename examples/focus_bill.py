@@ -172,7 +172,9 @@ def _rows(file: TextIO) -> Iterator[tuple[str, Row | str]]:
     reader = csv.reader(file)
     header = next(reader, [])
     if missing := [column for column in COLUMNS if header.count(column) != 1]:
-        raise Refused(f"{header.count(missing[0])} columns are {missing[0]!r}; the header is {','.join(header)[:80]!r}")
+        twice = [column for column in missing if column in header]
+        what = f"the columns {', '.join(twice)} stand twice" if twice else f"it lacks the columns {', '.join(missing)}"
+        raise Refused(f"{what}; the header is {','.join(header)[:80]!r}" if header else "it is empty")
     while True:
         first = reader.line_num + 1
         row: Row | str

@@ -29,7 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TextIO
 
-from focus_bill import DAY, EXACT, HOUR, Amount, Bill, CostSet, Period, Refused, Totals, add, read_bill
+from focus_bill import COLUMNS, DAY, EXACT, HOUR, Amount, Bill, CostSet, Period, Refused, Totals, add, read_bill
 from opentelemetry import trace
 
 import otel_kcevents
@@ -284,7 +284,11 @@ def serve(server: LogServer) -> None:
 
 
 def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A cost ETL over a bill in the FOCUS 1.0 form.")
+    parser = argparse.ArgumentParser(
+        description="A cost ETL over a bill in the FOCUS 1.0 form.",
+        epilog=f"A bill needs the columns {', '.join(COLUMNS)}. The exit code is 0 where it was read, even if days do not "
+        "add up: the log tells of those; 1 where it could not be read.",
+    )
     parser.add_argument("bill", nargs="?", type=Path, default=SAMPLE, help="CSV; default: the sample beside this file")
     parser.add_argument("--db", type=Path, metavar="PATH", help="SQLite database; default: one for this run")
     port = f"serve the log until Ctrl-C; default port {PORT}, 0 for a free one"
@@ -300,7 +304,10 @@ def give_up(reason: str) -> int:
 
 def main() -> int:
     options = read_arguments()
-    otel_kcevents.configure(service_name="focus-etl")
+    try:
+        otel_kcevents.configure(service_name="focus-etl")
+    except (ValueError, ModuleNotFoundError) as error:
+        return give_up(str(error))
     setcontext(EXACT)
     with ExitStack() as stack:
         try:

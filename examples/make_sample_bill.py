@@ -14,8 +14,8 @@ reads refuses that row, its cost stays on the bill, and 2 March is 49.00 USD sho
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -121,7 +121,9 @@ def bill() -> Iterator[dict[str, str]]:
 
 
 def main() -> None:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("sample_bill.csv")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("path", nargs="?", type=Path, default=Path(__file__).with_name("sample_bill.csv"))
+    path: Path = parser.parse_args().path
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(USUAL), lineterminator="\n")
         writer.writeheader()

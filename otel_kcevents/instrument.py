@@ -137,6 +137,9 @@ class Operation:
             raise TypeError(f"fails_when={shown(fails_when)} can not be called; give a function of the result")
         return Operation(self._pipeline, self.name, self._probe, window, size, fails_when)
 
+    def __repr__(self) -> str:
+        return f"<{self.name} {self._pipeline.set_name}>"
+
     def _outcome(self) -> Outcome | None:
         success = OPERATIONS[self.name][0]
         return None if success is None else self._pipeline.kinds[success].outcome
@@ -276,6 +279,9 @@ class RecordSet:
             Operation(self._pipeline, name, probe) for name, probe in self._probes.items()
         )
         _observe(log, meter_provider)
+
+    def __repr__(self) -> str:
+        return f"RecordSet({self._pipeline.etl!r}, {self._pipeline.set_name!r})"
 
     @property
     def log(self) -> EventLog:

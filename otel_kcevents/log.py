@@ -51,6 +51,9 @@ class EventLog:
             self.add_set(etl, set_name)
         _logs.add(self)
 
+    def __repr__(self) -> str:
+        return f"EventLog(retention={self.retention})"
+
     def _clear(self) -> None:
         """Start empty, with a lock of our own: after a fork the old one may be held by a thread that is gone."""
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point

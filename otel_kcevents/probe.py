@@ -92,7 +92,7 @@ class Probe:
             self._attributes["code.function.name"] = name
         self._window, self._size, self._before, self._fails_when = window, size, before, fails_when
         self.measure = None if before is None else self._measure
-        self._warned = False
+        self._warned: set[str] = set()
 
     def begin(self, start: int | None = None) -> Begun | None:
         """Start the span, at a time in nanoseconds since 1970 or now; None where instrumentation is suppressed.
@@ -247,9 +247,10 @@ class Probe:
 
     def warn(self, what: str, error: Exception) -> None:
         """Log what was left out, the first time that it happens here; at the interpreter's end it is no news."""
-        if not self._warned and not is_finalizing():
-            self._warned = True
-            _logger.warning("%s: %s is left out, and this is said once: %s", self.name, what, _message(error))
+        if what not in self._warned and not is_finalizing():
+            self._warned.add(what)
+            why = repr(error) if isinstance(error, KeyError) else _message(error)  # its text is the key alone
+            _logger.warning("%s: %s is left out, and this is said once: %s", self.name, what, why)
 
 
 def _is_plain(result: Any) -> bool:

@@ -26,6 +26,10 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAMPLE = EXAMPLES / "sample_bill.csv"
 REAL = Path(__file__).parents[2] / "shared/data/focus_sample.csv"
+COLUMNS = (
+    *("BilledCost", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart"),
+    *("ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ProviderName", "ServiceName", "SubAccountId", "ResourceId"),
+)
 HEADER = SAMPLE.read_text(encoding="utf-8").partition("\n")[0].split(",")
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal or path")
 
@@ -341,9 +345,9 @@ def test_quiet_says_only_what_is_wrong(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "No such file or directory"),
-        (b"", "0 columns are 'BilledCost'"),
-        (b"Id,Cost\n1,2\n", "0 columns are 'BilledCost'; the header is 'Id,Cost'"),
-        (",".join([*HEADER, "BilledCost"]).encode(), "2 columns are 'BilledCost'"),
+        (b"", "it is empty"),
+        (b"Id,Cost\n1,2\n", f"it lacks the columns {', '.join(COLUMNS)}; the header is 'Id,Cost'"),
+        (",".join([*HEADER, "BilledCost"]).encode(), "the columns BilledCost stand twice"),
         (SAMPLE.read_bytes() + b"\xff\n", "can't decode byte 0xff"),
     ],
 )

@@ -983,15 +983,37 @@ def test_a_stretch_in_a_coroutine_that_is_dropped_is_a_failure(
     assert caplog.records == []
 
 
-def test_an_unreadable_value_of_a_stretch_is_left_out_with_one_warning(pipeline: Telemetry, warned: Warned) -> None:
-    """The event is recorded without it, and said once however often."""
+def test_what_is_unreadable_of_a_stretch_is_left_out_with_one_warning_each(pipeline: Telemetry, warned: Warned) -> None:
+    """The event is recorded without it, and said once however often; one thing left out does not hide another."""
     for _ in range(5):
         with pipeline.asset.save() as op:
             op.window, op.size = "the day before", -1
     assert pipeline.events == [Event("AssetSetSaved", event.time) for event in pipeline.events]
     assert len(pipeline.events) == 5
+    window, size = warned()
+    assert window.startswith("save AssetSet: the window is left out, and this is said once: ")
+    assert size.startswith("save AssetSet: the size is left out, and this is said once: ")
+
+
+def test_what_users_hold_shows_what_it_is(pipeline: Telemetry) -> None:
+    """Not an address in memory."""
+    shown = f"{pipeline.asset!r} {pipeline.asset.save!r} {pipeline.log!r}"
+    assert shown == "RecordSet('asset', 'AssetSet') <save AssetSet> EventLog(retention=256)"
+
+
+def test_an_argument_that_a_call_lacks_is_named_in_the_warning(pipeline: Telemetry, warned: Warned) -> None:
+    """By its error too, for the name alone says little."""
+    load: Any = pipeline.asset.load(window="day")(lambda **options: [1])
+    load()
     (warning,) = warned()
-    assert warning.startswith("save AssetSet: the window is left out, and this is said once: ")
+    assert warning.endswith("the window is left out, and this is said once: KeyError('day')")
+
+
+def test_a_success_that_is_given_an_error_leaves_it_out_with_a_warning(pipeline: Telemetry, warned: Warned) -> None:
+    """Nothing is thrown away without a word."""
+    pipeline.asset.emit("saved", error="disk full")
+    (warning,) = warned()
+    assert "the error is left out" in warning
 
 
 # Direct emission
