@@ -23,6 +23,13 @@ if ! command -v go > /dev/null; then
   exit 1
 fi
 
+mkdir -p "${programs%/*}"
+exec 9> "${programs%/*}/lock"
+if command -v flock > /dev/null; then flock 9; fi # two builds at once would share the cores
+if [[ -x "$programs/jaeger" ]]; then
+  echo "$programs"
+  exit
+fi
 version=$(sed -n 's/^  version: //p' "$here/builder.yaml")
 work=$(mktemp -d "${TMPDIR:-/tmp}/kcevents-build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -68,7 +75,8 @@ jaeger() {
 
 collector
 jaeger
-mkdir -p "$programs"
-mv "$work/dist/otelcol-kcevents" "$work/jaeger" "$programs/"
+mkdir -p "$programs.$$"
+mv "$work/dist/otelcol-kcevents" "$work/jaeger" "$programs.$$/"
+mv -T "$programs.$$" "$programs" # at once: nobody finds half a program
 say "built in $SECONDS s"
 echo "$programs"

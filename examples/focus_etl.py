@@ -286,8 +286,8 @@ def serve(server: LogServer) -> None:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="A cost ETL over a bill in the FOCUS 1.0 form.",
-        epilog=f"A bill needs the columns {', '.join(COLUMNS)}. The exit code is 0 where it was read, even if days do not "
-        "add up: the log tells of those; 1 where it could not be read.",
+        epilog=f"A bill needs the columns {', '.join(COLUMNS)}. The exit code is 0 where it was read, "
+        "even if days do not add up: the log tells of those; 1 where it could not be read.",
     )
     parser.add_argument("bill", nargs="?", type=Path, default=SAMPLE, help="CSV; default: the sample beside this file")
     parser.add_argument("--db", type=Path, metavar="PATH", help="SQLite database; default: one for this run")

@@ -25,6 +25,8 @@ BY_KIND = f"sum by (etl, event) ({COUNTER})"
 
 Counts = dict[tuple[str, str], int]
 
+started: list[subprocess.Popen[str]] = []  # the ETLs, some of which a failing test does not wait for
+
 
 def fetch(url: str, **parameters: str) -> Any:
     """A JSON answer; None for a 404, which is how Jaeger says that it found nothing."""
@@ -100,11 +102,11 @@ class Jaeger:
         return Counter(event for span in self.spans(service) for event in span.etl_events())
 
     def settled(self, service: str, expected: int, patience: float = PATIENCE) -> Counter[Event]:
-        """The events once `expected` are there, or when no more have come for a while."""
+        """The events once so many different ones are there, or as they are after `patience` seconds."""
         deadline = time.monotonic() + patience
         while True:
             events = self.events(service)
-            if events.total() >= expected or time.monotonic() > deadline:
+            if len(events) >= expected or time.monotonic() > deadline:
                 time.sleep(1)  # time for what should not be there
                 return self.events(service)
             time.sleep(0.3)
@@ -233,7 +235,8 @@ def start_etl(
         **environment,
     }
     begun = time.monotonic()
-    return Run(service, out, python(ETL, [*arguments, "--out", str(out)], settings), begun)
+    started.append(python(ETL, [*arguments, "--out", str(out)], settings))
+    return Run(service, out, started[-1], begun)
 
 
 @dataclass

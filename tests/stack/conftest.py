@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stack.backends import Collector, Jaeger, Prometheus
+from stack.backends import Collector, Jaeger, Prometheus, started
 from stack.programs import CONFIG, Program, address, free_port, program, running
 
 
@@ -76,6 +76,7 @@ class Stack:
             "KCEVENTS_TELEMETRY_PORT": str(own),
             "KCEVENTS_HEALTH": address(health),
             "KCEVENTS_RETRY_MAX": "1s",
+            "KCEVENTS_JAEGER": "127.0.0.1:9",  # nobody's: a Jaeger of the machine's own is not ours to fill
             **environment,
         }
         name = files[0].removesuffix(".yaml")
@@ -123,6 +124,16 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     """Programs of one test."""
     with opened(tmp_path) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_etl_is_left() -> Iterator[None]:
+    """End what a failing test did not wait for."""
+    yield
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 _faults: list[Fault] = []

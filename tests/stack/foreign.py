@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 NAMES = ("AllocationSetSaved", "AllocationSetSavedEvent", "AssetSetLoaded", "AssetSetComputeErrorEvent", "cache miss")
 
 
-def main(spans: int, seed: int) -> None:
-    """Spans with an event each, its time anywhere in the last minute: as of long operations."""
+def main(spans: int, seed: int, size: int = 0) -> None:
+    """Spans with an event each, its time anywhere in the last minute: as of long operations; `size` bytes in each."""
     choose = random.Random(seed)
     provider = TracerProvider(resource=Resource.create({"process.pid": seed}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=50))
@@ -25,7 +25,7 @@ def main(spans: int, seed: int) -> None:
     counts: Counter[str] = Counter()
     for number in range(spans):
         name = choose.choice(NAMES)
-        with tracer.start_as_current_span("work") as span:
+        with tracer.start_as_current_span("work", attributes={"text": "x" * size}) as span:
             span.add_event(name, timestamp=time.time_ns() - choose.randrange(60_000_000_000))
         counts[name] += 1
         if number % 20 == 0:
@@ -35,4 +35,4 @@ def main(spans: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

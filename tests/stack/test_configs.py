@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,30 @@ def _settings(*names: str) -> set[str]:
 def test_the_collector_accepts_the_file_and_warns_of_nothing(files: tuple[str, ...]) -> None:
     arguments = [f"--config={CONFIG / name}" for name in files]
     assert run([program("otelcol-kcevents"), "validate", *arguments]) == ""
+
+
+@pytest.mark.parametrize("files", COLLECTORS, ids="+".join)
+def test_the_collector_starts_with_the_file_and_calls_nothing_in_it_deprecated(
+    stack: Stack, files: tuple[str, ...]
+) -> None:
+    assert "deprecated" not in stack.collector(*files).program.log.read_text()
+
+
+def test_jaeger_accepts_the_block_for_many_nodes(tmp_path: Path) -> None:
+    text = (CONFIG / "jaeger.yaml").read_text(encoding="utf-8")
+    memory, _, block = text.partition("        memory:")[2].partition("        # opensearch:")
+    block, _, rest = block.partition("\n  jaeger_query:")
+    opened = "        opensearch:" + block.replace("\n        # ", "\n        ")
+    assert "max_traces" in memory
+    (tmp_path / "jaeger.yaml").write_text(text.partition("        memory:")[0] + opened + "\n  jaeger_query:" + rest)
+    run([program("jaeger"), "validate", f"--config={tmp_path / 'jaeger.yaml'}"])
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed; it renders the manifests")
+def test_kubectl_renders_the_manifests() -> None:
+    rendered = run(["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(CONFIG / "kubernetes")])
+    kinds = [document["kind"] for document in yaml.safe_load_all(rendered)]
+    assert sorted(kinds) == ["ConfigMap"] * 3 + ["Namespace"] + ["Service"] * 3 + ["StatefulSet"] * 3
 
 
 @pytest.mark.parametrize("files", [("jaeger.yaml",), ("jaeger.yaml", "jaeger-badger.yaml")], ids="+".join)

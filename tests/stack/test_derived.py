@@ -60,10 +60,10 @@ def test_spans_kept_in_a_file_are_replayed_into_jaeger_once(stack: Stack, tmp_pa
     one_line = {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5000", "OTEL_BSP_SCHEDULE_DELAY": "60000"}
     metrics_off = {"OTEL_METRICS_EXPORTER": "none"}
     first = start_etl(tmp_path, "first", "--runs=200", endpoint=keep.grpc, **one_line, **metrics_off).finish()
-    keep.program.stop()
+    keep.program.kill()
     keep.program.start()
     second = start_etl(tmp_path, "second", "--runs=20", endpoint=keep.grpc, **metrics_off).finish()
-    keep.program.stop()
+    keep.program.kill()
     assert max(map(len, (spans / "spans.jsonl").read_text().splitlines())) > 2**20  # a line beyond the default limit
 
     jaeger = stack.jaeger(start=False)

@@ -14,13 +14,17 @@ import pytest
 
 from stack.backends import COUNTER, Collector, Jaeger, Prometheus, Run, start_etl
 from stack.conftest import Fault, Stack
-from stack.programs import address, free_port, until
+from stack.programs import address, free_port, python, until
 
+FOREIGN = Path(__file__).with_name("foreign.py")
 RUNS = 200
 EVENTS = RUNS * 10
 WORK = (f"--runs={RUNS}", "--pause=0.02")
-SMALL_QUEUE = {"KCEVENTS_QUEUE_SPANS": "700", "KCEVENTS_BATCH_SPANS": "100"}  # an export may be 512 spans: it must fit
-IMPATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}  # seconds that an export waits for a full queue
+SMALL_QUEUE = {
+    "KCEVENTS_QUEUE_SPANS": "700",
+    "KCEVENTS_BATCH_BYTES": "50000",
+}  # an export may be 512 spans: it must fit
+IMPATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "2"}  # seconds that an export waits for a full queue
 EVER = f"sum by (etl, event) (max_over_time({COUNTER}[1h]))"
 
 Record = Callable[..., Fault]
@@ -80,6 +84,18 @@ def test_nothing_is_lost_or_doubled_when_nothing_fails(stack: Stack, tmp_path: P
     assert etl.stderr == ""
 
 
+def test_spans_that_are_large_are_not_refused_for_good(stack: Stack) -> None:
+    jaeger = stack.jaeger(start=False)
+    collector = stack.collector("collector.yaml", KCEVENTS_JAEGER=jaeger.otlp)
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc, "OTEL_SERVICE_NAME": "large"}
+    _, said = python(FOREIGN, ["1200", "1", "8000"], settings).communicate(
+        timeout=120
+    )  # 9.6 MB, one batch by their number
+    assert said == ""
+    jaeger.program.start()
+    until(lambda: len(jaeger.spans("large")) == 1200, "1200 large spans in Jaeger")
+
+
 def test_nothing_is_lost_when_the_collector_is_killed_in_the_middle_of_a_run_and_started_again(
     stack: Stack, tmp_path: Path, record: Record
 ) -> None:
@@ -133,6 +149,7 @@ def test_nothing_is_lost_when_the_queue_is_full_and_jaeger_comes_back_during_the
     etl.reach(3)
     jaeger.program.start()
     row = record("queue full, Jaeger back in the run", etl.finish(), jaeger, prometheus)
+    assert "takes nothing" in etl.stderr  # it was full
     assert (row.lost, row.in_prometheus) == (0, EVENTS)
 
 
@@ -166,7 +183,7 @@ def test_what_is_lost_when_the_queue_stays_full_is_what_the_etl_says(
     collector.drained()
     row = record("queue full until the end", etl, jaeger, prometheus, expected=0)
     assert row.in_prometheus == EVENTS
-    assert len(jaeger.spans(etl.service)) == RUNS * 11 - said
+    assert len(jaeger.spans(etl.service)) >= RUNS * 11 - said  # one may be taken whose answer came too late
     assert 0 < row.lost <= said
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from stack.backends import Collector, Counts, Prometheus, Run, Span, start_etl
+from stack.backends import Collector, Counts, Jaeger, Prometheus, Run, Span, start_etl
 from stack.conftest import Stack, opened
 from stack.programs import until
 
 RUNS, FAILING, SHARE = 250, 25, 20
-DECISION = 4  # seconds
+DECISION = 15  # seconds; the two processes may start some apart
 SPANS = 22  # of a trace: two processes, eleven each, through a gateway each
 
 
@@ -74,9 +74,21 @@ def _through(stack: Stack, folder: Path, late: bool) -> Tier:
         _start(samplers)
     _settle(gateways, samplers)
     traces = defaultdict(list)
-    for span in jaeger.spans(etls[0].service):  # whole traces: the other process's spans among them
+    for span in _all_spans(jaeger, etls[0].service):  # whole traces: the other process's spans among them
         traces[span.trace_id].append(span)
     return Tier(etls, traces, _counted(prometheus, etls))
+
+
+def _all_spans(jaeger: Jaeger, service: str) -> list[Span]:
+    """What is stored when no more comes."""
+
+    def settled() -> list[Span]:
+        before = len(jaeger.spans(service))
+        time.sleep(1)
+        spans = jaeger.spans(service)
+        return spans if len(spans) == before else []
+
+    return until(settled, "the spans in Jaeger to be all there")
 
 
 def _start(collectors: list[Collector]) -> None:
