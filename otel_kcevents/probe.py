@@ -175,15 +175,19 @@ class Probe:
     ) -> None:
         """Write the event to the log and on the span, which ends with it. Without a kind the span just ends."""
         try:
-            try:
-                if kind is None:
-                    return
-                event = _new_event(Event, (kind, now, size if self._sized else None, window, failure))
-                if type(span) is NonRecordingSpan or not span.is_recording():
+            event = (
+                None if kind is None else _new_event(Event, (kind, now, size if self._sized else None, window, failure))
+            )
+            if type(span) is NonRecordingSpan:  # nothing to write on, and nothing to end
+                if event is not None:
                     self._append(event)
-                else:
+                return
+            try:
+                if event is not None and span.is_recording():
                     self._append(event, span.get_span_context().span_id)
                     _add_to_span(span, event)
+                elif event is not None:
+                    self._append(event)
             finally:
                 span.end(now)
         except Exception as error:
@@ -196,11 +200,12 @@ class Probe:
             return None
         try:
             value = self._window(args, kwargs, result)
+            returned = True
+            return None if value is None else Window.of(value)
         except Exception as error:
             if returned:  # a call that failed has no result to look into
                 self.warn("the window", error)
             return None
-        return self.window_of(value)
 
     def window_of(self, value: Any) -> Window | None:
         """The window that a value means; None, once with a warning, where it means none."""

@@ -1016,6 +1016,30 @@ def test_a_success_that_is_given_an_error_leaves_it_out_with_a_warning(pipeline:
     assert "the error is left out" in warning
 
 
+def test_a_function_that_ends_our_span_itself_is_logged_all_the_same(pipeline: Telemetry) -> None:
+    """The span has no event then, the log has."""
+
+    @pipeline.asset.load
+    def load() -> list[int]:
+        trace.get_current_span().end()
+        return [1, 2]
+
+    logging.disable()  # the SDK warns of a second end
+    try:
+        load()
+    finally:
+        logging.disable(logging.NOTSET)
+    assert pipeline.event.size == 2
+    assert list(pipeline.span.events) == []
+
+
+def test_a_compute_that_succeeds_without_a_tracer_leaves_nothing() -> None:
+    """No kind is documented for it."""
+    log = EventLog()
+    RecordSet("asset", "AssetSet", log=log).compute(lambda: 1)()
+    assert log.counts() == {}
+
+
 # Direct emission
 
 
