@@ -177,6 +177,11 @@ class _Items:
             self._inside = get_current()  # the generator's own spans stay its own while it waits
             _leave(entered, self._outside, error)
 
+    def gave(self, item: Any) -> Any:
+        """Count an item: whatever was thrown in before, the generator goes on."""
+        self.count, self.early = self.count + 1, False
+        return item
+
     def thrown(self, error: BaseException) -> BaseException:
         """Note what the consumer throws in: with GeneratorExit it had enough."""
         self.early = isinstance(error, GeneratorExit)
@@ -204,8 +209,7 @@ def _generator(function: _Function, probe: Probe) -> _Function:
             generator = function(*args, **kwargs)
             step = functools.partial(generator.send, None)
             while True:
-                item = items.step(step)
-                items.count += 1
+                item = items.gave(items.step(step))
                 try:
                     step = functools.partial(generator.send, (yield item))
                 except BaseException as error:
@@ -230,8 +234,7 @@ def _async_generator(function: _Function, probe: Probe) -> _Function:
             generator = function(*args, **kwargs)
             step = _first(generator)
             while True:
-                item = await items.async_step(step)
-                items.count += 1
+                item = items.gave(await items.async_step(step))
                 try:
                     step = generator.asend((yield item))
                 except BaseException as error:

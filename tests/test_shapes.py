@@ -913,3 +913,17 @@ def test_the_methods_of_a_decorated_object_stay(pipeline: Telemetry) -> None:
     assert found.cache_info().hits == 1
     found.cache_clear()
     assert found.cache_info().currsize == 0
+
+
+def test_a_generator_that_goes_on_after_generator_exit_is_judged_by_its_result(pipeline: Telemetry) -> None:
+    """Only one that ends there was left early."""
+
+    @pipeline.asset.load(fails_when=lambda result: result is None)
+    def items() -> Generator[int, None, None]:
+        with contextlib.suppress(GeneratorExit):
+            yield 1
+        yield 2
+
+    generator = items()
+    assert [next(generator), generator.throw(GeneratorExit), *generator] == [1, 2]
+    assert pipeline.kinds == ["AssetSetComputeError"]
