@@ -12,9 +12,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout, so that it is measured as it is
 
-from benchmarks import document, export, growth, imports, peers, price
+from benchmarks import document, export, growth, imports, peers, price, serving
 
-_PARTS = {"price": price, "document": document, "growth": growth, "imports": imports, "peers": peers, "export": export}
+_PARTS = {
+    "price": price,
+    "document": document,
+    "growth": growth,
+    "imports": imports,
+    "peers": peers,
+    "export": export,
+    "serving": serving,
+}
 _HEAD = ("", "ours", "against", "ratio (of all rounds)", "second", "goal", "")
 _WIDTHS = (42, 10, 10, 21, 6, 6, 0)
 

@@ -11,8 +11,9 @@ from otel_kcevents.version import __version__
 from otel_kcevents.window import Window
 
 if TYPE_CHECKING:
-    from otel_kcevents.exposition import LogServer, make_asgi_app, make_wsgi_app, respond, start_http_server
+    from otel_kcevents.exposition import make_asgi_app, make_wsgi_app, respond
     from otel_kcevents.processor import EventLogProcessor
+    from otel_kcevents.server import LogServer, start_http_server
 
 __all__ = [
     "KINDS",
@@ -40,9 +41,14 @@ __all__ = [
     "start_http_server",
 ]
 
-_LATER = {"EventLogProcessor": "otel_kcevents.processor"} | dict.fromkeys(
-    ("LogServer", "make_asgi_app", "make_wsgi_app", "respond", "start_http_server"), "otel_kcevents.exposition"
-)
+_LATER = {
+    "EventLogProcessor": "otel_kcevents.processor",
+    "LogServer": "otel_kcevents.server",
+    "make_asgi_app": "otel_kcevents.exposition",
+    "make_wsgi_app": "otel_kcevents.exposition",
+    "respond": "otel_kcevents.exposition",
+    "start_http_server": "otel_kcevents.server",
+}
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from http.client import HTTPException
 from itertools import chain
-from time import sleep
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import HTTPDefaultErrorHandler, OpenerDirector, ProxyHandler, build_opener
@@ -27,26 +29,28 @@ __all__ = ["main"]
 _URL = "http://127.0.0.1:9003"
 _REMEDY = "start the program, or give the address where it serves its log"
 _TIMEOUT = 5.0  # seconds without a byte of the answer
-_MOST_ANSWER = 1 << 28  # bytes of an answer: what never ends is no log
+_TOTAL_TIMEOUT = 10.0  # seconds for the whole answer
+_MAX_ANSWER = 16 * 2**20  # bytes; a full log has about half a million
+_CHUNK = 1 << 16  # bytes to read at once
 _HEAD = ("TIME", "KIND", "SIZE", "WINDOW", "ERROR")
 _ROOM = (30, max(map(len, KINDS)), 8, 20, 0)  # for what is still to come: a full time, an hour's window
 _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 
 
 class _Problem(Exception):
-    """What ends the command with a message; `tail` says it and goes on."""
+    """What ends the command with a message; `tail` prints it and goes on."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's arguments) and return its exit code.
 
-    0: done; 1: no answer, a refusal, or no log document; 130: interrupted. Raises SystemExit(2) for wrong usage.
+    0: done; 1: no answer, a refusal, or not a log document; 130: interrupted. Raises SystemExit(2) for wrong usage.
     """
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
     except _Problem as problem:
-        _say(str(problem))
+        _print_error(str(problem))
         return 1
     except KeyboardInterrupt:
         return 130
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The interpreter writes what is left when it ends, and would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # a reader who left, as `head` does, had enough
-            _say(f"can not write: {error}")
+            _print_error(f"cannot write: {error}")
             return 1
     return 0
 
@@ -97,7 +101,9 @@ def _address(text: str) -> str:
         if not known or parts.query or not text.isascii():
             raise ValueError
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no address; give one as in {_URL}, no query") from None
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is not an address; give one such as {_URL}, without a query"
+        ) from None
     return parts._replace(path=parts.path.rstrip("/").removesuffix(LOG_PATH) + LOG_PATH, fragment="").geturl()
 
 
@@ -124,12 +130,12 @@ def _tail(arguments: argparse.Namespace) -> None:
         try:
             now = _fetch(arguments.url)
             if away:
-                _say(f"{arguments.url} answers again")
+                _print_error(f"{arguments.url} answers again")
             _tell_news(arguments.url, held, now)
             held, away = now, False
         except _Problem as problem:
             if not away:
-                _say(f"{problem}; still trying")
+                _print_error(f"{problem}; still trying")
             away = True
 
 
@@ -140,10 +146,10 @@ def _tell_news(url: str, held: Document, now: Document) -> None:
     missed.subtract(held.counters)
     missed.subtract(event.kind for event in new)
     if min(missed.values(), default=0) < 0:
-        _say(f"the program at {url} restarted: its counters began anew")
+        _print_error(f"the program at {url} restarted: its counters began anew")
         return _tell_news(url, Document({}, {}), now)
     for kind, count in (+missed).items():
-        _say(f"{count} {kind} went by that the log no longer holds; a shorter --interval misses fewer")
+        _print_error(f"{count} {kind} went by that the log no longer holds; a shorter --interval misses fewer")
     _print(_table(map(_cells, new), room=_ROOM))
 
 
@@ -153,7 +159,7 @@ def _check(arguments: argparse.Namespace) -> None:
         with open(0 if standard else name, "rb", closefd=not standard) as stream:
             content = stream.read()
     except OSError as error:
-        raise _Problem(f"can not read {name}: {error.strerror}; give a file's name, or - for standard input") from None
+        raise _Problem(f"cannot read {name}: {error.strerror}; give a file's name, or - for standard input") from None
     document = _read(name, content)
     lists = ", ".join(f"{etl} {len(events)}" for etl, events in document.lists.items())
     counted = f"{sum(document.counters.values())} events of {len(document.counters)} kinds counted"
@@ -165,19 +171,42 @@ def _read(place: str, content: bytes, remedy: str = "") -> Document:
         return read_document(content)
     except ValueError as error:
         reason = f"it is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
-        raise _Problem(f"{place} is no log document: {reason}{remedy}") from None
+        raise _Problem(f"{place} is not a log document: {reason}{remedy}") from None
 
 
 def _fetch(url: str, query: str = "") -> Document:
-    """The log at an address. Raises _Problem where there is none."""
+    """The log at an address. Raises _Problem if there is none, or if it is too large or too slow."""
+    answers: SimpleQueue[tuple[int, bytes] | str | None] = SimpleQueue()
+    end = monotonic() + _TOTAL_TIMEOUT
+    # A socket's timeout begins anew with each byte, so a limit for all of them needs a thread. It may be left
+    # behind while headers trickle in; a daemon thread does not keep the command from ending.
+    Thread(target=lambda: answers.put(_ask(url + query, end)), daemon=True).start()
     try:
-        with _opener(urlsplit(url).hostname).open(url + query, timeout=_TIMEOUT) as answer:
-            status, body = answer.status, answer.read(_MOST_ANSWER)
-    except (OSError, HTTPException, ValueError) as error:
-        raise _Problem(f"{url} gives no answer: {getattr(error, 'reason', error)}; {_REMEDY}") from None
+        answer = answers.get(timeout=_TOTAL_TIMEOUT)
+    except Empty:
+        answer = None
+    if answer is None:
+        raise _Problem(f"{url} took more than {_TOTAL_TIMEOUT:g} seconds to answer; try again, or {_REMEDY}")
+    if isinstance(answer, str):
+        raise _Problem(f"{url} does not answer: {answer}; {_REMEDY}")
+    status, body = answer
+    if len(body) > _MAX_ANSWER:
+        raise _Problem(f"{url} sends more than {_MAX_ANSWER // 2**20} MB, too much for a log document; {_REMEDY}")
     if status != 200:
         raise _Problem(_refusal(url, status, body))
     return _read(url, body, f"; {_REMEDY}")
+
+
+def _ask(url: str, end: float) -> tuple[int, bytes] | str | None:
+    """The status and the body, cut off if too large; why there is none; None if it takes too long."""
+    try:
+        with _opener(urlsplit(url).hostname).open(url, timeout=_TIMEOUT) as answer:
+            body = bytearray()
+            while len(body) <= _MAX_ANSWER and monotonic() < end and (data := answer.read1(_CHUNK)):
+                body += data
+            return (answer.status, bytes(body)) if monotonic() < end else None
+    except (OSError, HTTPException, ValueError) as error:
+        return str(getattr(error, "reason", error))
 
 
 class _Answers(HTTPDefaultErrorHandler):
@@ -233,7 +262,7 @@ def _print(lines: Iterable[str]) -> None:
     print("".join(f"{_visible(line, unicode)}\n" for line in lines), end="", flush=True)
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     print(f"otel-kcevents: {_visible(message)}", file=sys.stderr, flush=True)
 
 

@@ -20,12 +20,13 @@ from benchmarks import hand
 from benchmarks.pipeline import WINDOW
 
 RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
-PARTS = ["price", "document", "growth", "imports", "peers", "export"]
+PARTS = ["price", "document", "growth", "imports", "peers", "export", "serving"]
 RATIO = re.compile(r"\d\.\d\d \(\d+\.\d\d-\d+\.\d\d\)")
 
 
 @pytest.mark.parametrize(
-    ("part", "least"), [("price", 12), ("document", 2), ("growth", 6), ("imports", 1), ("peers", 2), ("export", 0)]
+    ("part", "least"),
+    [("price", 12), ("document", 2), ("growth", 6), ("imports", 1), ("peers", 2), ("export", 0), ("serving", 3)],
 )
 def test_each_part_prints_a_ratio_for_each_line(part: str, least: int) -> None:
     command = [sys.executable, str(RUN), "--quick", "--only", part]
@@ -42,7 +43,10 @@ def test_each_part_prints_a_ratio_for_each_line(part: str, least: int) -> None:
 def test_a_part_that_is_none_is_refused() -> None:
     done = subprocess.run([sys.executable, str(RUN), "--only", "luck"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert re.findall(r"price|document|growth|imports|peers|export", done.stderr.partition("choose from")[2]) == PARTS
+    assert (
+        re.findall(r"price|document|growth|imports|peers|export|serving", done.stderr.partition("choose from")[2])
+        == PARTS
+    )
 
 
 def test_the_code_by_hand_makes_the_telemetry_that_the_decorator_makes(pipeline: Telemetry) -> None:

@@ -372,7 +372,7 @@ def test_a_port_that_is_taken_ends_with_1() -> None:
     """One line names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"can not listen on 127.0.0.1:{port}" in run("focus_etl.py", "--serve", port, code=1).stderr
+        assert f"cannot listen on 127.0.0.1:{port}" in run("focus_etl.py", "--serve", port, code=1).stderr
 
 
 def test_wrong_arguments_end_with_2() -> None:

@@ -15,14 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 from socketserver import StreamRequestHandler, TCPServer
+from threading import Event as Flag
 from threading import Thread
 from typing import IO, Any, NamedTuple
 
 import pytest
 
+from otel_kcevents import LogServer, start_http_server
 from otel_kcevents import __main__ as command
 from otel_kcevents.events import Document, Event, Failure, read_document
-from otel_kcevents.exposition import LOG_PATH, LogServer, start_http_server
+from otel_kcevents.exposition import LOG_PATH
 from otel_kcevents.log import EventLog
 from otel_kcevents.version import __version__
 from otel_kcevents.window import Window, parse_time
@@ -65,7 +67,7 @@ STAGE = Stage()
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LogServer]:
-    with start_http_server(0, log=STAGE) as server:
+    with start_http_server(0, log=STAGE, cache_seconds=0, max_load=1) as server:
         yield server
 
 
@@ -319,7 +321,7 @@ def test_what_is_no_address_is_wrong_usage(run: Run, name: str, text: str) -> No
     """An address that can't be one is told with the form of one."""
     ran = run(name, text)
     assert (ran.code, ran.out) == (2, "")
-    assert f"{text!r} is no address; give one as in http://127.0.0.1:9003" in ran.err
+    assert f"{text!r} is not an address; give one such as http://127.0.0.1:9003" in ran.err
 
 
 @pytest.mark.parametrize("name", ["log", "tail"])
@@ -328,7 +330,7 @@ def test_nobody_there_is_told(run: Run, name: str) -> None:
     port = free_port()
     code, out, err = run(name, f"127.0.0.1:{port}")
     assert (code, out) == (1, "")
-    assert err.startswith(f"otel-kcevents: http://127.0.0.1:{port}/model/etl/log gives no answer: ")
+    assert err.startswith(f"otel-kcevents: http://127.0.0.1:{port}/model/etl/log does not answer: ")
     assert err.endswith("; start the program, or give the address where it serves its log\n")
 
 
@@ -338,16 +340,70 @@ def test_who_does_not_answer_in_time_is_told(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr(command, "_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         code, _, err = run("log", f"127.0.0.1:{silent.getsockname()[1]}")
-    assert (code, "gives no answer: timed out; start the program" in err) == (1, True)
+    assert (code, "does not answer: timed out; start the program" in err) == (1, True)
+
+
+@contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """The address of a server that sends these bytes, then a space every 10 ms for as long as its client listens."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            try:
+                self.wfile.write(head)
+                while not left.wait(0.01):
+                    self.wfile.write(b" ")
+            except ConnectionError:
+                pass
+
+    left = Flag()
+    with TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            left.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Endless:"], ids=["body", "head"])
+def test_endless_answer_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    """A server that never stops sending a little is given up after ten seconds in all, here less."""
+    assert command._TOTAL_TIMEOUT == 10
+    monkeypatch.setattr(command, "_TOTAL_TIMEOUT", 0.3)
+    with dripping(head) as url:
+        code, out, err = run("log", url)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"otel-kcevents: {url}/model/etl/log took more than 0.3 seconds to answer; try again, or ")
+
+
+def test_too_large_answer_is_refused(run: Run) -> None:
+    """An answer of 16 MB is read, though it is not a log; one of more is not."""
+    most = 16 * 2**20
+    with canned(answer("200 OK", b" " * most)) as url:
+        assert "is not a log document" in run("log", url).err
+    with canned(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (most + 1)) as url:
+        code, out, err = run("log", url)
+    assert (code, out) == (1, "")
+    assert f"{url}/model/etl/log sends more than 16 MB" in err
+    assert err.endswith("; start the program, or give the address where it serves its log\n")
 
 
 @pytest.mark.parametrize(
     ("sent", "told"),
     [
-        (answer("200 OK", b"<html>"), "is no log document: it is not JSON: Expecting value: line 1 column 1 (char 0);"),
-        (answer("200 OK", b"\xff"), "is no log document: not a log document: it is not UTF-8"),
-        (answer("200 OK", b'{"code":200,"data":[]}'), "is no log document: data: expected an object, found []; start"),
-        (answer("200 OK", b"[" * 100_000), "is no log document: "),
+        (
+            answer("200 OK", b"<html>"),
+            "is not a log document: it is not JSON: Expecting value: line 1 column 1 (char 0);",
+        ),
+        (answer("200 OK", b"\xff"), "is not a log document: not a log document: it is not UTF-8"),
+        (
+            answer("200 OK", b'{"code":200,"data":[]}'),
+            "is not a log document: data: expected an object, found []; start",
+        ),
+        (answer("200 OK", b"[" * 100_000), "is not a log document: "),
         (answer("404 Not Found", b"<html>"), "answers 404: start the program, or give the address"),
         (answer("404 Not Found", b'{"code":404,"message":"not here"}'), "answers 404: not here\n"),
         (answer("502 Bad Gateway", b'"gone"'), "answers 502: start the program"),
@@ -355,11 +411,11 @@ def test_who_does_not_answer_in_time_is_told(run: Run, monkeypatch: pytest.Monke
         (answer("503 Busy", b"[" * 100_000), "answers 503: start the program"),
         (answer("400 Bad Request", b'{"message":"two\\n\\u001b[2Jlines"}'), r"two\n\u001b[2Jlines"),
         (answer("204 No Content", b""), "answers 204: start the program"),
-        (answer("302 Found", b"", "Location: /model/etl/log"), "gives no answer: "),
-        (answer("302 Found", b"", "Location: file:///etc/hosts"), "gives no answer: "),
-        (answer("302 Found", b"", "Location: http://[::1"), "gives no answer: Invalid IPv6 URL"),
-        (b"SSH-2.0-OpenSSH_9.2\x1b[2J\r\n", r"gives no answer: SSH-2.0-OpenSSH_9.2\u001b[2J"),
-        (b"", "gives no answer: Remote end closed connection without response; start"),
+        (answer("302 Found", b"", "Location: /model/etl/log"), "does not answer: "),
+        (answer("302 Found", b"", "Location: file:///etc/hosts"), "does not answer: "),
+        (answer("302 Found", b"", "Location: http://[::1"), "does not answer: Invalid IPv6 URL"),
+        (b"SSH-2.0-OpenSSH_9.2\x1b[2J\r\n", r"does not answer: SSH-2.0-OpenSSH_9.2\u001b[2J"),
+        (b"", "does not answer: Remote end closed connection without response; start"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "; start the program, or give the address"),
     ],
 )
@@ -540,7 +596,7 @@ def test_tail_goes_on_through_a_time_without_answers(tail: Tail, server: LogServ
     STAGE.log = log = log_of(SAVED)
     broken = Broken()
     out, err = tail(swap(broken), nothing, swap(log), append(ASSETS), swap(broken))[1:]
-    away = f"otel-kcevents: {server.url} answers 500: the log can not be shown; the program's own log tells why"
+    away = f"otel-kcevents: {server.url} answers 500: the log cannot be shown; the program's own log has the reason"
     assert err.splitlines() == [
         f"{away}; still trying",
         f"otel-kcevents: {server.url} answers again",
@@ -621,7 +677,7 @@ def test_check_tells_what_is_wrong(run: Run, tmp_path: Path, text: str, told: st
     path.write_text(text, encoding="utf-8")
     code, out, err = run("check", str(path))
     assert (code, out) == (1, "")
-    assert err.startswith(f"otel-kcevents: {path} is no log document: {told}")
+    assert err.startswith(f"otel-kcevents: {path} is not a log document: {told}")
     assert err.count("\n") == 1
 
 
@@ -630,7 +686,7 @@ def test_check_of_a_file_that_can_not_be_read(run: Run, tmp_path: Path) -> None:
     for name, shown in (("missing", "missing"), ("\x1b[2J", r"\u001b[2J"), ("", "")):
         code, out, err = run("check", f"{tmp_path}/{name}")
         assert (code, out) == (1, "")
-        assert err.startswith(f"otel-kcevents: can not read {tmp_path}/{shown}: ")
+        assert err.startswith(f"otel-kcevents: cannot read {tmp_path}/{shown}: ")
         assert err.endswith("; give a file's name, or - for standard input\n")
 
 
@@ -678,7 +734,7 @@ def test_a_full_disk_is_told(url: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     with open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert command.main(["log", url]) == 1
-    assert capsys.readouterr().err == "otel-kcevents: can not write: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == "otel-kcevents: cannot write: [Errno 28] No space left on device\n"
 
 
 # In a process of its own
@@ -783,15 +839,24 @@ def test_ctrl_c_ends_tail_quietly(start: Start, url: str) -> None:
 
 
 @posix
+def test_ctrl_c_ends_the_wait_for_an_answer(start: Start) -> None:
+    """SIGINT ends `log` with 130 while a program keeps it waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = start("log", f"127.0.0.1:{silent.getsockname()[1]}")
+        with silent.accept()[0]:
+            assert process.end(signal.SIGINT) == (130, "", "")
+
+
+@posix
 def test_tail_outlives_the_program(start: Start) -> None:
     """`tail` says that the program went, that it is back, that it restarted, and shows what it does then."""
     with start_http_server(0, log=log_of(SAVED, ASSETS)) as first:
         process = start("tail", "--interval", "0.05", f"127.0.0.1:{first.port}")
         assert [process.out() for _ in range(3)] == [HEAD, row(SAVED), row(ASSETS)]
     place = f"otel-kcevents: {first.url}"
-    assert process.err().startswith(f"{place} gives no answer: ")
+    assert process.err().startswith(f"{place} does not answer: ")
     log = log_of(loaded(1))
-    with start_http_server(first.port, log=log):
+    with start_http_server(first.port, log=log, cache_seconds=0):
         assert process.err() == f"{place} answers again\n"
         assert process.err() == f"otel-kcevents: the program at {first.url} restarted: its counters began anew\n"
         assert process.out() == row(loaded(1))

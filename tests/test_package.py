@@ -17,11 +17,11 @@ PACKAGE = Path(otel_kcevents.__file__).parent
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 FLOORS = [
     ["version", "window"],
-    ["events"],
+    ["batch", "events", "hosts", "http_session", "outbox"],
     ["log", "values"],
     ["probe", "processor", "exposition", "export"],
-    ["shapes", "sdk", "__main__"],
-    ["instrument"],
+    ["limited_server", "shapes", "sdk", "__main__"],
+    ["instrument", "server"],
 ]
 
 
