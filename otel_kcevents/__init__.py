@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from otel_kcevents.events import KINDS, Document, Event, Failure, Kind, read_document
 from otel_kcevents.instrument import Operation, RecordSet, Stretch, allocation, asset
 from otel_kcevents.log import EventLog, default_log
-from otel_kcevents.sdk import configure
+from otel_kcevents.sdk import configure, flush
 from otel_kcevents.values import Call
 from otel_kcevents.version import __version__
 from otel_kcevents.window import Window
@@ -34,6 +34,7 @@ __all__ = [
     "asset",
     "configure",
     "default_log",
+    "flush",
     "make_asgi_app",
     "make_wsgi_app",
     "read_document",

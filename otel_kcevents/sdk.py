@@ -1,4 +1,4 @@
-"""`configure()`: providers where none are set, OTLP export, and everything flushed at every way out.
+"""`configure()` and `flush()`: providers if none are set, OTLP export, and a flush at every way out.
 
 The SDK is imported when it is asked for: decorators alone cost no more than the API.
 """
@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 from _thread import LockType, allocate_lock, start_new_thread
-from functools import partial
-from threading import Lock, RLock, current_thread, main_thread
+from contextlib import suppress
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -21,79 +21,131 @@ from opentelemetry import metrics, trace
 
 from otel_kcevents.log import EventLog, default_log
 
-__all__ = ["configure"]
+__all__ = ["configure", "flush"]
 
 _CHILDREN = "OTEL_PYTHON_KCEVENTS_CHILDREN"  # who configured what, for the processes that multiprocessing starts
-_MOST_QUEUED = 16_384  # spans between two exports, where OTEL_BSP_MAX_QUEUE_SIZE does not say
+_MAX_QUEUED = 16_384  # spans between two hand-overs, if OTEL_BSP_MAX_QUEUE_SIZE does not say
+_TERMINATION_TIMEOUT = 12.0  # seconds; the end itself takes 10 at most, and must have the time to say what is lost
 _logger = logging.getLogger("otel_kcevents")
-_TERMINATION = 5.0  # seconds that a child which is told to terminate takes for its last export
 
 
 class _Setup:
     """What `configure()` did in this process."""
 
     def __init__(self) -> None:
-        self.lock = RLock()
+        self.lock = threading.RLock()
         self.done = False
         self.service_name: str | None = None
         self.providers: list[Any] = []
-        self.collector: Any = None
-        self.ended = False
+        self.delivery: Any = None
+        self.watched: int | None = None
+
+    def end(self) -> None:
+        """Export what there is, within the bounds of an end; what comes after is exported by a later end."""
+        if self.delivery is not None:
+            self.delivery.end()
 
     def shutdown(self) -> None:
-        """Export what there is, once and for all."""
-        self.collector.leave()  # first: a signal from here on finds the last export begun
-        providers, self.providers = self.providers, []
-        for provider in providers:
+        """End, once and for all."""
+        self.end()
+        for provider in self.providers:
             try:
                 provider.shutdown()
-            except Exception as error:  # one that fails must not keep the other from its last export
-                _logger.warning("the last export failed: %s", error)
-        self.ended = True
+            except Exception as error:  # one that fails must not keep the other from its own
+                _logger.warning("a provider could not be shut down: %s", error)
+        if self.delivery is not None:
+            self.delivery.report_lost()  # what ended since
+            self.delivery.close()
 
 
 _setup = _Setup()
+_held_back: dict[int, set[signal.Signals | int]] = {}  # by thread: the signal mask from before the fork that it makes
 
 
 def configure(*, service_name: str | None = None, log: EventLog = default_log) -> None:
-    """Set up OpenTelemetry for a script: providers where none are set, export, `log`, and the flush at its end.
+    """Set up OpenTelemetry for a script: providers if none are set, export, `log`, and the flush at its end.
 
-    Traces and metrics go to an OTLP collector where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, by gRPC or, with
-    `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, HTTP. `service_name` is for where `OTEL_SERVICE_NAME` is not set.
-    Events of other code's spans reach `log` too. Processes that `multiprocessing` starts from here, by
-    whichever method, configure themselves the same way and export their own; a `log` given here is known to
-    forked ones alone. A second call changes nothing. Raises ValueError for a setting that is none, and
-    ModuleNotFoundError where the exporters are asked for and not installed.
+    Traces and metrics are exported to an OTLP collector if `OTEL_EXPORTER_OTLP_ENDPOINT` is set, by gRPC or, with
+    `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, HTTP. Everything is flushed at the interpreter's exit and on SIGTERM,
+    unless the program handles that signal itself. Processes that `multiprocessing` starts from here, by whichever
+    method, configure themselves the same way and export their own. A second call changes nothing.
+
+    Args:
+        service_name: The service's name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
+        log: Also receives the events of other code's spans; of the processes that `multiprocessing` starts only
+            forked ones have it.
+
+    Raises:
+        ValueError: If a setting is malformed. The message names it; it never shows a header or a password.
+        ModuleNotFoundError: If an exporter is asked for and not installed.
     """
     with _setup.lock:
         if not _setup.done:
             _configure(service_name, log)
             _setup.done, _setup.service_name = True, service_name
             atexit.register(_setup.shutdown)
+            if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+                os.register_at_fork(  # behind the SDK's own, which a signal must not interrupt
+                    before=_hold_termination, after_in_parent=_release_termination, after_in_child=_release_termination
+                )
             if _setup.providers:
                 _hand_down()
+                _flush_on_termination()
+
+
+def flush(timeout: float = 10.0) -> bool:
+    """Export what is queued and kept, and the counters as they are now.
+
+    For a way out that runs no exit handlers: before `os._exit`, in an ASGI application's lifespan, in Celery's
+    `worker_process_shutdown`. Providers that the program has set itself are flushed by their own `force_flush`, which
+    may not keep to the timeout.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        True if the collector took everything in time, or if nothing is exported; else False, and what was not taken
+        is kept.
+    """
+    end = monotonic() + timeout
+    flushed = _setup.delivery is None or bool(_setup.delivery.flush(timeout))
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        if provider not in _setup.providers and hasattr(provider, "force_flush"):
+            milliseconds = max(0, int((min(end, monotonic() + 3600) - monotonic()) * 1000))
+            try:
+                flushed = provider.force_flush(milliseconds) is not False and flushed
+            except Exception:  # how a `MeterProvider` says that a reader failed
+                flushed = False
+    return flushed
 
 
 def _configure(service_name: str | None, log: EventLog) -> None:
+    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
 
-    from otel_kcevents.export import Collector
     from otel_kcevents.processor import EventLogProcessor
 
-    _setup.collector = Collector()
     named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     resource = Resource.create({"service.name": service_name} if service_name and not named else {})
-    traces = _traces(resource)  # both are made before one is set: an error leaves the program as it was
-    meters = _metrics(resource)
-    if traces is not None:
-        trace.set_tracer_provider(traces)
-    if meters is not None:
-        metrics.set_meter_provider(meters)
-    # The counts go first: they are small, and a collector may take them that has no room for spans.
-    _setup.providers = [provider for provider in (meters, traces) if provider is not None]
+    needs_traces = _is_unset(trace.get_tracer_provider())
+    needs_metrics = _is_unset(metrics.get_meter_provider())
+    processor, meter_provider = _exporting(resource, needs_traces, needs_metrics)
+    if needs_traces:
+        tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if processor is not None:
+            tracer_provider.add_span_processor(processor)
+        trace.set_tracer_provider(tracer_provider)
+        _setup.providers.append(tracer_provider)
+    if needs_metrics:
+        meter_provider = meter_provider or MeterProvider(resource=resource, shutdown_on_exit=False)
+        metrics.set_meter_provider(meter_provider)
+        _setup.providers.append(meter_provider)
     provider: Any = trace.get_tracer_provider()
     if hasattr(provider, "add_span_processor"):
         provider.add_span_processor(EventLogProcessor(log))
+    if _setup.delivery is not None:
+        _setup.delivery.start()
 
 
 def _is_unset(provider: object) -> bool:
@@ -101,42 +153,36 @@ def _is_unset(provider: object) -> bool:
     return type(provider).__name__ in ("ProxyTracerProvider", "_ProxyMeterProvider")
 
 
-def _traces(resource: Any) -> Any:
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+def _exporting(resource: Any, needs_traces: bool, needs_metrics: bool) -> tuple[Any, Any]:
+    """The span processor and the meter provider that export, each None if its signal is not exported."""
+    from opentelemetry.sdk.metrics.export import MetricExportResult
+    from opentelemetry.sdk.trace.export import SpanExportResult
 
-    from otel_kcevents.export import otlp_exporter
+    from otel_kcevents.otlp import otlp_client, positive_setting
 
-    if not _is_unset(trace.get_tracer_provider()):
-        return None
-    exporter: Any = otlp_exporter("trace", _setup.collector, SpanExportResult.FAILURE)
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    if exporter is not None:
-        queued = None if "OTEL_BSP_MAX_QUEUE_SIZE" in os.environ else _MOST_QUEUED
-        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=queued))
-    return provider
+    # Both clients are built before anything is set: an error leaves the program as it was.
+    spans = otlp_client("trace", SpanExportResult.SUCCESS) if needs_traces else None
+    totals = otlp_client("metric", MetricExportResult.SUCCESS) if needs_metrics else None
+    if spans is None and totals is None:
+        return None, None
+    interval = positive_setting("OTEL_METRIC_EXPORT_INTERVAL", 60_000, "milliseconds") / 1000
 
+    from otel_kcevents.export import Delivery
+    from otel_kcevents.signals import FlushingMeterProvider, MetricReader, SpanProcessor
 
-def _metrics(resource: Any) -> Any:
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import MetricExportResult, PeriodicExportingMetricReader
-
-    from otel_kcevents.export import otlp_exporter
-
-    if not _is_unset(metrics.get_meter_provider()):
-        return None
-    exporter: Any = otlp_exporter("metric", _setup.collector, MetricExportResult.FAILURE)
-    if exporter is None:
-        return MeterProvider(resource=resource, shutdown_on_exit=False)
-    reader = PeriodicExportingMetricReader(exporter)
-    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-        os.register_at_fork(after_in_child=partial(_free_exports, reader))
-    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-
-
-def _free_exports(reader: Any) -> None:
-    """In a forked child: the reader's lock may be held by an export of the parent's, which will not end here."""
-    reader._export_lock = Lock()
+    processor = meter_provider = None
+    delivery = Delivery()
+    if totals is not None:
+        reader = MetricReader(delivery, delivery.outbox("metrics", totals, interval), totals.exporter)
+        meter_provider = FlushingMeterProvider(reader, resource)
+    if spans is not None:
+        queued = None if "OTEL_BSP_MAX_QUEUE_SIZE" in os.environ else _MAX_QUEUED
+        try:
+            processor = SpanProcessor(delivery, delivery.outbox("spans", spans), queued)
+        except ValueError as error:
+            raise ValueError(f"the settings OTEL_BSP_* do not fit together: {error}") from error
+    _setup.delivery = delivery
+    return processor, meter_provider
 
 
 def _hand_down() -> None:
@@ -154,7 +200,7 @@ def _in_forked_child(setup: _Setup) -> None:
     """In a process forked by multiprocessing, from this one or from its fork server, before its work begins."""
     from multiprocessing import parent_process
 
-    setup.lock = RLock()
+    setup.lock = threading.RLock()
     if setup.done:
         os.environ[_CHILDREN] = f"{os.getpid()} {setup.service_name or ''}"
         _end_as_child()
@@ -165,16 +211,19 @@ def _in_forked_child(setup: _Setup) -> None:
 
 def _end_as_child() -> None:
     """Flush at the ends of a process that multiprocessing started: some leave without atexit, some by a signal."""
-    from multiprocessing.util import Finalize
+    if _setup.watched != os.getpid():  # two watchers would wait for each other
+        _setup.watched = os.getpid()
+        threading.Thread(target=_end_after_main, name="kcevents-end").start()
+    _flush_on_termination()
 
-    Finalize(None, _leave, exitpriority=-100)
-    _take_termination()
 
-
-def _leave() -> None:
-    """The end of such a process, which comes before it waits for its threads: they may have more to tell."""
-    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing does next; a second time does nothing
-    _setup.shutdown()
+def _end_after_main() -> None:
+    """Wait for the main thread, and for the others that the process waits for, which may have more to export."""
+    watcher, main = threading.current_thread(), threading.main_thread()
+    main.join()
+    while others := [thread for thread in threading.enumerate() if not thread.daemon and thread not in (watcher, main)]:
+        others[0].join()
+    _setup.end()
 
 
 def _follow(parent: int | None) -> None:
@@ -184,29 +233,42 @@ def _follow(parent: int | None) -> None:
         configure(service_name=service_name or None)
 
 
-def _take_termination() -> None:
-    """A pool ends its processes by a signal, their work done and not yet exported."""
-    if current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+def _flush_on_termination() -> None:
+    """Flush on SIGTERM, by which pools and schedulers end a process, unless the program handles it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+
+
+def _hold_termination() -> None:
+    """Hold SIGTERM back while a process is forked.
+
+    Python forgets the signals that a child gets before it is set up, and a handler that runs in the middle of the
+    child's fork hooks finds the parent's spans.
+    """
+    _held_back[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _release_termination() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held_back.pop(threading.get_ident()))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:  # pragma: no cover - nothing is measured past it
     """Export what there is and die of the signal; in a thread, for the one interrupted may hold any lock."""
-    if (
-        _setup.collector.left is not None and not _setup.ended
-    ):  # the last export is what the signal interrupted: let it go on
-        return
+    if _setup.delivery is not None and _setup.delivery.ends:
+        return  # the last export is what the signal interrupted: let it go on
     exported = allocate_lock()
     exported.acquire()
-    start_new_thread(_export_last, (exported,))  # unlike a Thread, it takes no lock that the interrupted may hold
-    exported.acquire(timeout=_TERMINATION)
+    with suppress(RuntimeError):  # at the interpreter's end no thread can be started, and the last export is done
+        start_new_thread(_export_last, (exported,))  # unlike a Thread, it takes no lock that the interrupted may hold
+        exported.acquire(timeout=_TERMINATION_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    os._exit(128 + number)  # the first process of a container is not killed by it
 
 
 def _export_last(exported: LockType) -> None:  # pragma: no cover - nothing is measured past it
     try:
-        _setup.shutdown()
+        _setup.end()
     finally:
         exported.release()
 
@@ -220,8 +282,6 @@ def _join_parent() -> None:
         _in_forked_child(_setup)
     elif "--multiprocessing-fork" in sys.orig_argv:
         _follow(os.getppid())
-        if _setup.done:
-            _take_termination()
     else:
         register_after_fork(_setup, _in_forked_child)
 

@@ -18,8 +18,8 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__i
 FLOORS = [
     ["version", "window"],
     ["batch", "events", "hosts", "http_session", "outbox"],
-    ["log", "values"],
-    ["probe", "processor", "exposition", "export"],
+    ["export", "log", "otlp", "values"],
+    ["probe", "processor", "exposition", "signals"],
     ["limited_server", "shapes", "sdk", "__main__"],
     ["instrument", "server"],
 ]

@@ -1,4 +1,4 @@
-"""Every block of the README is run, and what it says comes out is what comes out."""
+"""Every block of the README and the docs is run, and what it says comes out is what comes out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from otel_kcevents import EventLog, RecordSet, start_http_server
 from otel_kcevents.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
-PROGRAMS = [
-    (code, BLOCKS[number + 1][1])
-    for number, (language, code) in enumerate(BLOCKS)
-    if language == "python" and BLOCKS[number + 1][0] in ("json", "text")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS: list[list[tuple[str, str]]] = [
+    re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S) for page in PAGES
 ]
-COMMANDS = [line.partition("  ")[0] for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+PROGRAMS = [
+    (code, blocks[number + 1][1])
+    for blocks in BLOCKS
+    for number, (language, code) in enumerate(blocks)
+    if language == "python" and blocks[number + 1][0] in ("json", "text")
+]
+COMMANDS = [line.partition("  ")[0] for language, code in BLOCKS[0] if language == "sh" for line in code.splitlines()]
 
 
 def without_times(text: str) -> str:
@@ -31,7 +34,7 @@ def without_times(text: str) -> str:
 
 def test_every_program_has_its_output() -> None:
     """No Python block stands alone, unseen by the test below."""
-    assert len(PROGRAMS) == sum(language == "python" for language, _ in BLOCKS)
+    assert len(PROGRAMS) == sum(language == "python" for blocks in BLOCKS for language, _ in blocks)
 
 
 @pytest.mark.parametrize(("code", "output"), PROGRAMS)

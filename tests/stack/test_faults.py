@@ -149,7 +149,7 @@ def test_nothing_is_lost_when_the_queue_is_full_and_jaeger_comes_back_during_the
     etl.reach(3)
     jaeger.program.start()
     row = record("queue full, Jaeger back in the run", etl.finish(), jaeger, prometheus)
-    assert "takes nothing" in etl.stderr  # it was full
+    assert "did not accept an export" in etl.stderr  # it was full
     assert (row.lost, row.in_prometheus) == (0, EVENTS)
 
 
