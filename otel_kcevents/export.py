@@ -96,9 +96,9 @@ class Delivery:
     def end(self) -> None:
         """Send what is queued and kept, for 5 s without a success or 10 s in all, and log how many spans were lost.
 
-        A second time continues the first: the seconds are those of one end.
+        Further calls share the time limits of the first one.
         """
-        self.ends += 1  # first: a signal from here on finds the last export begun
+        self.ends += 1  # set first, so that a signal handler sees that the final export has started
         try:
             with self._ending:
                 begun = self._ends_since = self._progress.clock() if self._ends_since is None else self._ends_since

@@ -19,7 +19,7 @@ _MAX_PORT = 65_535
 
 
 class HostCheck:
-    """Tells the hosts that a server on one address answers for from foreign ones.
+    """Decides which hosts a server that listens on one address answers for.
 
     Args:
         addr: the address to listen on as the program gave it, a name or an IP address.

@@ -109,7 +109,7 @@ class OtlpSession(Session):
 def _body(answer: Response, deadline: float) -> bytes:
     """The body, read until it ends, is too large, or the time is up."""
     body = b""
-    # What has come, and no wait for more: a body that drips must not take longer. urllib3 1 can only do so bytewise.
+    # Read what has arrived without waiting for more, so a slow body meets the deadline; urllib3 1 needs single bytes.
     read, size = (answer.raw.read1, _CHUNK) if hasattr(answer.raw, "read1") else (answer.raw.read, 1)
     try:
         while chunk := read(size, decode_content=False):

@@ -23,7 +23,7 @@ from otel_kcevents.window import shown
 __all__ = ["LimitedServer", "Limits"]
 
 _CPU_BURST = 0.05  # seconds of CPU time that are free after a quiet time: some ten full documents
-_MAX_PAUSE = 0.1  # seconds in which the server neither looks at its connections nor notices that it is closed
+_MAX_PAUSE = 0.1  # seconds; during a pause the server checks neither its connections nor whether it was closed
 _MAX_BODY = 4 << 20  # bytes of a request's body that are read so that its sender sees the refusal
 _MAX_REASON = 200  # characters of a request in a message
 _NAME = "otel-kcevents"  # in the header `Server`
@@ -186,7 +186,7 @@ class _Handler(WSGIRequestHandler):
             self._read_off()
 
     def _host_problem(self) -> tuple[int, str] | None:
-        """Why the request's host is refused, or None. Takes the host out of a target in the form for proxies."""
+        """Why the request's host is refused, or None. Strips scheme and host from an absolute-form target."""
         hosts = self.headers.get_all("Host", [])
         if len(hosts) > 1:
             return 400, f"the request has {len(hosts)} Host headers; send one"
@@ -211,7 +211,7 @@ class _Handler(WSGIRequestHandler):
         self.wfile.write(response.body)
 
     def _read_off(self) -> None:
-        """Read what is still sent: a connection closed with bytes unread is reset, and the response lost."""
+        """Discard the rest of the request: closing with unread bytes resets the connection and loses the response."""
         self.connection.shutdown(socket.SHUT_WR)
         left = _MAX_BODY
         while left > 0 and (data := self.rfile.read1(1 << 16)):

@@ -1,4 +1,4 @@
-"""The stock OTLP exporters as the environment asks for them, each behind a client that says what became of a send."""
+"""Build the stock OTLP exporters from the environment, each wrapped in a client that reports each send's result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ANSWERS = {
 }
 _DEFAULT_TIMEOUT = 10.0  # seconds, as OpenTelemetry's specification has it
 _MAX_TIMEOUT = 60.0  # seconds; what waits behind an attempt must be sent again within minutes
-# gRPC waits for up to two minutes until it connects again: a collector that is back would be missed at the end.
+# By default gRPC waits up to two minutes before it reconnects: the final flush would miss a collector that is back.
 _CHANNEL_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 1000))
 # One header as OpenTelemetry accepts it: a name, and a value that is URL-encoded or has no character that needs it.
 _HEADER = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
@@ -103,7 +103,7 @@ class OtlpClient:
                 connection.exporter.shutdown()
 
     def after_fork_in_child(self) -> None:
-        """Leave the connection to the parent: not even closed, which a thread of the parent might be needed for."""
+        """Leave the connection to the parent. It is not closed: closing may wait for a thread of the parent."""
         self._inherited.append(self._connection)
         self._connection = None
 
@@ -160,7 +160,7 @@ def otlp_client(signal: str, success: Any) -> OtlpClient | None:
 
 
 def _unset_empty_settings() -> None:
-    """Remove OpenTelemetry's variables that are empty: unset ones by its specification, errors by some exporters."""
+    """Remove empty OpenTelemetry variables: the specification says they are unset, but some exporters fail on them."""
     for name in [name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()]:
         del os.environ[name]
 

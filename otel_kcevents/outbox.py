@@ -116,7 +116,7 @@ class Batch:
         share: Which part of the room in a request they take, 1 for all of it.
         context: The context in which the SDK handed it over.
         supersedes: Whether it makes what was put before unnecessary, as totals do.
-        number: Its place in the order of arrival, or that of the oldest batch whose data it holds too.
+        number: Its place in the order of arrival; one that replaced or absorbed others has the oldest one's.
         failing_since: When it was first not taken, None if it was never sent.
         failed_last: When it was last not taken.
     """
@@ -155,7 +155,7 @@ class Outbox:
     """One signal's batches, oldest first, and when the next attempt to send one is due.
 
     A batch that is not taken goes to the end of the queue in parts, and the next attempt waits for a backoff that a
-    success resets. So a collector that is away is asked once a minute, and a record that it never takes is soon alone
+    success resets. So an unreachable collector is tried once a minute, and a record that it never accepts is soon alone
     in its request, which no longer holds up others.
 
     One thread calls `work`; it also asks the source to hand over, so that nobody else waits for a slow one.
@@ -218,7 +218,7 @@ class Outbox:
 
     @property
     def lost(self) -> int:
-        """The spans that were not exported up to now, those that the SDK dropped or holds among them; 0 for metrics."""
+        """Spans not exported so far, including those that the SDK dropped or still queues; 0 for metrics."""
         return 0 if self.source.seen is None else self.source.seen - self.taken
 
     def _size(self) -> int:
@@ -267,14 +267,14 @@ class Outbox:
             del self._pending[oldest]
 
     def request_hand_over(self) -> int:
-        """Have the source hand over, and what is kept sent, backoff or not; return a ticket for `has_handed_over`."""
+        """Request a hand-over and an immediate attempt, without backoff; return a ticket for `has_handed_over`."""
         self._requested += 1
         self._backoff = 0.0
         self._not_before = -math.inf
         return self._requested
 
     def has_handed_over(self, ticket: int) -> bool:
-        """Whether the source has handed over since a request; `number_handed_over` is then its newest batch's."""
+        """Whether the requested hand-over is done; `number_handed_over` is then the number of its newest batch."""
         return self._handed_over >= ticket
 
     def is_sent(self, number: int) -> bool:

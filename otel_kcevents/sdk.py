@@ -72,7 +72,7 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
 
     Args:
         service_name: The service's name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
-        log: Also receives the events of other code's spans; of the processes that `multiprocessing` starts only
+        log: Also receives the events of other code's spans. Among `multiprocessing` children, only the
             forked ones have it.
 
     Raises:
@@ -186,7 +186,7 @@ def _exporting(resource: Any, needs_traces: bool, needs_metrics: bool) -> tuple[
 
 
 def _hand_down() -> None:
-    """Let the processes that multiprocessing starts from this one do as it did."""
+    """Configure multiprocessing children like this process."""
     from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
 
@@ -227,7 +227,7 @@ def _end_after_main() -> None:
 
 
 def _follow(parent: int | None) -> None:
-    """Configure this process as its parent is, if it is."""
+    """Configure this process like its parent, if the parent was configured."""
     configured, _, service_name = os.environ[_CHILDREN].partition(" ")
     if configured == str(parent):
         configure(service_name=service_name or None)
@@ -253,13 +253,13 @@ def _release_termination() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:  # pragma: no cover - nothing is measured past it
-    """Export what there is and die of the signal; in a thread, for the one interrupted may hold any lock."""
+    """Export everything in another thread, as the interrupted one may hold any lock; then die by the signal."""
     if _setup.delivery is not None and _setup.delivery.ends:
         return  # the last export is what the signal interrupted: let it go on
     exported = allocate_lock()
     exported.acquire()
     with suppress(RuntimeError):  # at the interpreter's end no thread can be started, and the last export is done
-        start_new_thread(_export_last, (exported,))  # unlike a Thread, it takes no lock that the interrupted may hold
+        start_new_thread(_export_last, (exported,))  # unlike Thread, takes no lock that the interrupted code may hold
         exported.acquire(timeout=_TERMINATION_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
@@ -274,7 +274,7 @@ def _export_last(exported: LockType) -> None:  # pragma: no cover - nothing is m
 
 
 def _join_parent() -> None:
-    """On import in a process that multiprocessing started: forked before, spawned just now, or to be forked."""
+    """Run on import in a multiprocessing child, forked or spawned, or in a fork server."""
     from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
 

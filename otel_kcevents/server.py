@@ -128,7 +128,7 @@ class LogServer:
         server, self._server = self._server, None
         if server is not None:
             for held in (server.socket, *server.connections):
-                os.close(held.detach())  # socket.close() would wait for the files that its thread made of it
+                os.close(held.detach())  # socket.close() would wait until its makefile() objects are closed
 
     def __enter__(self) -> LogServer:
         return self

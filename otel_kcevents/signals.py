@@ -141,7 +141,7 @@ def _has_delta(data: MetricsData) -> bool:
 class MetricReader(PeriodicExportingMetricReader):
     """A `PeriodicExportingMetricReader` that never collects during a fork, and flushes up to the collector.
 
-    The base class would hold a lock of its own across a fork in the middle of its timer's export, so the timer is the
+    If a fork came during a timed export of the base class, the child would inherit a held lock, so the timer is the
     outbox's.
 
     Args:
@@ -169,7 +169,7 @@ class MetricReader(PeriodicExportingMetricReader):
         try:
             with self._outbox.handing_over:
                 self.collect(_COLLECT_TIMEOUT * 1000)
-        except Exception as error:  # from the program's own instruments, or the SDK's word that they took too long
+        except Exception as error:  # raised by the program's own instruments, or by the SDK because they took too long
             if not self._warned:
                 self._warned = True
                 _logger.warning("the metrics could not be collected: %s", type(error).__name__)
