@@ -32,12 +32,14 @@ class HostCheck:
 
     def __init__(self, addr: str, allowed_hosts: Iterable[str]) -> None:
         if isinstance(allowed_hosts, str):
-            raise TypeError(f"allowed_hosts={shown(allowed_hosts)} is a string; give a list such as ['etl.example']")
+            raise TypeError(
+                f"allowed_hosts={shown(allowed_hosts)} is a string; give a list such as ['etl.example'] or ['*']"
+            )
         given = list(allowed_hosts)
         self._all = "*" in given
         self._hosts = {_parse_allowed(host) for host in given if host != "*"}
         self._hosts.add(_normal(addr))
-        self._wildcard = addr in ("", "0.0.0.0", "::")
+        self._wildcard = addr in ("0.0.0.0", "::")
 
     def problem(self, hosts: Iterable[str], local_address: str) -> tuple[int, str] | None:
         """Why a request is refused, as a status code and a message; None if it is not.

@@ -53,7 +53,7 @@ class LimitedServer(ThreadingMixIn, WSGIServer):
 
     def __init__(self, address: tuple[str, int], limits: Limits, hosts: HostCheck) -> None:
         host, port = address
-        self.address_family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]
+        self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         self.limits = limits
         self.hosts = hosts
         self.connections: dict[socket.socket, tuple[str, float]] = {}  # each with its client's address and its end

@@ -126,8 +126,16 @@ def otlp_client(signal: str, success: Any) -> OtlpClient | None:
     _unset_empty_settings()
     signals = f"{signal.upper()}S"
     asked = os.environ.get(f"OTEL_{signals}_EXPORTER") or "otlp"
+    names = [name.strip() for name in asked.split(",")]
+    if unknown := [name for name in names if name not in ("otlp", "none")]:
+        _logger.warning(
+            "OTEL_%s_EXPORTER=%s: configure() does not know %s; expected otlp or none",
+            signals,
+            shown(asked),
+            ", ".join(map(shown, unknown)),
+        )
     endpoint = _setting(signals, "ENDPOINT")
-    if "otlp" not in (name.strip() for name in asked.split(",")) or not endpoint:
+    if "otlp" not in names or not endpoint:
         return None
     protocol = _setting(signals, "PROTOCOL") or "grpc"
     if protocol not in _PROTOCOLS:
@@ -227,7 +235,9 @@ def _checked_endpoint(url: str, protocol: str) -> str:
         parts = urlsplit(url if "://" in url else f"//{url}")
         port = parts.port
         if protocol == "grpc":  # an @ that is left may be behind a password
-            usable = "@" not in url and not url.startswith("//")
+            usable = (
+                "@" not in url and not url.startswith("//") and (bool(parts.hostname) or "http" not in parts.scheme)
+            )
         else:
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:

@@ -68,7 +68,10 @@ def start_http_server(
         TypeError: a value of another type, with the remedy.
         ValueError: a number outside its range, or an entry of `allowed_hosts` that is not a host.
     """
-    if not isinstance(port, int):
+    if not isinstance(addr, str) or not addr:
+        wrong = TypeError if addr != "" else ValueError
+        raise wrong(f"addr must be an address such as '127.0.0.1', or '0.0.0.0' for every one, got {shown(addr)}")
+    if not isinstance(port, int) or isinstance(port, bool):
         raise TypeError(f"port must be an integer such as 9003, or 0 for a free port, got {shown(port)}")
     limits = Limits(
         _checked("max_connections", max_connections, 1, 1_024, int),

@@ -230,6 +230,7 @@ def test_headers_as_opentelemetry_reads_them_pass(setting: Callable[[str, str], 
         ("http/protobuf", "http://me:s3cret/x@host"),
         ("grpc", "http://me:s3cret/x@host"),
         ("grpc", "http://[::1"),
+        ("grpc", "http://"),
         ("grpc", "//me:s3cret@host:4317"),
         ("grpc", "dns:///me:s3cret@host:4317"),
         ("grpc", "http://host:99999"),
@@ -265,10 +266,20 @@ def test_a_metric_is_exported_too(setting: Callable[[str, str], None], monkeypat
     setting("ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     assert otlp_client("metric", MetricExportResult.SUCCESS) is None
-    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "console, otlp")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none, otlp")
     client = otlp_client("metric", MetricExportResult.SUCCESS)
     assert client is not None
     client.close()
+
+
+def test_an_unknown_exporter_is_named(
+    setting: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, warned: Warned
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "oltp")
+    assert otlp_client("trace", SpanExportResult.SUCCESS) is None
+    [message] = warned()
+    assert "OTEL_TRACES_EXPORTER='oltp'" in message
+    assert "expected otlp or none" in message
 
 
 @PROTOCOLS

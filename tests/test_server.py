@@ -125,6 +125,9 @@ def test_impossible_address_is_named(port: int, addr: str) -> None:
 
 
 WRONG_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"port": True}, TypeError, "port must be an integer such as 9003, or 0 for a free port, got True"),
+    ({"addr": ""}, ValueError, "addr must be an address such as '127.0.0.1', or '0.0.0.0' for every one, got ''"),
+    ({"addr": 5}, TypeError, "addr must be an address such as '127.0.0.1', or '0.0.0.0' for every one, got 5"),
     ({"port": "9003"}, TypeError, "port must be an integer such as 9003, or 0 for a free port, got '9003'"),
     ({"max_connections": 0}, ValueError, "max_connections must be an integer from 1 to 1024, got 0"),
     ({"max_connections": 2.5}, TypeError, "max_connections must be an integer from 1 to 1024, got 2.5"),
