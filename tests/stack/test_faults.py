@@ -160,6 +160,9 @@ def test_nothing_is_lost_when_the_collector_refuses_for_want_of_memory_until_it_
     short = {"KCEVENTS_MEMORY_MIB": "2", "KCEVENTS_MEMORY_SPIKE_MIB": "1"}
     collector = stack.collector("collector.yaml", KCEVENTS_JAEGER=jaeger.otlp, **short)
     prometheus = _scraped(stack, collector)
+    until(
+        lambda: "Refusing data" in collector.program.tail(), "the memory limiter's first look"
+    )  # a second after it starts
     etl = start_etl(tmp_path, "etl", *WORK, endpoint=collector.grpc)
     etl.reach(2)
     assert jaeger.spans("etl") == []
