@@ -20,6 +20,7 @@ from threading import Thread
 from typing import IO, Any, NamedTuple
 
 import pytest
+from clients import Stage
 
 from otel_kcevents import LogServer, start_http_server
 from otel_kcevents import __main__ as command
@@ -39,15 +40,6 @@ TOTALED = Event("AllocationSetTotaled", parse_time("2022-06-03T16:58:41.28575925
 SAVED = Event("AllocationSetSaved", parse_time("2022-06-03T17:07:54.092619416Z"), 97, HOUR)
 ASSETS = Event("AssetSetSaved", parse_time("2022-06-03T17:07:54.3346484Z"), 29, HOUR)
 FAILED = Event("AssetSetComputeError", parse_time("2022-06-03T17:09:00Z"), None, None, Failure("E", "größe", "load"))
-
-
-class Stage(EventLog):
-    """A log that stands for another, so that one server serves the logs of many tests."""
-
-    log: EventLog
-
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
-        return self.log.document(kinds, window)
 
 
 class Broken(EventLog):
