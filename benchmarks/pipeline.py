@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from benchmarks.hand import Period
 from otel_kcevents import EventLog, RecordSet
-from otel_kcevents.processor import EventLogProcessor
+from otel_kcevents.record.processor import EventLogProcessor
 
 __all__ = ["HOUR", "WINDOW", "Drop", "Pipeline", "set_up"]
 

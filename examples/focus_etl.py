@@ -254,9 +254,9 @@ def print_log(log: EventLog) -> None:
         print(f"{kind:<30}{count:>9,}")
     errors = errors_in(log)
     print("\nnewest in the log")
-    print_some([shown(event) for event in newest_first(log)[:NEWEST]])
+    print_some([short_repr(event) for event in newest_first(log)[:NEWEST]])
     print(f"errors in the log: {len(errors)}")
-    print_some([shown(event) for event in errors])
+    print_some([short_repr(event) for event in errors])
 
 
 def newest_first(log: EventLog) -> list[Event]:
@@ -267,7 +267,7 @@ def errors_in(log: EventLog) -> list[Event]:
     return [event for event in newest_first(log) if event.failure]
 
 
-def shown(event: Event) -> str:
+def short_repr(event: Event) -> str:
     size = "" if event.size is None else f", {event.size} records"
     failure = "" if event.failure is None else f": {event.failure.message}"
     return f"{event.to_dict()['time']}  {event.kind}  {event.window}{size}{failure}"
@@ -322,7 +322,7 @@ def main() -> int:
             return give_up(f"{options.db or 'the database'}: {error}")
         if options.quiet:
             print_some(bill.refused, sys.stderr)
-            print_some([shown(event) for event in errors_in(default_log)], sys.stderr)
+            print_some([short_repr(event) for event in errors_in(default_log)], sys.stderr)
         else:
             try:
                 report(bill, outcomes, default_log)

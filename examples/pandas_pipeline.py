@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 
 import otel_kcevents
@@ -44,7 +46,7 @@ def main() -> None:
     print(daily.to_string(index=False))
     print(f"{total_allocations(daily, DAY) / 1_000_000:.6f} on {DAY.left:%Y-%m-%d}")
     for event in default_log.document().lists["allocation"][:3]:
-        print(event.to_json())
+        print(json.dumps(event.to_dict()))
     print(default_log.counts())
 
 

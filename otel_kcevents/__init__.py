@@ -1,19 +1,24 @@
 """Each cost-ETL run as a span with its event, as a counter, and in the recent-events log."""
 
+import os
 from typing import TYPE_CHECKING
 
-from otel_kcevents.events import KINDS, Document, Event, Failure, Kind, read_document
-from otel_kcevents.instrument import Operation, RecordSet, Stretch, allocation, asset
-from otel_kcevents.log import EventLog, default_log
-from otel_kcevents.sdk import configure, flush
-from otel_kcevents.values import Call
 from otel_kcevents.version import __version__
-from otel_kcevents.window import Window
 
 if TYPE_CHECKING:
-    from otel_kcevents.exposition import make_asgi_app, make_wsgi_app, respond
-    from otel_kcevents.processor import EventLogProcessor
-    from otel_kcevents.server import LogServer, start_http_server
+    from otel_kcevents.model.document import Document, read_document
+    from otel_kcevents.model.event import KINDS, Event, Failure, Kind
+    from otel_kcevents.model.window import Window
+    from otel_kcevents.record.extract import Call
+    from otel_kcevents.record.operation import Operation, OperationScope
+    from otel_kcevents.record.operation import OperationScope as Stretch
+    from otel_kcevents.record.processor import EventLogProcessor
+    from otel_kcevents.record.record_set import RecordSet, allocation, asset
+    from otel_kcevents.sdk.configure import configure, flush
+    from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
+    from otel_kcevents.serve.respond import respond
+    from otel_kcevents.serve.server import LogServer, start_http_server
+    from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = [
     "KINDS",
@@ -26,6 +31,7 @@ __all__ = [
     "Kind",
     "LogServer",
     "Operation",
+    "OperationScope",
     "RecordSet",
     "Stretch",
     "Window",
@@ -42,14 +48,21 @@ __all__ = [
     "start_http_server",
 ]
 
-_LATER = {
-    "EventLogProcessor": "otel_kcevents.processor",
-    "LogServer": "otel_kcevents.server",
-    "make_asgi_app": "otel_kcevents.exposition",
-    "make_wsgi_app": "otel_kcevents.exposition",
-    "respond": "otel_kcevents.exposition",
-    "start_http_server": "otel_kcevents.server",
+_NAMES = {
+    "model.document": ("Document", "read_document"),
+    "model.event": ("KINDS", "Event", "Failure", "Kind"),
+    "model.window": ("Window",),
+    "record.extract": ("Call",),
+    "record.operation": ("Operation", "OperationScope", "Stretch"),
+    "record.processor": ("EventLogProcessor",),
+    "record.record_set": ("RecordSet", "allocation", "asset"),
+    "sdk.configure": ("configure", "flush"),
+    "serve.apps": ("make_asgi_app", "make_wsgi_app"),
+    "serve.respond": ("respond",),
+    "serve.server": ("LogServer", "start_http_server"),
+    "store.log": ("EventLog", "default_log"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __dir__() -> list[str]:
@@ -57,9 +70,16 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    """Import what not every program needs, the SDK and the servers, when it is asked for."""
-    if name not in _LATER:
+    """Import a public name when it is first used: a program pays only for what it needs."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LATER[name]), name)
+    value = globals()[name] = getattr(import_module(f"otel_kcevents.{_MODULES[name]}"), name)
+    return value
+
+
+if "OTEL_PYTHON_KCEVENTS_CHILDREN" in os.environ:
+    from importlib import import_module
+
+    import_module("otel_kcevents.sdk.configure")  # a child of a process that called configure() does the same

@@ -11,10 +11,12 @@ from http.client import HTTPConnection
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-from otel_kcevents.events import Document, Event, Failure
-from otel_kcevents.exposition import LOG_PATH
-from otel_kcevents.log import EventLog
-from otel_kcevents.window import Window, parse_time
+from otel_kcevents.model.document import Document
+from otel_kcevents.model.event import Event, Failure
+from otel_kcevents.model.timestamps import parse_time
+from otel_kcevents.model.window import Window
+from otel_kcevents.serve.respond import LOG_PATH
+from otel_kcevents.store.log import EventLog
 
 GENEROUS = 20.0  # seconds after which a test that waits has failed
 

@@ -22,9 +22,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.trace import Tracer
 
-from otel_kcevents.events import Event
-from otel_kcevents.instrument import RecordSet
-from otel_kcevents.log import EventLog
+from otel_kcevents.model.event import Event
+from otel_kcevents.record.record_set import RecordSet
+from otel_kcevents.store.log import EventLog
 
 # A shell that starts the tests in the background has them ignore SIGINT, and the programs they start with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -14,28 +15,46 @@ import pytest
 import otel_kcevents
 
 PACKAGE = Path(otel_kcevents.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-FLOORS = [
-    ["version", "window"],
-    ["batch", "events", "hosts", "http_session", "outbox"],
-    ["export", "log", "otlp", "values"],
-    ["probe", "processor", "exposition", "signals"],
-    ["limited_server", "shapes", "sdk", "__main__"],
-    ["instrument", "server"],
-]
+PATHS = {
+    ".".join(["otel_kcevents", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+MAY_IMPORT = {
+    "version": set[str](),
+    "model": set[str](),
+    "store": {"model", "version"},
+    "record": {"store", "model", "version"},
+    "serve": {"store", "model"},
+    "sdk": {"record", "store", "model"},
+    "cli": {"sdk", "serve", "record", "store", "model", "version"},
+    "__main__": {"cli"},
+    "": {"cli", "sdk", "serve", "record", "store", "model", "version"},
+}
+"""What the modules of each folder may import from other folders."""
 
 
 def imported(module: str) -> set[str]:
-    """The package's modules that a module imports, wherever in it."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
-    froms = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    return {name.partition(".")[2] for name in froms if name.startswith("otel_kcevents.")}
+    """The package's modules that a module imports when it runs, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(PATHS[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & set(PATHS)
 
 
-@pytest.mark.parametrize("module", ["", *MODULES])
+def folder(module: str) -> str:
+    """The folder that a module is in, or its own name at the top."""
+    return [*module.split("."), ""][1]
+
+
+@pytest.mark.parametrize("module", PATHS)
 def test_every_public_name_exists_and_is_its_modules_own(module: str) -> None:
     """`__all__` is sorted, and each name in it can be had."""
-    found = import_module(f"otel_kcevents.{module}".rstrip("."))
+    found = import_module(module)
     names = found.__all__
     assert all(hasattr(found, name) for name in names)
     assert len(names) == len(set(names))
@@ -52,18 +71,22 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = otel_kcevents.nothing
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down(module: str) -> None:
-    """A module imports from lower floors alone."""
-    (floor,) = (number for number, modules in enumerate(FLOORS) if module in modules)
-    below = {name for modules in FLOORS[:floor] for name in modules}
-    assert imported(module) <= below
+@pytest.mark.parametrize("module", PATHS)
+def test_a_module_imports_only_from_folders_below(module: str) -> None:
+    """Imports go down: `model`, `store`, `record` and `serve`, `sdk`, `cli`."""
+    folders = {folder(name) for name in imported(module)} - {folder(module)}
+    assert folders <= MAY_IMPORT[folder(module)]
 
 
-@pytest.mark.parametrize("module", MODULES)
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    """Within a folder too, the modules have an order."""
+    TopologicalSorter({module: imported(module) - {module} for module in PATHS}).prepare()
+
+
+@pytest.mark.parametrize("module", PATHS)
 def test_a_module_is_short_and_says_what_it_is_for(module: str) -> None:
     """Under 400 lines, with a sentence at the top."""
-    text = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    text = PATHS[module].read_text(encoding="utf-8")
     assert len(text.splitlines()) < 400
     assert ast.get_docstring(ast.parse(text))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from otel_kcevents import EventLog, RecordSet, start_http_server
-from otel_kcevents.__main__ import main
+from otel_kcevents.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from otel_kcevents import Event
-from otel_kcevents.events import OPERATIONS, OUTCOMES
+from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 from stack.backends import (
     BY_KIND,
     Collector,

@@ -1,0 +1,3 @@
+"""The command `otel-kcevents`."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""What an event is; the standard library alone."""
+
+__all__: list[str] = []

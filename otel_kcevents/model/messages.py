@@ -1,0 +1,24 @@
+"""Strings for error messages and for a log of bounded size."""
+
+from __future__ import annotations
+
+__all__ = ["MAX_MESSAGE", "short_repr", "to_utf8", "truncate"]
+
+MAX_MESSAGE = 4096
+"""Characters of an error's message in an event: a log's memory is bounded, an exception's message is not."""
+
+
+def short_repr(value: object, max_length: int = 80) -> str:
+    """Return `repr(value)`, cut to *max_length* characters, for an error message."""
+    text = repr(value[: max_length + 1] if isinstance(value, str) else value)
+    return text if len(text) <= max_length else f"{text[:max_length]}…"
+
+
+def truncate(text: str) -> str:
+    """Return *text*, cut to `MAX_MESSAGE` characters."""
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…"
+
+
+def to_utf8(text: str) -> str:
+    """Return *text* with lone surrogates, which UTF-8 cannot encode, replaced by `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

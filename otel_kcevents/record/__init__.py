@@ -1,0 +1,3 @@
+"""From a call to an event."""
+
+__all__: list[str] = []

@@ -1,0 +1,65 @@
+"""The observable counter `kubecost.etl.events`, which reads the logs' counts when a reader collects."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from otel_kcevents.model.wire import SCOPE
+from otel_kcevents.store.log import EventLog
+from otel_kcevents.version import __version__
+
+__all__ = ["observe"]
+
+
+class _GlobalProvider:
+    """Stands for whichever meter provider is set for the process, now or later."""
+
+
+_GLOBAL = _GlobalProvider()
+_observed: WeakKeyDictionary[MeterProvider | _GlobalProvider, list[EventLog]] = WeakKeyDictionary()
+_observing = Lock()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(
+        before=_observing.acquire, after_in_parent=_observing.release, after_in_child=_observing.release
+    )
+
+
+def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
+    """Let a meter provider's readers read a log's counts: one instrument for each provider and all of its logs."""
+    with _observing:
+        logs = _observed.setdefault(meter_provider or _GLOBAL, [])
+        if log not in logs:
+            logs.append(log)
+        if len(logs) > 1 or logs[0] is not log:
+            return
+    metrics.get_meter(SCOPE, __version__, meter_provider).create_observable_counter(
+        "kubecost.etl.events",
+        [partial(_observations, ref(meter_provider or _GLOBAL))],
+        unit="{event}",
+        description="Kubecost ETL events counted by kind.",
+    )
+
+
+def _logs_of(provider: MeterProvider | _GlobalProvider | None) -> list[EventLog]:
+    """The logs that a provider's one instrument tells: a provider given here may be the global one as well."""
+    same: list[Any] = [_GLOBAL, metrics.get_meter_provider()]
+    keys: list[Any] = same if any(provider is key for key in same) else [provider]
+    return list(dict.fromkeys(log for key in keys for log in _observed.get(key, ())))
+
+
+def _observations(
+    provider: Callable[[], MeterProvider | _GlobalProvider | None], options: CallbackOptions
+) -> Iterable[Observation]:
+    totals: Counter[tuple[str, str]] = Counter()
+    for log in _logs_of(provider()):
+        totals.update({(log.kinds[name].etl, name): count for name, count in log.counts().items()})
+    return [Observation(count, {"etl": etl, "event": name}) for (etl, name), count in totals.items()]

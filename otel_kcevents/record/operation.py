@@ -1,0 +1,233 @@
+"""`Operation`, a decorator and a context manager, and `OperationScope`, what its `with` block sets."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from types import CodeType, FrameType, TracebackType
+from typing import Any, TypeAlias, TypeVar, overload
+
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.trace import INVALID_SPAN
+
+from otel_kcevents.model.event import OPERATIONS, Outcome
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.record.extract import (
+    Call,
+    Extractor,
+    argument_window,
+    bind_partial,
+    first_size,
+    name_of,
+    reader,
+    result_size,
+    size_reader,
+    unwrap_partial,
+)
+from otel_kcevents.record.recorder import Recorder, StartedSpan, Target
+from otel_kcevents.record.wrappers import is_async_generator, is_generator, rewrap, wrap
+
+__all__ = ["Operation", "OperationScope", "Stretch"]
+
+_F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
+
+_Given: TypeAlias = "str | Callable[[Call], Any] | object"
+"""Of a decorator a path or a function, which type checkers infer from this; of a `with` block the value itself."""
+
+_Place: TypeAlias = tuple[int, CodeType]
+"""The run of some code that a `with` stands in: its frame's id, which may come again, and the code itself."""
+
+
+class OperationScope:
+    """A block of code as one operation. Set what it worked on before it ends.
+
+    `window` is anything that means a window (see `Window.of`), `size` the number of records or the set.
+    """
+
+    __slots__ = ("_begun", "_place", "_recording", "size", "window")
+
+    window: Any
+    size: Any
+
+    def __init__(self, begun: StartedSpan, told: bool, place: _Place, window: Any, size: Any) -> None:
+        self._begun, self._recording, self._place, self.window, self.size = begun, told, place, window, size
+
+
+Stretch = OperationScope  # the name until 0.1.0, for one more release
+
+
+class Operation:
+    """One operation on one set, such as `allocation.save`: a decorator, bare or called, and a context manager.
+
+    As a decorator it keeps the function's shape and signature; a partial or a callable object comes back as
+    a function, which holds it as `__wrapped__`. Keywords, all optional:
+
+    `window`: where the window is: a path in format-field syntax over the arguments and `result`
+    (`"batch.window"`), or a function of the `Call`. Default: the argument named `window`.
+    `size`: where the size is, likewise: a whole number, or a set whose `len()` is taken. Default: what a
+    load or aggregate returns, the first sized argument of a save (measured before the call), the items that
+    a generator gives.
+    `fails_when`: a function of the result that is true where the result means a failure.
+
+    As a context manager, `window` and `size` are the values themselves, and may be set later. Raises
+    TypeError at decoration for a name that the function does not have.
+    """
+
+    __slots__ = ("_fails_when", "_open", "_recorder", "_size", "_target", "_window", "name")
+
+    name: str
+
+    def __init__(
+        self,
+        target: Target,
+        name: str,
+        recorder: Recorder,
+        window: Any = None,
+        size: Any = None,
+        fails_when: Callable[[Any], object] | None = None,
+    ) -> None:
+        self.name, self._target, self._recorder = name, target, recorder
+        self._window, self._size, self._fails_when = window, size, fails_when
+        self._open: list[OperationScope] = []
+
+    @overload
+    def __call__(self, function: _F, /) -> _F: ...
+
+    @overload
+    def __call__(
+        self,
+        function: None = None,
+        /,
+        *,
+        window: _Given = None,
+        size: _Given = None,
+        fails_when: Callable[[Any], object] | None = None,
+    ) -> Operation: ...
+
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        window: Any = None,
+        size: Any = None,
+        fails_when: Callable[[Any], object] | None = None,
+    ) -> Any:
+        if function is not None:
+            return rewrap(function, self._decorate)
+        outcome = self._outcome()
+        if size is not None and (outcome is None or not outcome.sized):
+            raise TypeError(f"{self.name} records no size, so size={short_repr(size)} has no place; leave it out")
+        if fails_when is not None and not callable(fails_when):
+            raise TypeError(f"fails_when={short_repr(fails_when)} can not be called; give a function of the result")
+        return Operation(self._target, self.name, self._recorder, window, size, fails_when)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self._target.set_name}>"
+
+    def _outcome(self) -> Outcome | None:
+        success = OPERATIONS[self.name][0]
+        return None if success is None else self._target.kinds[success].outcome
+
+    def _decorate(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        mark = (id(self._target.log), self._target.etl, self.name)
+        marks = {mark for held in _wrapped_callables(function) for mark in getattr(held, "__kcevents__", ())}
+        if mark in marks:  # decorated twice by mistake
+            return function
+        name = f"{getattr(unwrap_partial(function), '__module__', None) or '?'}.{name_of(function)}"
+        inner = unwrap_partial(function)
+        if self._fails_when is not None and is_async_generator(inner):
+            raise TypeError(
+                f"fails_when= has no result to see: {name_of(function)} is an async generator; leave it out"
+            )
+        window, size, before = (
+            bind_partial(function, read)
+            for read in (self._window_reader(inner), self._size_reader(inner), self._size_before(inner))
+        )
+        wrapper = wrap(function, Recorder(self._target, self.name, name, window, size, before, self._fails_when))
+        wrapper.__kcevents__ = marks | {mark}  # type: ignore[attr-defined]
+        return wrapper
+
+    def _window_reader(self, function: Callable[..., Any]) -> Extractor | None:
+        return argument_window(function) if self._window is None else reader(self._window, function)
+
+    def _size_reader(self, function: Callable[..., Any]) -> Extractor | None:
+        if self._size is not None:
+            return size_reader(self._size, function)
+        outcome = self._outcome()
+        if self.name == "save" or outcome is None or not outcome.sized or is_generator(function):
+            return None
+        return result_size
+
+    def _size_before(self, function: Callable[..., Any]) -> Extractor | None:
+        """What measures a save before it is called, where nothing else is named."""
+        if self.name != "save" or self._size is not None or is_generator(function):
+            return None
+        return first_size(function, self._window if isinstance(self._window, str) else "window")
+
+    def __enter__(self) -> OperationScope:
+        begun = self._recorder.start()
+        span, outside, inside = begun or (INVALID_SPAN, get_current(), get_current())
+        inside = Context(inside) if inside is outside else inside  # one of its own, to know it by
+        attach(inside)
+        scope = OperationScope(
+            (span, outside, inside), begun is not None, _place(sys._getframe(1)), self._window, self._size
+        )
+        self._open.append(scope)
+        return scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        scope = self._innermost(_place(sys._getframe(1)))
+        span, outside, inside = scope._begun
+        if get_current() is inside:
+            attach(outside)
+        if not scope._recording:
+            return
+        outcome = self._outcome()
+        if scope.size is not None and (outcome is None or not outcome.sized):
+            self._recorder.warn("the size", TypeError(f"{self.name} records none"))
+            scope.size = None
+        window, size = self._recorder.window_of(scope.window), self._recorder.size_of(scope.size)
+        if error is None or (isinstance(error, GeneratorExit) and _is_generator(sys._getframe(1))):
+            self._recorder.finish(span, size, window)
+        else:
+            self._recorder.finish_with_error(span, error, window, size)
+
+    def _innermost(self, place: _Place) -> OperationScope:
+        """The scope that ends here: of those open at once, in threads or tasks, the one begun in the same place.
+
+        A context manager around ours begins and ends it in places of its own: then it is the one whose context
+        is current.
+        """
+        current, opened = get_current(), self._open[::-1]  # a copy: other threads begin and end theirs
+        here = (scope for scope in opened if scope._place == place)
+        inside = (scope for scope in opened if scope._begun[2] is current)
+        scope = next(chain(here, inside, opened))
+        self._open.remove(scope)
+        return scope
+
+
+def _place(frame: FrameType) -> _Place:
+    return id(frame), frame.f_code
+
+
+def _is_generator(frame: FrameType) -> bool:
+    """Whether the code with the `with` is a generator, which its consumer may close early without an error."""
+    while frame.f_back and frame.f_globals.get("__name__") == "contextlib":  # an ExitStack, say: whose is it?
+        frame = frame.f_back
+    return bool(frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
+
+
+def _wrapped_callables(function: Any) -> Iterator[Any]:
+    """A callable and what it holds: behind partials, and in the `__call__` of an object."""
+    while isinstance(function, partial):
+        yield function
+        function = function.func
+    yield function
+    if not inspect.isroutine(function):
+        yield type(function).__call__

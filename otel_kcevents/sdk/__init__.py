@@ -1,0 +1,3 @@
+"""Setting up OpenTelemetry, and exporting."""
+
+__all__: list[str] = []

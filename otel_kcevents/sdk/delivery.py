@@ -1,0 +1,196 @@
+"""What a process exports: a thread for each outbox, the flush, the end of the program, and forks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from threading import Lock, Thread, get_ident
+from time import monotonic
+from typing import Any
+from weakref import WeakSet
+
+from otel_kcevents.sdk.outbox import Client, Outbox, Progress
+
+__all__ = ["Delivery"]
+
+IDLE_TIMEOUT = 5.0  # seconds without a success after which the end of a program gives up
+SHUTDOWN_TIMEOUT = 10.0  # seconds that it takes in all
+_MAX_WAIT = 3600.0  # seconds; threading refuses some centuries
+FORK_TIMEOUT = 1.0  # seconds that a fork waits for an export under way
+
+_logger = logging.getLogger("otel_kcevents")
+
+
+class Delivery:
+    """What one process exports: the outboxes of its signals, their threads, and the end, which they share.
+
+    Args:
+        clock: Seconds of a clock that is never set back.
+    """
+
+    is_closed: bool
+
+    ends: int
+    """How many ends are under way."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.outboxes: list[Outbox] = []
+        self.is_closed = False
+        self._progress = Progress(clock)
+        self._start_anew()
+        _deliveries.add(self)
+
+    def _start_anew(self) -> None:
+        self._ending = Lock()  # a signal's end and that of the main thread come one after the other
+        self.ends = 0
+        self._ends_since: float | None = None
+
+    def outbox(self, name: str, client: Client, interval: float = math.inf) -> Outbox:
+        """Add an outbox; the arguments are those of `Outbox`."""
+        outbox = Outbox(self._progress, name, client, interval)
+        self.outboxes.append(outbox)
+        return outbox
+
+    def start(self) -> None:
+        """Start the thread of each signal, early: at the interpreter's exit none can be started."""
+        for outbox in self.outboxes:
+            thread = Thread(target=self._run, args=(outbox,), name=f"kcevents-export-{outbox.name}", daemon=True)
+            with suppress(RuntimeError):  # a process that is at its end, or that may have no more threads
+                thread.start()
+
+    def _run(self, outbox: Outbox) -> None:
+        while True:
+            with self._progress.changed:
+                while (seconds := outbox.seconds_until_due()) > 0 and not self.is_closed:
+                    self._progress.changed.wait(min(seconds, _MAX_WAIT))
+            if self.is_closed:
+                return
+            try:
+                outbox.work()
+            except Exception:  # a logging handler of the program that raises, say; the next attempt must come
+                with self._progress.changed:
+                    self._progress.changed.wait(1.0)
+
+    def flush(self, timeout: float, outboxes: Sequence[Outbox] | None = None) -> bool:
+        """Send what is queued and kept.
+
+        Args:
+            timeout: Seconds to wait at most.
+            outboxes: The signals to flush; all if None.
+
+        Returns:
+            Whether all of it was taken in that time.
+        """
+        if self.is_closed:
+            return False
+        chosen = self.outboxes if outboxes is None else outboxes
+        end = self._progress.clock() + timeout
+        dropped = sum(outbox.dropped for outbox in chosen)
+        unsent = self._wait_until_sent(chosen, lambda: end)
+        handed_over = all(outbox.handed_over_well for outbox in chosen)
+        return handed_over and not unsent and dropped == sum(outbox.dropped for outbox in chosen)
+
+    def end(self) -> None:
+        """Send what is queued and kept, for 5 s without a success or 10 s in all, and log how many spans were lost.
+
+        Further calls share the time limits of the first one.
+        """
+        self.ends += 1  # set first, so that a signal handler sees that the final export has started
+        try:
+            with self._ending:
+                begun = self._ends_since = self._progress.clock() if self._ends_since is None else self._ends_since
+                unsent = self._wait_until_sent(
+                    self.outboxes,
+                    lambda: min(begun + SHUTDOWN_TIMEOUT, max(begun, self._progress.last_success) + IDLE_TIMEOUT),
+                )
+                self.report_lost(unsent)
+        finally:
+            self.ends -= 1
+
+    def _wait_until_sent(self, outboxes: Sequence[Outbox], end: Callable[[], float]) -> list[Outbox]:
+        """Wait until the SDK has handed over and that was taken, or for the end; return the outboxes that had not."""
+        with self._progress.changed:
+            tickets = [outbox.request_hand_over() for outbox in outboxes]
+            numbers: dict[int, int] = {}  # by ticket's place: the newest batch to wait for
+            self._progress.flushing += 1
+            self._progress.changed.notify_all()
+            try:
+                while True:
+                    unsent = []
+                    for place, (outbox, ticket) in enumerate(zip(outboxes, tickets, strict=True)):
+                        if place not in numbers and outbox.has_handed_over(ticket):
+                            numbers[place] = outbox.number_handed_over
+                        if place not in numbers or not outbox.is_sent(numbers[place]):
+                            unsent.append(outbox)
+                    left = end() - self._progress.clock()
+                    if not unsent or left <= 0:
+                        return unsent
+                    self._progress.changed.wait(min(left, _MAX_WAIT))
+            finally:
+                self._progress.flushing = max(0, self._progress.flushing - 1)  # 0 in a child that was forked in here
+
+    def report_lost(self, unsent: Sequence[Outbox] = ()) -> None:
+        """Log how many spans were lost since the last report, and whether the last metrics are among *unsent*."""
+        for outbox in self.outboxes:
+            spans = outbox.source.seen is not None
+            lost = (outbox.lost if spans else int(outbox in unsent)) - outbox.reported
+            outbox.reported = max(outbox.reported, outbox.reported + lost)
+            if lost > 0:
+                what = f"{lost} spans" if spans else "the last metrics"
+                _logger.warning("%s were not exported to the OTLP endpoint %s", what, outbox.client.endpoint)
+
+    def close(self) -> None:
+        """End the threads and close the connections; an export under way is left behind."""
+        with self._progress.changed:
+            self.is_closed = True
+            self._progress.changed.notify_all()
+        for outbox in self.outboxes:
+            if outbox.sending.acquire(timeout=0):
+                outbox.client.close()
+                outbox.sending.release()
+
+    def locks(self) -> Iterator[Any]:
+        """The locks that are held while the SDK collects or an exporter exports."""
+        for outbox in self.outboxes:
+            yield outbox.handing_over
+            yield outbox.sending
+
+    def after_fork_in_child(self) -> None:
+        """Start with nothing kept, and with connections and threads of the child's own."""
+        self._progress.start_anew()
+        self._start_anew()
+        for outbox in self.outboxes:
+            outbox.after_fork_in_child()
+        self.start()
+
+
+_deliveries: WeakSet[Delivery] = WeakSet()
+_held: dict[int, list[Any]] = {}  # by thread: the locks that the fork which it makes holds
+
+
+def _before_fork() -> None:
+    """Wait until no export is under way: a library's lock that is held at the fork is never released in the child."""
+    held = _held[get_ident()] = []
+    end = monotonic() + FORK_TIMEOUT
+    for delivery in list(_deliveries):
+        for lock in delivery.locks():
+            if lock.acquire(timeout=max(0.0, end - monotonic())):
+                held.append(lock)
+
+
+def _after_fork_in_parent() -> None:
+    for lock in _held.pop(get_ident(), ()):
+        lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()
+    for delivery in list(_deliveries):
+        delivery.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

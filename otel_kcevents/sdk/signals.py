@@ -1,0 +1,204 @@
+"""The SDK's own components for the two signals, each handing over to an outbox instead of exporting itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from otel_kcevents.sdk.batch import MAX_REQUEST, parts_that_fit
+from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.sdk.outbox import Outbox
+
+__all__ = ["FlushingMeterProvider", "MetricReader", "SpanProcessor"]
+
+_MAX_BATCH = 4096  # spans of a request, so that one that is not taken is a fraction of what may be kept
+_COLLECT_TIMEOUT = 30.0  # seconds, as the SDK's own reader has it
+
+_logger = logging.getLogger("otel_kcevents")
+
+
+class _SpanHandOver(SpanExporter):
+    """What `BatchSpanProcessor` exports to. It never waits, so neither does the processor."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._warned = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for start in range(0, len(spans), _MAX_BATCH):
+            for part, share in parts_that_fit(spans[start : start + _MAX_BATCH], _encoded_size):
+                if share <= 1:
+                    self._outbox.put(part, len(part), share)
+                else:
+                    self._outbox.drop(1)
+                    self._warn(part[0])
+        return SpanExportResult.SUCCESS
+
+    def _warn(self, span: ReadableSpan) -> None:
+        if not self._warned:
+            self._warned = True
+            size = _encoded_size([span])
+            what = (
+                "cannot be encoded"
+                if math.isinf(size)
+                else f"has {size} bytes, more than the {MAX_REQUEST} of a request"
+            )
+            _logger.warning("a span is not exported, because it %s; give it less or other data", what)
+
+
+def _encoded_size(spans: Sequence[ReadableSpan]) -> float:
+    """The size of a request in bytes, infinite if it cannot be encoded: then one of the spans cannot."""
+    try:
+        return int(encode_spans(spans).ByteSize())
+    except Exception:
+        return math.inf
+
+
+class SpanProcessor(BatchSpanProcessor):
+    """A `BatchSpanProcessor` that counts what it is given, and flushes up to the collector.
+
+    Args:
+        delivery: Flushes the outbox.
+        outbox: Keeps and sends the spans.
+        max_queue_size: Spans between two hand-overs; None for what `OTEL_BSP_MAX_QUEUE_SIZE` says.
+    """
+
+    seen: int
+    """Sampled spans that ended."""
+
+    def __init__(self, delivery: Delivery, outbox: Outbox, max_queue_size: int | None) -> None:
+        self._delivery = delivery
+        self._outbox = outbox
+        self.after_fork_in_child()
+        outbox.source = self
+        super().__init__(_SpanHandOver(outbox), max_queue_size=max_queue_size)
+
+    def after_fork_in_child(self) -> None:
+        """Start from nothing, as the base class does by itself."""
+        self.seen = 0
+        self._counting = threading.RLock()  # reentrant: the garbage collector may end a span at any point
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Count a sampled span, and queue it."""
+        if span.context and span.context.trace_flags.sampled:
+            with self._counting:
+                self.seen += 1
+        super().on_end(span)
+
+    def hand_over(self) -> bool:
+        """Move the queue to the outbox, which waits for nothing."""
+        return super().force_flush()
+
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        """Send what is queued and kept; whether all of it was taken within the timeout (30 s by default)."""
+        return self._delivery.flush((30_000 if timeout_millis is None else timeout_millis) / 1000, [self._outbox])
+
+
+class _MetricHandOver:
+    """What `PeriodicExportingMetricReader` exports to; its preferences are those of the stock exporter."""
+
+    def __init__(self, outbox: Outbox, exporter: Any) -> None:
+        self._outbox = outbox
+        self._exporter = exporter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exporter, name)
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any) -> MetricExportResult:
+        self._outbox.put(metrics_data, supersedes=not _has_delta(metrics_data))
+        return MetricExportResult.SUCCESS
+
+    def shutdown(self, timeout_millis: float = 30_000, **options: Any) -> None:
+        """Leave the connection to the outbox, which may still send."""
+
+
+def _has_delta(data: MetricsData) -> bool:
+    """Whether metrics report what came since the last export, so that each export counts."""
+    points = (
+        metric.data
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )
+    return any(getattr(point, "aggregation_temporality", None) == AggregationTemporality.DELTA for point in points)
+
+
+class MetricReader(PeriodicExportingMetricReader):
+    """A `PeriodicExportingMetricReader` that never collects during a fork, and flushes up to the collector.
+
+    If a fork came during a timed export of the base class, the child would inherit a held lock, so the timer is the
+    outbox's.
+
+    Args:
+        delivery: Flushes the outbox.
+        outbox: Keeps and sends the metrics.
+        exporter: The stock exporter, for its preferences.
+    """
+
+    seen = None  # the totals of all events are in the next export too
+
+    def __init__(self, delivery: Delivery, outbox: Outbox, exporter: Any) -> None:
+        self._delivery = delivery
+        self._outbox = outbox
+        self._warned = False
+        self._last = threading.local()
+        outbox.source = self
+        hand_over: Any = _MetricHandOver(outbox, exporter)
+        super().__init__(hand_over, export_interval_millis=math.inf)
+
+    def after_fork_in_child(self) -> None:
+        """Keep nothing back: the totals are those of the log."""
+
+    def hand_over(self) -> bool:
+        """Collect into the outbox."""
+        try:
+            with self._outbox.handing_over:
+                self.collect(_COLLECT_TIMEOUT * 1000)
+        except Exception as error:  # raised by the program's own instruments, or by the SDK because they took too long
+            if not self._warned:
+                self._warned = True
+                _logger.warning("the metrics could not be collected: %s", type(error).__name__)
+            return False
+        return True
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Collect, and send what is collected and kept; whether all of it was taken within the timeout."""
+        self._last.flushed = self._delivery.flush(timeout_millis / 1000, [self._outbox])
+        return self.was_flushed
+
+    @property
+    def was_flushed(self) -> bool:
+        """The result of this thread's last flush."""
+        return bool(self._last.flushed)
+
+
+class FlushingMeterProvider(MeterProvider):
+    """A `MeterProvider` whose `force_flush` returns False if the collector did not take everything in time.
+
+    Args:
+        reader: Its reader.
+        resource: As in the base class.
+    """
+
+    def __init__(self, reader: MetricReader, resource: Resource) -> None:
+        self._reader = reader
+        super().__init__([reader], resource=resource, shutdown_on_exit=False)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush all readers; see `MetricReader.force_flush`."""
+        return super().force_flush(timeout_millis) and self._reader.was_flushed

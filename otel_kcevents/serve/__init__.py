@@ -1,0 +1,3 @@
+"""The log over HTTP."""
+
+__all__: list[str] = []

@@ -1,0 +1,111 @@
+"""Which `Host` headers the embedded server answers: those that name this machine, and those it was told of."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from functools import cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeAlias
+
+from otel_kcevents.model.messages import short_repr
+
+__all__ = ["HostCheck"]
+
+# The zone of an IPv6 address, as in [fe80::1%eth0], says nothing about which machine it is.
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)(?:%[\w.~-]+)?\]|([\w.-]+))(?::(\d{0,5}))?", re.ASCII | re.IGNORECASE)
+_MAX_PORT = 65_535
+
+
+class HostCheck:
+    """Decides which hosts a server that listens on one address answers for.
+
+    Args:
+        addr: the address to listen on as the program gave it, a name or an IP address.
+        allowed_hosts: further names and IP addresses, a port being ignored; `"*"` allows every host.
+
+    Raises:
+        TypeError: `allowed_hosts` is a string, or holds something else than strings.
+        ValueError: one of them is not a host.
+    """
+
+    def __init__(self, addr: str, allowed_hosts: Iterable[str]) -> None:
+        if isinstance(allowed_hosts, str):
+            raise TypeError(
+                f"allowed_hosts={short_repr(allowed_hosts)} is a string; give a list such as ['etl.example'] or ['*']"
+            )
+        given = list(allowed_hosts)
+        self._all = "*" in given
+        self._hosts = {_parse_allowed(host) for host in given if host != "*"}
+        self._hosts.add(_normal(addr))
+        self._wildcard = addr in ("0.0.0.0", "::")
+
+    def problem(self, hosts: Iterable[str], local_address: str) -> tuple[int, str] | None:
+        """Why a request is refused, as a status code and a message; None if it is not.
+
+        `hosts` are the hosts that the request names, `local_address` the IP address that it came in at.
+        """
+        for host in hosts:
+            try:
+                known = self._is_known(_parse(host), local_address)
+            except ValueError:
+                return 400, f"{short_repr(host)} is not a host; expected a name or an IP address, and a port if any"
+            if not known:
+                remedy = f"allow it with start_http_server(allowed_hosts=[{short_repr(host)}])"
+                return 421, f"{short_repr(host)} is not a host of this server; {remedy}"
+        return None
+
+    def _is_known(self, host: _Host, local_address: str) -> bool:
+        if self._all or host in self._hosts or host == _normal(local_address):
+            return True
+        if not isinstance(host, str):
+            return host.is_loopback
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        return self._wildcard and (host in _own_names() or host == _full_name())
+
+
+_Host: TypeAlias = str | IPv4Address | IPv6Address
+
+
+def _parse(text: str) -> _Host:
+    """The host of a `Host` header, without its port. Raises ValueError for something else."""
+    match = _HOST.fullmatch(text.strip())
+    if match is None or int(match[3] or 0) > _MAX_PORT:
+        raise ValueError(text)
+    return _normal(str(IPv6Address(match[1])) if match[1] else match[2])
+
+
+def _parse_allowed(host: object) -> _Host:
+    if not isinstance(host, str):
+        raise TypeError(f"allowed_hosts has {short_repr(host)}; give strings such as 'etl.example'")
+    try:
+        return _parse(f"[{host}]" if host.count(":") > 1 and "[" not in host else host)
+    except ValueError:
+        raise ValueError(
+            f"allowed_hosts has {short_repr(host)}, which is not a host; give a name such as 'etl.example', "
+            "an IP address, or '*' for every host"
+        ) from None
+
+
+def _normal(host: str) -> _Host:
+    """A name in lower case without the dot at its end; an IP address without its zone."""
+    name = host.partition("%")[0].lower().removesuffix(".")
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name
+    # A socket for both protocols reports an IPv4 client's addresses as ::ffff:192.0.2.1.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _own_names() -> set[str]:
+    name = socket.gethostname().lower()
+    return {name, name.partition(".")[0]}
+
+
+@cache
+def _full_name() -> str:
+    """This machine's name with its domain. Looked up only when needed: it asks the network, which may take seconds."""
+    return socket.getfqdn().lower().removesuffix(".")

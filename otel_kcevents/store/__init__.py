@@ -1,0 +1,3 @@
+"""Where events are kept."""
+
+__all__: list[str] = []
