@@ -15,6 +15,7 @@ import pytest
 import otel_kcevents
 
 PACKAGE = Path(otel_kcevents.__file__).parent
+TREE = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
 PATHS = {
     ".".join(["otel_kcevents", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -51,59 +52,72 @@ def folder(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
-@pytest.mark.parametrize("module", PATHS)
-def test_every_public_name_exists_and_is_its_modules_own(module: str) -> None:
-    """`__all__` is sorted, and each name in it can be had."""
+@pytest.mark.parametrize("module", [name for name in PATHS if not name.endswith("__main__")])
+def test_public_names_of_a_module_exist(module: str) -> None:
     found = import_module(module)
-    names = found.__all__
-    assert all(hasattr(found, name) for name in names)
-    assert len(names) == len(set(names))
+    assert all(hasattr(found, name) for name in found.__all__)
+    assert len(found.__all__) == len(set(found.__all__))
 
 
-def test_what_is_imported_later_is_listed_too() -> None:
-    """`dir()` shows the public names, those that are imported when they are asked for among them."""
-    assert sorted(dir(otel_kcevents)) == sorted(otel_kcevents.__all__)
+@pytest.mark.parametrize("name", otel_kcevents.__all__)
+def test_a_public_name_is_what_type_checkers_see(name: str) -> None:
+    """The lazy import gives what the imports under TYPE_CHECKING name."""
+    imports = [node for node in ast.walk(TREE) if isinstance(node, ast.ImportFrom)]
+    homes = {alias.asname or alias.name: (node.module or "", alias.name) for node in imports for alias in node.names}
+    module, original = homes[name]
+    assert getattr(otel_kcevents, name) is getattr(import_module(module), original)
+
+
+def test_dir_lists_the_public_names() -> None:
+    assert dir(otel_kcevents) == sorted(otel_kcevents.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """What the package does not have is missing as anywhere else."""
     with pytest.raises(AttributeError, match="'otel_kcevents' has no attribute 'nothing'"):
         _ = otel_kcevents.nothing
 
 
 @pytest.mark.parametrize("module", PATHS)
 def test_a_module_imports_only_from_folders_below(module: str) -> None:
-    """Imports go down: `model`, `store`, `record` and `serve`, `sdk`, `cli`."""
     folders = {folder(name) for name in imported(module)} - {folder(module)}
     assert folders <= MAY_IMPORT[folder(module)]
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
-    """Within a folder too, the modules have an order."""
     TopologicalSorter({module: imported(module) - {module} for module in PATHS}).prepare()
 
 
 @pytest.mark.parametrize("module", PATHS)
 def test_a_module_is_short_and_says_what_it_is_for(module: str) -> None:
-    """Under 400 lines, with a sentence at the top."""
     text = PATHS[module].read_text(encoding="utf-8")
     assert len(text.splitlines()) < 400
     assert ast.get_docstring(ast.parse(text))
 
 
-def test_the_sdk_is_not_imported_until_it_is_asked_for() -> None:
-    """Decorating needs the API alone, as far as importing goes; no server, no multiprocessing either."""
-    code = (
-        "import sys, otel_kcevents\n"
-        "heavy = ('opentelemetry.sdk', 'http.server', 'multiprocessing', 'wrapt', 'asyncio')\n"
-        "print([name for name in heavy if name in sys.modules])"
-    )
+@pytest.mark.parametrize("module", PATHS)
+def test_no_function_is_over_60_lines(module: str) -> None:
+    """Without its docstring."""
+    for node in ast.walk(ast.parse(PATHS[module].read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0]
+            docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0  # type: ignore[operator]
+            assert node.end_lineno - node.lineno + 1 - docstring <= 60, node.name  # type: ignore[operator]
+
+
+def imports_of(statement: str, *names: str) -> list[str]:
+    """Which of some modules a new process imports for a statement."""
+    code = f"import sys\n{statement}\nprint(*(name for name in {names!r} if name in sys.modules))"
+    environment = {**os.environ, "COVERAGE_PROCESS_CONFIG": ""}  # measuring imports modules of its own
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PACKAGE.parent,
-        env={**os.environ, "COVERAGE_PROCESS_CONFIG": ""},  # measuring imports modules of its own
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[]\n"
+    return done.stdout.split()
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    assert imports_of("import otel_kcevents", "opentelemetry", "otel_kcevents.model", "json", "logging") == []
+
+
+def test_decorating_does_not_import_the_sdk_or_a_server() -> None:
+    heavy = ("opentelemetry.sdk", "http.server", "multiprocessing", "wrapt", "asyncio")
+    assert imports_of("from otel_kcevents import allocation", *heavy) == []
