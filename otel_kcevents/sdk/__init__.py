@@ -1,3 +1,3 @@
-"""Setting up OpenTelemetry, and exporting."""
+"""Set up OpenTelemetry for a program: settings, export, child processes, and the flush at the end."""
 
 __all__: list[str] = []

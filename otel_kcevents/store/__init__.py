@@ -1,3 +1,6 @@
-"""Where events are kept."""
+"""Where events are kept, and the protocol that every source of events answers.
+
+Knows nothing of OpenTelemetry.
+"""
 
 __all__: list[str] = []
