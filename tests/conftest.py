@@ -32,7 +32,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
 
-SPEC = Path(__file__).parents[2] / "shared" / "spec" / "events-api.md"
+TESTS = Path(__file__).parent
+SPEC = TESTS.parents[1] / "shared" / "spec" / "events-api.md"
 
 
 @pytest.fixture(scope="session")
@@ -143,12 +144,36 @@ def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return messages
 
 
-def run_script(script: str, *, code: int = 0, **settings: str) -> tuple[str, str]:
-    """What a program of its own prints on stdout and stderr, warnings being errors."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [kept.get("PYTHONPATH")])])
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
-    environment = {**kept, "PYTHONPATH": paths, **settings}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
+def run_program(name: str, *args: str, code: int = 0, **environment: str) -> tuple[str, str]:
+    """Run `programs/NAME.py` in a process of its own, with warnings as errors.
+
+    Args:
+        name: the file's name without `.py`. It may import from `tests`.
+        args: the command line.
+        code: the expected exit code.
+        environment: variables to add to this process's environment, from which `OTEL_*` is removed.
+
+    Returns:
+        What the program wrote to stdout and to stderr.
+    """
+    return _run_python([str(TESTS / "programs" / f"{name}.py"), *args], code, environment)
+
+
+def run_script(script: str, *, code: int = 0, **environment: str) -> tuple[str, str]:
+    """The same for a program in a string."""
+    return _run_python(["-c", textwrap.dedent(script)], code, environment)
+
+
+def _run_python(args: list[str], code: int, environment: dict[str, str]) -> tuple[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    paths = [str(TESTS.parent), str(TESTS), *filter(None, [inherited.get("PYTHONPATH")])]
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", *args],
+        env={**inherited, "PYTHONPATH": os.pathsep.join(paths), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == code, finished.stderr
+    return finished.stdout, finished.stderr
