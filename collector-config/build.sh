@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the collector (builder.yaml) and Jaeger from their sources with Go, once, into a cache outside this
-# folder, and prints the folder with both programs. `build.sh --where` prints it and builds nothing.
-# 8 to 15 minutes on two cores the first time, and some GB in Go's own caches (go clean -cache -modcache frees them).
+# Builds the collector (builder.yaml) and Jaeger from source with Go, once, into a cache outside this folder, and
+# prints the cache folder that holds both programs. `build.sh --where` only prints it. The first build takes 8 to 15
+# minutes on two cores and several GB in Go's own caches (`go clean -cache -modcache` frees them).
 set -euo pipefail
 
-jaeger_version=v1.76.0 # the newest that Go modules have: Jaeger 2.13 under its older number
+jaeger_version=v1.76.0 # Jaeger 2.13: Go modules only know it by its v1 number
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 key=$(cat "$here/builder.yaml" "$here/build.sh" | sha256sum | cut -c1-16)
 programs="${XDG_CACHE_HOME:-$HOME/.cache}/otel-kcevents/stack-$key"
@@ -19,13 +19,13 @@ if [[ "${1:-}" == --where || (-x "$programs/otelcol-kcevents" && -x "$programs/j
   exit
 fi
 if ! command -v go > /dev/null; then
-  echo "build.sh: the program 'go' is missing; install Go 1.25 or newer and run $here/build.sh again" >&2
+  echo "build.sh: 'go' not found; install Go 1.25 or newer, then run $here/build.sh again" >&2
   exit 1
 fi
 
 mkdir -p "${programs%/*}"
 exec 9> "${programs%/*}/lock"
-if command -v flock > /dev/null; then flock 9; fi # two builds at once would share the cores
+if command -v flock > /dev/null; then flock 9; fi # one build at a time
 if [[ -x "$programs/jaeger" ]]; then
   echo "$programs"
   exit
@@ -35,9 +35,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/kcevents-build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS="-mod=mod -buildvcs=false"
 GOPROXY=$(go env GOPROXY)
-export GOPROXY=${GOPROXY%,direct} # modules as the proxy has them; nothing is cloned
+export GOPROXY=${GOPROXY%,direct} # use the proxy only, never clone a repository
 
-# A proxy may answer "not found" to the first request for a module and have it a moment later.
+# Retries: a proxy may answer the first request for a module with "not found" and have it a moment later.
 attempt() {
   local try
   for try in 1 2 3; do
@@ -45,7 +45,7 @@ attempt() {
     sleep $((try * 3))
   done
   tail -20 "$work/log" >&2
-  echo "build.sh: '$*' failed three times; can the module proxy be reached (go env GOPROXY)? Then run $here/build.sh again" >&2
+  echo "build.sh: '$*' failed three times; check that the proxy (go env GOPROXY) is reachable, then run $here/build.sh again" >&2
   exit 1
 }
 
@@ -58,8 +58,8 @@ collector() {
   (cd "$work" && attempt ./builder --config builder.yaml --ldflags "-s -w")
 }
 
-# `go install` refuses Jaeger for the replace in its go.mod. So: a module of our own with Jaeger's requirements,
-# replace and checksums, taken from the very version that is built.
+# `go install` refuses Jaeger because its go.mod contains a replace directive. So we build it from a module of our own
+# with the requirements, replace directive and checksums of the same Jaeger version.
 jaeger() {
   say "building Jaeger $jaeger_version (2 of 2)"
   local module=github.com/jaegertracing/jaeger source
@@ -77,6 +77,6 @@ collector
 jaeger
 mkdir -p "$programs.$$"
 mv "$work/dist/otelcol-kcevents" "$work/jaeger" "$programs.$$/"
-mv -T "$programs.$$" "$programs" # at once: nobody finds half a program
+mv -T "$programs.$$" "$programs" # atomic: no one finds an incomplete folder
 say "built in $SECONDS s"
 echo "$programs"
