@@ -113,7 +113,7 @@ def stretch(made: Pipeline) -> list[Side]:
     """A `with` around code that is no function."""
 
     def load(window: Period) -> list[int]:
-        with made.records.load as operation:
+        with made.records.load() as operation:
             operation.window, operation.size = window, len(ROWS)
             return ROWS
 
@@ -146,7 +146,7 @@ _CASES = (
     _Case("no SDK set, new windows all the time", new_windows, "none"),
     _Case("SDK, async function", coroutine),
     _Case("SDK, failing call", failing),
-    _Case("SDK, with allocation.load as op", stretch),
+    _Case("SDK, with allocation.load() as op", stretch),
     _Case("SDK, allocation.emit", emitted),
     _Case("SDK, generator, an item", generator),
     _Case("SDK, generator, an item, span kept apart", generator_apart),

@@ -46,7 +46,7 @@ allocation.emit()  # wrong: no outcome
 allocation.emit("saved", error=5)  # wrong: no error
 allocation.emit("saved", time="noon")  # wrong: no time
 RecordSet("cloudCost")  # wrong: no set name
-with allocation.save as op:
+with allocation.save() as op:
     op.windows = 5  # wrong: no such field
 """
 WRONG = [number for number, line in enumerate(MISUSE.splitlines(), 1) if "# wrong" in line]

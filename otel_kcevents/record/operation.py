@@ -6,12 +6,11 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
-from types import CodeType, FrameType, TracebackType
+from threading import Lock
+from types import FrameType, TracebackType
 from typing import Any, TypeAlias, TypeVar, overload
 
-from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import INVALID_SPAN
+from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.event import OPERATIONS, Outcome
 from otel_kcevents.model.messages import short_repr
@@ -37,23 +36,24 @@ _F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | stat
 _Given: TypeAlias = "str | Callable[[Call], Any] | object"
 """Of a decorator a path or a function, which type checkers infer from this; of a `with` block the value itself."""
 
-_Place: TypeAlias = tuple[int, CodeType]
-"""The run of some code that a `with` stands in: its frame's id, which may come again, and the code itself."""
-
 
 class OperationScope:
-    """A block of code as one operation. Set what it worked on before it ends.
+    """What a `with` block sets about its operation, at any time before it ends.
 
-    `window` is anything that means a window (see `Window.of`), `size` the number of records or the set.
+    Attributes:
+        window: The window of the set, as anything that `Window.of` converts.
+        size: The number of records in the set, or the set itself.
     """
 
-    __slots__ = ("_begun", "_place", "_recording", "size", "window")
+    __slots__ = ("_started", "size", "window")
 
     window: Any
     size: Any
 
-    def __init__(self, begun: StartedSpan, told: bool, place: _Place, window: Any, size: Any) -> None:
-        self._begun, self._recording, self._place, self.window, self.size = begun, told, place, window, size
+    def __init__(self, started: StartedSpan | None, window: Any, size: Any) -> None:
+        self._started = started
+        self.window = window
+        self.size = size
 
 
 Stretch = OperationScope  # the name until 0.1.0, for one more release
@@ -76,7 +76,7 @@ class Operation:
     TypeError at decoration for a name that the function does not have.
     """
 
-    __slots__ = ("_fails_when", "_open", "_recorder", "_size", "_target", "_window", "name")
+    __slots__ = ("_fails_when", "_once", "_recorder", "_scope", "_size", "_target", "_window", "name")
 
     name: str
 
@@ -88,10 +88,16 @@ class Operation:
         window: Any = None,
         size: Any = None,
         fails_when: Callable[[Any], object] | None = None,
+        once: Lock | None = None,
     ) -> None:
-        self.name, self._target, self._recorder = name, target, recorder
-        self._window, self._size, self._fails_when = window, size, fails_when
-        self._open: list[OperationScope] = []
+        self.name = name
+        self._target = target
+        self._recorder = recorder
+        self._window = window
+        self._size = size
+        self._fails_when = fails_when
+        self._once = once
+        self._scope: OperationScope | None = None
 
     @overload
     def __call__(self, function: _F, /) -> _F: ...
@@ -123,7 +129,7 @@ class Operation:
             raise TypeError(f"{self.name} records no size, so size={short_repr(size)} has no place; leave it out")
         if fails_when is not None and not callable(fails_when):
             raise TypeError(f"fails_when={short_repr(fails_when)} can not be called; give a function of the result")
-        return Operation(self._target, self.name, self._recorder, window, size, fails_when)
+        return Operation(self._target, self.name, self._recorder, window, size, fails_when, Lock())
 
     def __repr__(self) -> str:
         return f"<{self.name} {self._target.set_name}>"
@@ -169,25 +175,27 @@ class Operation:
         return first_size(function, self._window if isinstance(self._window, str) else "window")
 
     def __enter__(self) -> OperationScope:
-        begun = self._recorder.start()
-        span, outside, inside = begun or (INVALID_SPAN, get_current(), get_current())
-        inside = Context(inside) if inside is outside else inside  # one of its own, to know it by
-        attach(inside)
-        scope = OperationScope(
-            (span, outside, inside), begun is not None, _place(sys._getframe(1)), self._window, self._size
-        )
-        self._open.append(scope)
-        return scope
+        if self._once is None:
+            call = f"{self._target.etl}.{self.name}()"
+            raise TypeError(f"a `with` block needs the parentheses: write `with {call} as op:`")
+        if not self._once.acquire(blocking=False):  # never released, and safe if two threads enter at once
+            call = f"{self._target.etl}.{self.name}()"
+            raise RuntimeError(f"this {call} has served a `with` block before; call {call} for each block")
+        started = self._recorder.start()
+        if started is not None:
+            attach(started[2])
+        self._scope = OperationScope(started, self._window, self._size)
+        return self._scope
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        scope = self._innermost(_place(sys._getframe(1)))
-        span, outside, inside = scope._begun
+        scope = self._scope
+        if scope is None or scope._started is None:
+            return
+        span, outside, inside = scope._started
         if get_current() is inside:
             attach(outside)
-        if not scope._recording:
-            return
         outcome = self._outcome()
         if scope.size is not None and (outcome is None or not outcome.sized):
             self._recorder.warn("the size", TypeError(f"{self.name} records none"))
@@ -197,23 +205,6 @@ class Operation:
             self._recorder.finish(span, size, window)
         else:
             self._recorder.finish_with_error(span, error, window, size)
-
-    def _innermost(self, place: _Place) -> OperationScope:
-        """The scope that ends here: of those open at once, in threads or tasks, the one begun in the same place.
-
-        A context manager around ours begins and ends it in places of its own: then it is the one whose context
-        is current.
-        """
-        current, opened = get_current(), self._open[::-1]  # a copy: other threads begin and end theirs
-        here = (scope for scope in opened if scope._place == place)
-        inside = (scope for scope in opened if scope._begun[2] is current)
-        scope = next(chain(here, inside, opened))
-        self._open.remove(scope)
-        return scope
-
-
-def _place(frame: FrameType) -> _Place:
-    return id(frame), frame.f_code
 
 
 def _is_generator(frame: FrameType) -> bool:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
-from contextvars import copy_context
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from conftest import Telemetry, run_script, telemetry
 from opentelemetry import trace
-from opentelemetry.context import get_current
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -196,13 +191,6 @@ def test_a_span_is_named_after_operation_and_set(pipeline: Telemetry, etl: str, 
     assert (span.instrumentation_scope.name, span.instrumentation_scope.version) == ("otel_kcevents", __version__)
 
 
-def test_a_stretchs_span_names_no_function(pipeline: Telemetry) -> None:
-    """A stretch of code has the set and the operation alone."""
-    with pipeline.asset.save:
-        pass
-    assert dict(pipeline.span.attributes or {}) == {"kcevents.etl": "asset", "kcevents.operation": "save"}
-
-
 def test_the_counter_has_the_names_of_the_design(pipeline: Telemetry) -> None:
     """Its scope, name, unit and description are right, and it is a cumulative, monotonic sum."""
     pipeline.asset.total(work)([], DAY)
@@ -285,7 +273,7 @@ def test_the_log_is_exact_whatever_the_sampler_decides() -> None:
 def test_a_failure_is_logged_whatever_the_sampler_decides() -> None:
     """A failure on a span that records nothing is a failure in the log."""
     pipeline = telemetry(ALWAYS_OFF)
-    with pytest.raises(OSError, match="full"), pipeline.asset.save:
+    with pytest.raises(OSError, match="full"), pipeline.asset.save():
         raise OSError("full")
     assert pipeline.event.failure == Failure("OSError", "full", "save")
 
@@ -321,7 +309,7 @@ def test_a_parents_context_is_kept_with_no_sdk_at_all() -> None:
 
         with trace.use_span(remote):
             print(load() is remote, default_log.counts())
-            with allocation.load: print(trace.get_current_span() is remote)
+            with allocation.load(): print(trace.get_current_span() is remote)
             print(trace.get_current_span() is remote)
     """)
     assert out == "True {'AllocationSetLoaded': 1}\nTrue\nTrue\n"
@@ -493,26 +481,6 @@ def test_a_suppressed_generator_that_fails_records_nothing(pipeline: Telemetry, 
     assert (pipeline.spans, pipeline.events) == ([], [])
 
 
-def test_a_suppressed_stretch_ends_no_other_ones(pipeline: Telemetry) -> None:
-    """A stretch that records nothing leaves one of the same object alone that another thread has open."""
-    begun, ended = threading.Event(), threading.Event()
-
-    def other() -> None:
-        with pipeline.asset.save as op:
-            begun.set()
-            assert ended.wait(20)
-            op.size = 2
-
-    thread = threading.Thread(target=other)
-    with suppress_instrumentation(), pipeline.asset.save:
-        thread.start()
-        assert begun.wait(20)
-    assert pipeline.events == []
-    ended.set()
-    thread.join()
-    assert pipeline.event.size == 2
-
-
 # Failures
 
 
@@ -539,7 +507,7 @@ def test_what_leaves_by_an_exception_is_a_failure(
         raise error
 
     def stretch() -> None:
-        with pipeline.asset.save:
+        with pipeline.asset.save():
             raise error
 
     with pytest.raises(type(error)) as raised:
@@ -647,19 +615,6 @@ def test_a_generator_that_its_consumer_leaves_has_no_result_to_fail_by(pipeline:
     assert pipeline.kinds == ["AssetSetLoaded"] * 3
 
 
-def test_a_stretch_on_an_exit_stack_in_a_generator_that_ends_early_is_no_error(pipeline: Telemetry) -> None:
-    """As with a plain `with` in it."""
-
-    def items() -> Iterator[int]:
-        with ExitStack() as stack:
-            stack.enter_context(pipeline.asset.load())
-            yield 1
-
-    for _ in items():
-        break
-    assert pipeline.kinds == ["AssetSetLoaded"]
-
-
 class Unspeakable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("never to be asked")
@@ -667,7 +622,7 @@ class Unspeakable(Exception):
 
 def test_an_error_that_can_not_be_told_is_still_an_error(pipeline: Telemetry, warned: Warned) -> None:
     """An exception whose text raises passes through, and its type is recorded."""
-    with pytest.raises(Unspeakable), pipeline.asset.save:
+    with pytest.raises(Unspeakable), pipeline.asset.save():
         raise Unspeakable
     assert pipeline.event.failure == Failure(f"{__name__}.Unspeakable", "(its message can not be read)", "save")
     assert pipeline.span.status.status_code is StatusCode.ERROR
@@ -683,7 +638,7 @@ def test_an_error_of_any_text_can_be_exported(
     pipeline: Telemetry, caplog: pytest.LogCaptureFixture, text: str, told: str
 ) -> None:
     """The log's message is bounded and fit for UTF-8, and no attribute of the span is lost in OTLP."""
-    with pytest.raises(LookupError) as raised, pipeline.asset.save:
+    with pytest.raises(LookupError) as raised, pipeline.asset.save():
         raise LookupError(text)
     assert raised.value.args == (text,)
     assert pipeline.event.failure == Failure("LookupError", told, "save")
@@ -762,7 +717,7 @@ def test_a_tracer_that_raises_is_left_out(form: str, warned: Warned) -> None:
         if form == "decorator":
             assert save([1], DAY) == [1]
         elif form == "stretch":
-            with assets.save:
+            with assets.save():
                 pass
         else:
             assets.emit("saved")
@@ -788,7 +743,7 @@ def test_a_span_that_can_not_be_marked_is_left_unmarked(warned: Warned) -> None:
     """The program's own exception passes, the failure is logged, the span ends."""
     log, tracer = EventLog(), BrokenSpans("set_status")
     assets = RecordSet("asset", "AssetSet", log=log, tracer_provider=OneTracer(tracer))
-    with pytest.raises(OSError, match="full"), assets.save:
+    with pytest.raises(OSError, match="full"), assets.save():
         raise OSError("full")
     assert (log.counts(), tracer.span.ended) == ({"AssetSetComputeError": 1}, True)
     assert "the span's status is left out" in warned()[0]
@@ -802,198 +757,6 @@ def test_a_log_that_raises_is_left_out(warned: Warned) -> None:
     assert [save([1], DAY), save([2], DAY)] == [[1], [2]]
     assert [span.name for span in made.spans] == ["save AssetSet"] * 2
     assert len(warned()) == 1
-
-
-# A stretch of code
-
-
-def test_a_stretch_takes_what_is_set_later(pipeline: Telemetry) -> None:
-    """Window and size are read when the stretch ends."""
-    with pipeline.allocation.save() as op:
-        op.window, op.size = PAIR, ["a", "b"]
-    assert pipeline.event == Event("AllocationSetSaved", pipeline.event.time, 2, DAY)
-
-
-def test_a_stretch_takes_what_is_given_up_front(pipeline: Telemetry) -> None:
-    """As keywords they are the values themselves, and may be changed."""
-    with pipeline.allocation.save(window=PAIR, size=97) as op:
-        assert (op.window, op.size) == (PAIR, 97)
-        op.size = 98
-    assert pipeline.event == Event("AllocationSetSaved", pipeline.event.time, 98, DAY)
-
-
-def test_a_stretch_needs_no_parentheses(pipeline: Telemetry) -> None:
-    """The operation itself is a context manager, with no window and no size of an earlier use."""
-    for size in (1, None):
-        with pipeline.allocation.save as op:
-            assert (op.window, op.size) == (None, None)
-            op.size = size
-    assert [event.size for event in pipeline.events] == [1, None]
-
-
-def test_a_stretch_that_fails_tells_its_window(pipeline: Telemetry) -> None:
-    """An exception inside is the stretch's failure and passes through."""
-    error = OSError("full")
-
-    def stretch() -> None:
-        with pipeline.asset.reconcile() as op:
-            op.window = DAY
-            raise error
-
-    with pytest.raises(OSError, match="full") as raised:
-        stretch()
-    assert raised.value is error
-    failure = Failure("OSError", "full", "reconcile")
-    assert pipeline.event == Event("AssetSetReconcileError", pipeline.event.time, None, DAY, failure)
-
-
-def test_a_stretchs_span_is_current_inside_it_alone(pipeline: Telemetry) -> None:
-    """Spans made inside are its children, and after it the context is what it was."""
-    before = get_current()
-    with pipeline.asset.save, pipeline.tracer.start_as_current_span("inner"):
-        pass
-    assert get_current() is before
-    inner, outer = pipeline.spans
-    assert (inner.parent, outer.parent) == (outer.context, None)
-
-
-@pytest.mark.parametrize("sampled", [True, False])
-def test_one_object_nests(sampled: bool) -> None:
-    """Stretches of one object inside each other each have their own values."""
-    pipeline = telemetry() if sampled else telemetry(ALWAYS_OFF)
-    with pipeline.asset.save as outer:
-        with pipeline.asset.save as inner:
-            inner.size = 1
-        outer.size = 2
-    assert [event.size for event in pipeline.events] == [1, 2]
-    assert trace.get_current_span() is trace.INVALID_SPAN
-
-
-def test_one_object_serves_8_threads_at_once(pipeline: Telemetry) -> None:
-    """Each thread's stretch ends with its own values, whichever ends first."""
-    barrier = threading.Barrier(8)
-
-    def run(number: int) -> None:
-        for turn in range(50):
-            barrier.wait(20)
-            with pipeline.asset.save as op, pipeline.tracer.start_as_current_span("inner"):
-                op.size = number * 50 + turn
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert pipeline.counters == {("asset", "AssetSetSaved"): 400}
-    spans = {span.context.span_id: span for span in pipeline.spans if span.context and span.name == "save AssetSet"}
-    assert sorted(our_event(span).attributes["kcevents.size"] for span in spans.values()) == list(range(400))
-    assert all(span.parent and span.parent.span_id in spans for span in pipeline.spans if span.name == "inner")
-
-
-def test_one_object_serves_tasks_at_once(pipeline: Telemetry) -> None:
-    """Tasks that end in the order they began each end their own stretch."""
-
-    async def run(number: int, before: asyncio.Event, after: asyncio.Event) -> None:
-        with pipeline.asset.save as op:
-            op.size = number
-            await before.wait()
-        assert pipeline.events[-1].size == number
-        after.set()
-
-    async def main() -> None:
-        gates = [asyncio.Event() for _ in range(9)]
-        tasks = [asyncio.create_task(run(number, gates[number], gates[number + 1])) for number in range(8)]
-        await asyncio.sleep(0)
-        gates[0].set()
-        await asyncio.gather(*tasks)
-
-    asyncio.run(main())
-    assert [event.size for event in pipeline.events] == list(range(8))
-    assert len({our_event(span).attributes["kcevents.size"] for span in pipeline.spans}) == 8
-
-
-def test_a_stretch_may_be_begun_and_ended_by_an_exit_stack(pipeline: Telemetry) -> None:
-    """What enters and what exits may be other code than the stretch's own."""
-    with ExitStack() as outer:
-        outer.enter_context(pipeline.asset.save).size = 1
-        with ExitStack() as inner:
-            inner.enter_context(pipeline.asset.save).size = 2
-    assert [event.size for event in pipeline.events] == [2, 1]
-    assert trace.get_current_span() is trace.INVALID_SPAN
-
-
-def test_a_stretch_in_a_context_manager_of_ones_own_works(pipeline: Telemetry) -> None:
-    """A `with` inside a `@contextmanager` tells success from failure."""
-
-    @contextmanager
-    def saving() -> Iterator[None]:
-        with pipeline.asset.save:
-            yield
-
-    with saving():
-        pass
-    with pytest.raises(OSError, match="full"), saving():
-        raise OSError("full")
-    assert pipeline.kinds == ["AssetSetSaved", "AssetSetComputeError"]
-
-
-def test_a_stretch_in_a_generator_that_is_closed_early_is_no_error(pipeline: Telemetry) -> None:
-    """A consumer that breaks out ends it as a success."""
-
-    def rows() -> Generator[int, None, None]:
-        with pipeline.asset.load() as op:
-            for number in range(9):
-                op.size = number + 1
-                yield number
-
-    generator = rows()
-    assert [next(generator), next(generator)] == [0, 1]
-    generator.close()
-    assert pipeline.event == Event("AssetSetLoaded", pipeline.event.time, 2)
-
-
-def test_a_stretch_in_a_coroutine_that_is_dropped_is_a_failure(
-    pipeline: Telemetry, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What nobody awaited to its end did not finish, and the current context stays."""
-
-    class Pause:
-        def __await__(self) -> Generator[None, None, None]:
-            yield
-
-    async def save(size: int) -> None:
-        with pipeline.asset.save as op:
-            op.size = size
-            await Pause()
-
-    with pipeline.asset.save as own:
-        before = get_current()
-        dropped, kept = save(1), save(2)
-        own_context = copy_context()
-        copy_context().run(dropped.send, None)
-        own_context.run(kept.send, None)
-        del dropped
-        gc.collect()
-        assert get_current() is before
-        assert pipeline.event.failure is not None
-        assert pipeline.event.failure.type == "GeneratorExit"
-        own.size = 3
-        with pytest.raises(StopIteration):
-            own_context.run(kept.send, None)
-    assert [event.size for event in pipeline.events] == [None, 2, 3]
-    assert caplog.records == []
-
-
-def test_what_is_unreadable_of_a_stretch_is_left_out_with_one_warning_each(pipeline: Telemetry, warned: Warned) -> None:
-    """The event is recorded without it, and said once however often; one thing left out does not hide another."""
-    for _ in range(5):
-        with pipeline.asset.save() as op:
-            op.window, op.size = "the day before", -1
-    assert pipeline.events == [Event("AssetSetSaved", event.time) for event in pipeline.events]
-    assert len(pipeline.events) == 5
-    window, size = warned()
-    assert window.startswith("save AssetSet: the window is left out, and this is said once: ")
-    assert size.startswith("save AssetSet: the size is left out, and this is said once: ")
 
 
 def test_what_users_hold_shows_what_it_is(pipeline: Telemetry) -> None:
@@ -1197,34 +960,6 @@ def test_a_disabled_sdk_still_fills_the_log(monkeypatch: pytest.MonkeyPatch) -> 
     assets = RecordSet("asset", "AssetSet", log=log, tracer_provider=TracerProvider(shutdown_on_exit=False))
     assets.save(work)([1], DAY)
     assert log.counts() == {"AssetSetSaved": 1}
-
-
-def test_a_size_for_an_operation_without_one_is_said(pipeline: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
-    """In a `with` as in `emit`, what has no place is left out with a warning."""
-    with pipeline.asset.total() as op:
-        op.size = 4
-    assert (pipeline.event.kind, pipeline.event.size) == ("AssetSetTotaled", None)
-    assert "the size is left out" in caplog.text
-
-
-def test_a_suppressed_stretch_in_an_exit_stack_leaves_another_threads_alone(pipeline: Telemetry) -> None:
-    """The two begin with the same object and end each as its own."""
-    ready, done = threading.Event(), threading.Event()
-
-    def suppressed() -> None:
-        with suppress_instrumentation(), ExitStack() as stack:
-            stack.enter_context(pipeline.asset.save)
-            ready.set()
-            done.wait()
-
-    other = threading.Thread(target=suppressed)
-    with pipeline.asset.save as op:
-        other.start()
-        ready.wait()
-        op.size = 5
-        done.set()
-        other.join()
-    assert (pipeline.event.kind, pipeline.event.size) == ("AssetSetSaved", 5)
 
 
 def test_a_provider_given_and_set_for_the_process_counts_for_both() -> None:

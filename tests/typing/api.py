@@ -123,8 +123,6 @@ async def use(day: Window) -> None:
     with allocation.save() as called:
         assert_type(called, Stretch)
         called.window, called.size = day, 97
-    with allocation.save as bare:
-        assert_type(bare, Stretch)
     assert_type(allocation.save, Operation)
     assert_type(allocation.save(window=day, size=97), Operation)
 
