@@ -1,4 +1,4 @@
-"""What several test modules share: the log's document, quiet hypothesis settings, a pipeline, a program's run."""
+"""Fixtures and helpers of several test modules: the specification, telemetry, warnings, programs."""
 
 from __future__ import annotations
 
@@ -8,25 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
-from opentelemetry.trace import Tracer
+from telemetry import Telemetry as Telemetry
+from telemetry import Warned
 
-from otel_kcevents.model.event import Event
-from otel_kcevents.record.record_set import RecordSet
-from otel_kcevents.store.log import EventLog
-
-# A shell that starts the tests in the background has them ignore SIGINT, and the programs they start with them.
+# A shell that starts the tests in the background makes them, and the programs they start, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("no-deadline", deadline=None)
@@ -46,95 +35,26 @@ def spec() -> str:
 
 @pytest.fixture(scope="session")
 def documented(spec: str) -> str:
-    """The document's own example of a log, with the `...` that stand for further events taken out."""
+    """The document's example of a log, without the `...` that stands for further events."""
     example = spec.partition("``` json\n")[2].partition("\n```")[0]
     return re.sub(r",\n *\.\.\.(?=\n)", "", example)
 
 
-@dataclass
-class Telemetry:
-    """One pipeline of a test's own: its log, its spans, its metrics, and the two sets bound to them."""
-
-    log: EventLog
-    exporter: InMemorySpanExporter
-    reader: InMemoryMetricReader
-    tracer_provider: TracerProvider
-    meter_provider: MeterProvider
-    allocation: RecordSet
-    asset: RecordSet
-
-    @property
-    def tracer(self) -> Tracer:
-        """A tracer of the program under test, for spans that are not ours."""
-        return self.tracer_provider.get_tracer("program")
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """The spans that ended, in the order they did."""
-        return list(self.exporter.get_finished_spans())
-
-    @property
-    def span(self) -> ReadableSpan:
-        """The one span that ended."""
-        (span,) = self.spans
-        return span
-
-    @property
-    def events(self) -> list[Event]:
-        """What the log retains, oldest first."""
-        listed = [event for events in self.log.document().lists.values() for event in events]
-        return sorted(listed, key=lambda event: event.time)
-
-    @property
-    def event(self) -> Event:
-        """The one event that the log retains."""
-        (event,) = self.events
-        return event
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of what happened, oldest first."""
-        return [event.kind for event in self.events]
-
-    @property
-    def counters(self) -> dict[tuple[str, str], int]:
-        """The counter's values by etl and event, as a metric reader collects them."""
-        data = self.reader.get_metrics_data()
-        points = [
-            point
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            for point in metric.data.data_points
-        ]
-        return {(str(p.attributes["etl"]), str(p.attributes["event"])): p.value for p in points}  # type: ignore
-
-
-def telemetry(sampler: Sampler = ALWAYS_ON) -> Telemetry:
-    """A pipeline of its own; shut down by whoever makes it."""
-    log, exporter, reader = EventLog(), InMemorySpanExporter(), InMemoryMetricReader()
-    tracer_provider = TracerProvider(sampler, shutdown_on_exit=False)
-    tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
-    meter_provider = MeterProvider([reader], shutdown_on_exit=False)
-    allocation, asset = (
-        RecordSet(etl, name, log=log, tracer_provider=tracer_provider, meter_provider=meter_provider)
-        for etl, name in (("allocation", "AllocationSet"), ("asset", "AssetSet"))
-    )
-    return Telemetry(log, exporter, reader, tracer_provider, meter_provider, allocation, asset)
+@pytest.fixture
+def telemetry() -> Telemetry:
+    """Telemetry with every span sampled."""
+    return Telemetry()
 
 
 @pytest.fixture
-def pipeline() -> Iterator[Telemetry]:
-    """A pipeline with every span sampled."""
-    made = telemetry()
-    yield made
-    made.tracer_provider.shutdown()
-    made.meter_provider.shutdown()
+def pipeline(telemetry: Telemetry) -> Telemetry:
+    """The former name of `telemetry`, for the tests that still use it."""
+    return telemetry
 
 
 @pytest.fixture
-def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What the package warned of so far, and nobody else did."""
+def warned(caplog: pytest.LogCaptureFixture) -> Warned:
+    """A function that returns the messages logged so far, all of them warnings of this package."""
     caplog.set_level("WARNING")
 
     def messages() -> list[str]:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from conftest import Telemetry, run_script, telemetry
+from conftest import Telemetry, run_script
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -259,7 +259,7 @@ def test_each_event_has_a_span_of_its_own(pipeline: Telemetry) -> None:
 
 def test_the_log_is_exact_whatever_the_sampler_decides() -> None:
     """Under ALWAYS_OFF no span is exported, and every event is listed and counted."""
-    pipeline = telemetry(ALWAYS_OFF)
+    pipeline = Telemetry(ALWAYS_OFF)
     save = pipeline.allocation.save(work)
     with pipeline.tracer.start_as_current_span("nightly"):
         for _ in range(250):
@@ -272,7 +272,7 @@ def test_the_log_is_exact_whatever_the_sampler_decides() -> None:
 
 def test_a_failure_is_logged_whatever_the_sampler_decides() -> None:
     """A failure on a span that records nothing is a failure in the log."""
-    pipeline = telemetry(ALWAYS_OFF)
+    pipeline = Telemetry(ALWAYS_OFF)
     with pytest.raises(OSError, match="full"), pipeline.asset.save():
         raise OSError("full")
     assert pipeline.event.failure == Failure("OSError", "full", "save")
@@ -350,7 +350,7 @@ def test_providers_set_after_decoration_are_used() -> None:
 
 def test_two_pipelines_do_not_mix(pipeline: Telemetry) -> None:
     """Each has its own log, spans and counts, and the process's log has none of either."""
-    other, before = telemetry(), default_log.counts()
+    other, before = Telemetry(), default_log.counts()
     pipeline.allocation.save(work)([1], DAY)
     other.allocation.save(work)([1, 2], DAY)
     other.asset.total(work)([], DAY)
@@ -751,7 +751,7 @@ def test_a_span_that_can_not_be_marked_is_left_unmarked(warned: Warned) -> None:
 
 def test_a_log_that_raises_is_left_out(warned: Warned) -> None:
     """The span is exported all the same, with one warning."""
-    made = telemetry()
+    made = Telemetry()
     assets = RecordSet("asset", "AssetSet", log=BrokenLog(), tracer_provider=made.tracer_provider)
     save = assets.save(work)
     assert [save([1], DAY), save([2], DAY)] == [[1], [2]]

@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from conftest import Telemetry, telemetry
+from conftest import Telemetry
 from opentelemetry import trace
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -176,7 +176,7 @@ def test_a_block_records_nothing_if_suppressed(pipeline: Telemetry) -> None:
 
 @pytest.mark.parametrize("sampled", [True, False])
 def test_nested_blocks_each_have_their_own_values(sampled: bool) -> None:
-    pipeline = telemetry() if sampled else telemetry(ALWAYS_OFF)
+    pipeline = Telemetry() if sampled else Telemetry(ALWAYS_OFF)
     with pipeline.asset.save() as outer:
         with pipeline.asset.save() as inner:
             inner.size = 1

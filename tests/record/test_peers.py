@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from conftest import Telemetry, run_script, telemetry
+from conftest import Telemetry, run_script
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
@@ -198,7 +198,7 @@ def test_a_multiprocessing_child_exports_its_own_spans() -> None:
 
 def test_500_events_are_kept_under_always_off() -> None:
     """In the log's counts and in the counter."""
-    pipeline = telemetry(ALWAYS_OFF)
+    pipeline = Telemetry(ALWAYS_OFF)
     for _ in range(500):
         pipeline.asset.emit("saved")
     assert pipeline.log.counts() == {"AssetSetSaved": 500}

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Telemetry, run_program
+from conftest import run_program
+from telemetry import Telemetry, Warned
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -33,26 +34,26 @@ def in_threads(work: Callable[[int], object], count: int = 8) -> None:
     assert errors == []
 
 
-def test_threads_record_every_event(pipeline: Telemetry) -> None:
-    save: Any = pipeline.allocation.save(lambda rows: rows)
-    load: Any = pipeline.allocation.save(lambda: iter([]))
+def test_threads_record_every_event(telemetry: Telemetry) -> None:
+    save: Any = telemetry.allocation.save(lambda rows: rows)
+    load: Any = telemetry.allocation.save(lambda: iter([]))
 
     def work(number: int) -> None:
         for size in range(500):
             save([number])
             list(load())
-            pipeline.allocation.emit("saved", size=size)
-            with pipeline.allocation.save() as op:
+            telemetry.allocation.emit("saved", size=size)
+            with telemetry.allocation.save() as op:
                 op.size = size
 
     in_threads(work)
-    assert pipeline.log.counts() == {"AllocationSetSaved": 16_000}
-    assert pipeline.counters == {("allocation", "AllocationSetSaved"): 16_000}
-    assert len(pipeline.spans) == 16_000
+    assert telemetry.log.counts() == {"AllocationSetSaved": 16_000}
+    assert telemetry.counters == {("allocation", "AllocationSetSaved"): 16_000}
+    assert len(telemetry.spans) == 16_000
 
 
-def test_each_thread_gets_its_own_exception(pipeline: Telemetry) -> None:
-    @pipeline.asset.load
+def test_each_thread_gets_its_own_exception(telemetry: Telemetry) -> None:
+    @telemetry.asset.load
     def load(number: int) -> list[int]:
         if number % 2:
             raise LookupError(number)
@@ -68,12 +69,12 @@ def test_each_thread_gets_its_own_exception(pipeline: Telemetry) -> None:
                 assert load(turn) == [turn]
 
     in_threads(work)
-    assert pipeline.log.counts() == {"AssetSetComputeError": 400, "AssetSetLoaded": 400}
-    assert Counter(span.status.is_ok for span in pipeline.spans) == {True: 400, False: 400}
+    assert telemetry.log.counts() == {"AssetSetComputeError": 400, "AssetSetLoaded": 400}
+    assert Counter(span.status.is_ok for span in telemetry.spans) == {True: 400, False: 400}
 
 
-def test_threads_share_one_warning(pipeline: Telemetry, warned: Callable[[], list[str]]) -> None:
-    load: Any = pipeline.asset.load(lambda: 5)
+def test_threads_share_one_warning(telemetry: Telemetry, warned: Warned) -> None:
+    load: Any = telemetry.asset.load(lambda: 5)
     load()
     in_threads(lambda number: [load() for _ in range(50)])
     assert len(warned()) == 1
@@ -83,10 +84,10 @@ def test_threads_share_one_warning(pipeline: Telemetry, warned: Callable[[], lis
 def test_forked_child_starts_at_zero() -> None:
     out, err = run_program("fork")
     assert out.splitlines() == [
-        "parent {'AssetSetSaved': 5} {'AssetSetSaved': 5}",
-        "child {} {}",
-        "child {'AssetSetSaved': 1} {'AssetSetSaved': 1}",
-        "parent {'AssetSetSaved': 6} {'AssetSetSaved': 6}",
+        "parent {'AssetSetSaved': 5} [5]",
+        "child {} []",
+        "child {'AssetSetSaved': 1} [1]",
+        "parent {'AssetSetSaved': 6} [6]",
     ]
     assert err == ""
 

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from conftest import Telemetry, telemetry
+from conftest import Telemetry
 from opentelemetry import baggage, trace
 from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import StatusCode
@@ -415,7 +415,7 @@ def test_two_operations_on_one_function_are_two_events(pipeline: Telemetry, func
 
 def test_two_pipelines_on_one_function_are_two_events(pipeline: Telemetry) -> None:
     """Each has its own log."""
-    other = telemetry()
+    other = Telemetry()
     assert other.asset.load(pipeline.asset.load(unchecked(load)))(DAY, 1) == [0]
     assert pipeline.kinds == other.kinds == [LOADED]
 
@@ -467,7 +467,7 @@ def test_tasks_at_once_each_have_their_own_span(pipeline: Telemetry) -> None:
 @pytest.mark.parametrize("sampled", [True, False], ids=["traced", "no SDK"])
 def test_a_coroutine_that_is_dropped_disturbs_nobody(caplog: pytest.LogCaptureFixture, sampled: bool) -> None:
     """Collected in the middle of something else it is a failure, and the context there stays current."""
-    pipeline = telemetry()
+    pipeline = Telemetry()
     provider = pipeline.tracer_provider if sampled else trace.NoOpTracerProvider()
     assets = RecordSet("asset", "AssetSet", log=pipeline.log, tracer_provider=provider)
 
