@@ -1,4 +1,4 @@
-"""The README's "Traces in Jaeger", on the real programs: its commands' files, its query, what it says comes out."""
+"""The `back-ends` blocks of docs/deploying.md, on the real programs: the commands' files, the query, the results."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stack.backends import Collector, Jaeger, fetch, run_example
 from stack.conftest import Stack
 from stack.programs import ROOT, until
 
-SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Traces in Jaeger")[2].partition("\n## ")[0]
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, re.M | re.S)
+PAGE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+) back-ends\n(.*?)^```$", PAGE, re.M | re.S)
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,12 @@ def collector(shared: Stack, jaeger: Jaeger) -> Collector:
 
 def test_the_commands_name_files_that_are_there() -> None:
     paths = re.findall(r"(?:collector-config|examples)/[\w./-]+", BLOCKS[0][1])
+    assert len(BLOCKS) == 4
     assert len(paths) == 4
     assert all((ROOT / path).exists() for path in paths)
 
 
-def test_the_query_finds_the_event_that_the_readme_shows(jaeger: Jaeger, collector: Collector) -> None:
+def test_the_query_finds_the_event_that_the_page_shows(jaeger: Jaeger, collector: Collector) -> None:
     command = BLOCKS[1][1]
     parameters = dict(urllib.parse.parse_qsl("&".join(re.findall(r"(?:-d |--data-urlencode ')([^' \n]+)", command))))
     assert set(parameters) == {"service", "tags"}
@@ -54,7 +55,7 @@ def test_the_query_finds_the_event_that_the_readme_shows(jaeger: Jaeger, collect
     assert until(found, "the example's trace in Jaeger") == BLOCKS[2][1]
 
 
-def test_the_collector_exposes_the_counters_as_the_readme_shows_them(collector: Collector) -> None:
+def test_the_collector_exposes_the_counters_of_the_page(collector: Collector) -> None:
     def exposed() -> list[str]:
         with urllib.request.urlopen(f"http://{collector.exposed}/metrics", timeout=10) as answer:
             lines = re.sub(r'instance="[^"]+"', 'instance=""', answer.read().decode()).splitlines()

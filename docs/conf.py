@@ -1,0 +1,44 @@
+"""Sphinx configuration: pages in MyST Markdown, API pages from the docstrings, no network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout, so that its own docstrings are documented
+
+import otel_kcevents
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "otel-kcevents"
+author = "The otel-kcevents authors"
+version = release = otel_kcevents.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = f"{project} {release}"
+
+myst_heading_anchors = 3
+default_role = "py:obj"  # a name in a docstring's backticks links to its page if it has one
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+nitpicky = True
+# No page of another project can be linked without the network, and backticks also hold arguments and values.
+nitpick_ignore_regex = [("py:obj", r".*"), ("py:.*", r"(?!otel_kcevents\.).*"), ("py:.*", r".*\._.*")]
+
+
+def _skip_public(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave the public names to their own page, so that no object is described twice."""
+    return True if what == "module" and name in otel_kcevents.__all__ else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the hook."""
+    app.connect("autodoc-skip-member", _skip_public)

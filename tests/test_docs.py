@@ -1,0 +1,185 @@
+"""Every block of the README and of the pages in `docs/` is checked.
+
+The opening line of a block, "```LANGUAGE WHY", decides how:
+
+- `python`: run as a program, which prints the `text` or `json` block that follows
+- `sh`: each line is one of the commands that the tests below run or compare
+- LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
+- `text house` and `text folders`: compared with the package's files and their imports
+- `text diagram`: a drawing
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import otel_kcevents
+from otel_kcevents import EventLog, RecordSet, start_http_server
+from otel_kcevents.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(otel_kcevents.__file__).parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+class Block(NamedTuple):
+    """A fenced block: its page, what its opening line says, and its text."""
+
+    page: str
+    info: str
+    text: str
+
+
+BLOCKS = [
+    Block(page.relative_to(ROOT).as_posix(), info, text)
+    for page in PAGES
+    for info, text in re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    if not info.startswith("{")  # a directive of Sphinx
+]
+PROGRAMS = [
+    pytest.param(block.text, after.text, id=f"{block.page}-{number}")
+    for number, (block, after) in enumerate(pairwise(BLOCKS))
+    if block.info == "python" and after.info in ("json", "text") and block.page == after.page
+]
+COMMANDS = [line.partition("  ")[0] for block in BLOCKS if block.info == "sh" for line in block.text.splitlines()]
+
+
+def commands(beginning: str) -> list[str]:
+    """The commands of all `sh` blocks that begin so."""
+    return [command for command in COMMANDS if command.startswith(beginning)]
+
+
+def block(info: str) -> str:
+    """The text of the one block with this opening line."""
+    (found,) = (block.text for block in BLOCKS if block.info == info)
+    return found
+
+
+def without_times(text: str) -> str:
+    """The text with the times of day, which differ between runs, replaced."""
+    return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME", text)
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the root of the checkout, without OpenTelemetry settings."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def test_every_block_has_a_check() -> None:
+    """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
+    found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
+    known = {"python", "output", "sh", "text house", "text folders", "text diagram"}
+    assert {info for info in found if not info.endswith(" back-ends")} == known
+    assert found["python"] == found["output"] == len(PROGRAMS)
+    assert {block.page for block in BLOCKS if block.info.endswith(" back-ends")} == {"docs/deploying.md"}
+    assert set(COMMANDS) == {*commands("pip install"), *commands("python3 -m venv"), *commands("otel-kcevents ")}
+
+
+def test_no_block_appears_twice() -> None:
+    """Outputs may be equal."""
+    texts = Counter(block.text for block in BLOCKS if block.info != "text")
+    assert [text for text, count in texts.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(("code", "output"), PROGRAMS)
+def test_program_prints_the_output_after_it(code: str, output: str) -> None:
+    """Warnings are errors."""
+    done = run("-W", "error", "-c", code)
+    assert (without_times(done.stdout), done.stderr) == (without_times(output), "")
+
+
+def test_first_command_runs_the_main_job() -> None:
+    """What follows the installation runs the example."""
+    python, *arguments = commands("python3 -m venv")[0].rpartition("&& ")[2].split()
+    assert python == ".venv/bin/python"
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "AllocationSetReconcileError" in done.stdout
+
+
+def test_second_command_is_the_one_of_the_ci() -> None:
+    """`.ci/run` installs and tests as the README says."""
+    _, command = commands("python3 -m venv")
+    install, _, test = command.rpartition(" && ")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert f"\n{install}\n" in script
+    assert f"\n{test}" in script
+
+
+def test_installed_extras_exist() -> None:
+    """Every extra that a page installs is one of pyproject.toml."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    extras = {extra for extras in re.findall(r"pip install [^\n]*?\.\[([\w,]+)\]", text) for extra in extras.split(",")}
+    assert extras == {"docs", "otlp", "test"}
+    assert [extra for extra in extras if f"\n{extra} = [" not in project] == []
+
+
+def test_commands_of_the_terminal_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`log` shows a running program's log and `check` validates its document."""
+    log = EventLog()
+    RecordSet("asset", "AssetSet", log=log).emit("saved", size=29)
+    show, tail, check = (command.split()[1:] for command in commands("otel-kcevents "))
+    assert tail == ["tail"]
+    monkeypatch.chdir(tmp_path)
+    with start_http_server(0, log=log) as server:
+        assert main([*show, server.url]) == 0
+        assert "AssetSetSaved" in capsys.readouterr().out
+        assert main([*show, "--json", server.url]) == 0
+    (tmp_path / check[-1]).write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(check) == 0
+
+
+def test_links_of_the_readme_lead_to_headings() -> None:
+    """The links between pages are checked by the build of the documentation."""
+    links = re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", PAGES[0].read_text(encoding="utf-8"))
+    assert len(links) > 10
+    for path, anchor in links:
+        headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.M)
+        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+def folder_imports(folder: Path) -> set[str]:
+    """The other folders that the modules of a folder import from."""
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    names = re.findall(r"(?:from|import) otel_kcevents\.(\w+)\.", text)
+    return set(names) - {folder.name}
+
+
+def test_the_house_is_drawn_as_it_is() -> None:
+    """The page "Design" lists every module, and for each folder the folders that it imports from."""
+    listed, folder = set(), ""
+    for indent, name, rest in re.findall(r"^( +)([\w./]+)(.*)$", block("text house"), re.M):
+        if name.endswith("/"):
+            folder = name
+            assert {*filter(None, rest.partition("-> ")[2].split(", "))} == folder_imports(PACKAGE / name)
+        else:
+            listed.add(name if len(indent) == 2 else folder + name)
+    modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")}
+    assert listed == modules
+
+
+def test_the_readme_lists_the_folders() -> None:
+    folders = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    listed = re.findall(r"^  (\w+)/", block("text folders"), re.M)
+    assert sorted(listed) == sorted(folders)
