@@ -14,20 +14,18 @@ from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.event import OPERATIONS, Outcome
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.record.callables import is_async_generator, is_generator, name_of, unwrap_partial
 from otel_kcevents.record.extract import (
     Call,
     Extractor,
-    argument_window,
     bind_partial,
     first_size,
-    name_of,
-    reader,
     result_size,
     size_reader,
-    unwrap_partial,
+    window_reader,
 )
 from otel_kcevents.record.recorder import Recorder, StartedSpan, Target
-from otel_kcevents.record.wrappers import is_async_generator, is_generator, rewrap, wrap
+from otel_kcevents.record.wrappers import rewrap, wrap
 
 __all__ = ["Operation", "OperationScope", "Stretch"]
 
@@ -158,11 +156,12 @@ class Operation:
         return wrapper
 
     def _window_reader(self, function: Callable[..., Any]) -> Extractor | None:
-        return argument_window(function) if self._window is None else reader(self._window, function)
+        window = window_reader(self._window, function)
+        return None if window is None else window.read
 
     def _size_reader(self, function: Callable[..., Any]) -> Extractor | None:
         if self._size is not None:
-            return size_reader(self._size, function)
+            return size_reader(self._size, function).read
         outcome = self._outcome()
         if self.name == "save" or outcome is None or not outcome.sized or is_generator(function):
             return None
@@ -172,7 +171,8 @@ class Operation:
         """What measures a save before it is called, where nothing else is named."""
         if self.name != "save" or self._size is not None or is_generator(function):
             return None
-        return first_size(function, self._window if isinstance(self._window, str) else "window")
+        window = window_reader(self._window, function)
+        return first_size(function, (window and window.argument) or "window")
 
     def __enter__(self) -> OperationScope:
         if self._once is None:

@@ -240,7 +240,8 @@ class Recorder:
         returned: bool = True,
     ) -> int | None:
         try:
-            return None if read is None else read(args, kwargs, result)
+            size = None if read is None else read(args, kwargs, result)
+            return otherwise if size is None else size
         except Exception as error:
             if returned:
                 self.warn("the size", error)

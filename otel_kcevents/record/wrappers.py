@@ -11,10 +11,10 @@ from typing import Any
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN
 
-from otel_kcevents.record.extract import name_of, unwrap_partial
+from otel_kcevents.record.callables import is_async_generator, is_coroutine, is_generator, name_of
 from otel_kcevents.record.recorder import Recorder
 
-__all__ = ["is_async_generator", "is_generator", "rewrap", "wrap"]
+__all__ = ["rewrap", "wrap"]
 
 _Function = Callable[..., Any]
 
@@ -33,8 +33,7 @@ def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
 
 def wrap(function: _Function, recorder: Recorder) -> _Function:
     """A function of the same shape and signature, with `recorder` around each call."""
-    body = _body(function)
-    shape = next((shape for is_one, shape in _SHAPES if is_one(body)), _plain)
+    shape = next((shape for is_one, shape in _SHAPES if is_one(function)), _plain)
     wrapper = shape(function, recorder)
     wrapper.__qualname__ = name_of(function)
     wrapper.__name__ = wrapper.__qualname__.rpartition(".")[2]
@@ -45,31 +44,6 @@ def wrap(function: _Function, recorder: Recorder) -> _Function:
         if not name.startswith("_") and callable(method := getattr(function, name)):
             setattr(wrapper, name, method)  # such as cache_clear
     return wrapper
-
-
-def is_async_generator(function: _Function) -> bool:
-    """Whether calls give items one by one and no result at their end."""
-    return inspect.isasyncgenfunction(_body(function))
-
-
-def is_generator(function: _Function) -> bool:
-    """Whether calls give items one by one: a generator or an async generator."""
-    body = _body(function)
-    return is_async_generator(body) or (inspect.isgeneratorfunction(body) and not _is_coroutine(body))
-
-
-def _is_coroutine(body: _Function) -> bool:
-    """Whether what a call gives is awaited; `types.coroutine` says so of a generator by a flag of its code."""
-    flags = getattr(getattr(body, "__code__", None), "co_flags", 0)
-    return inspect.iscoroutinefunction(body) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
-
-
-def _body(function: _Function) -> _Function:
-    """Where the code is: behind partials, and in the `__call__` of an object."""
-    function = unwrap_partial(function)
-    if inspect.isroutine(function) or inspect.iscoroutinefunction(function):
-        return function
-    return _body(type(function).__call__)
 
 
 def _plain(function: _Function, recorder: Recorder) -> _Function:
@@ -261,7 +235,7 @@ def _first(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
 
 
 _SHAPES = (
-    (inspect.isasyncgenfunction, _async_generator),
-    (_is_coroutine, _coroutine),
-    (inspect.isgeneratorfunction, _generator),
+    (is_async_generator, _async_generator),
+    (is_coroutine, _coroutine),
+    (is_generator, _generator),
 )

@@ -1,0 +1,224 @@
+"""The path language, which names a value of a call, compiled to readers when a function is decorated.
+
+    path := root step*
+    root := an argument | return (alias result) | yield | kept.NAME | env.NAME
+    step := .name | [0], [-1] | [key] | [*]
+
+An argument wins over any other root of the same name. `return` is the result of the call, `yield` each item that a
+generator yields, `kept.NAME` a value that an earlier call of the same context kept (see `keep`), `env.NAME` an
+environment variable at the time of the call (None if unset or empty). In brackets, digits with an optional minus are
+an integer, anything else is a string key. `[*]` applies the following steps to each item of a sized collection, of a
+mapping to each value: the path reads a list, without the Nones; a second `[*]` flattens. None anywhere reads as None.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import chain
+from keyword import iskeyword
+from operator import attrgetter, itemgetter
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
+
+__all__ = ["Extractor", "Path", "Root", "argument_reader", "compile_path", "keep", "parameters_of"]
+
+Extractor: TypeAlias = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Any]
+"""Reads a value from a call's positional arguments, its keyword arguments and its result, in this order."""
+
+Root: TypeAlias = Literal["argument", "return", "yield", "kept", "env"]
+"""What a path starts from."""
+
+_Step: TypeAlias = tuple[str, Any]  # "name", "index", "key" or "each", and its value
+
+_ROOTS: dict[str, Root] = {"return": "return", "result": "return", "yield": "yield", "kept": "kept", "env": "env"}
+_FIRST = re.compile(r"(?P<name>[^\W\d]\w*)")
+_STEP = re.compile(r"\.(?P<name>[^\W\d]\w*)|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>[^\[\]]+))\]")
+
+_kept: ContextVar[Mapping[str, Any]] = ContextVar("otel_kcevents_kept", default=MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path, compiled for one function.
+
+    Attributes:
+        source: The path as written.
+        root: What it starts from.
+        name: The first name in it: for the root `argument`, the argument's.
+        read: Reads the value from a call. For the root `yield`, call it for each item, with the item as the result.
+        fans_out: Whether the value is the list of what a `[*]` read.
+    """
+
+    source: str
+    root: Root
+    name: str
+    read: Extractor
+    fans_out: bool
+
+
+def keep(name: str, value: Any) -> None:
+    """Remember a value as `kept.NAME` for later calls of the same context: this thread, asyncio task or `Context`."""
+    _kept.set({**_kept.get(), name: value})  # a copy: tasks that started with the old mapping still read it
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return a function's parameters by name, and whether it takes keyword arguments of any other name."""
+    try:
+        parameters = dict(inspect.signature(function).parameters)
+    except (ValueError, TypeError):  # a function in C may have no signature, and may take anything
+        return {}, True
+    return parameters, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None:
+    """Return a reader of one argument, or None if the function takes none of that name.
+
+    The reader raises KeyError if a call passes no such keyword argument and there is no default.
+    """
+    parameters, takes_any = parameters_of(function)
+    if name not in parameters:
+        return (lambda args, kwargs, result: kwargs[name]) if takes_any else None
+    parameter, position = parameters[name], list(parameters).index(name)
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return lambda args, kwargs, result: args[position:]
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return lambda args, kwargs, result: {key: kwargs[key] for key in kwargs if key not in parameters}
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        position = sys.maxsize  # beyond the positional arguments of every call
+    default = parameter.default
+    if default is parameter.empty:
+        return lambda args, kwargs, result: args[position] if position < len(args) else kwargs[name]
+    return lambda args, kwargs, result: args[position] if position < len(args) else kwargs.get(name, default)
+
+
+def compile_path(source: str, function: Callable[..., Any]) -> Path:
+    """Compile a path for calls of a function.
+
+    Args:
+        source: The path, such as `config[params][0].rows`.
+        function: The function, not a partial of one.
+
+    Raises:
+        TypeError: If *source* is not a path, starts from a name that the function does not have, or from something
+            that its calls do not have: the items of a plain function, the result of an async generator.
+    """
+    name, steps = _parse(source, function)
+    root: Root = "argument" if name in parameters_of(function)[0] else _ROOTS.get(name, "argument")
+    argument = argument_reader(name, function)
+    if root == "argument":
+        if argument is None:
+            raise TypeError(f"{name!r} in {source!r} is not an argument of {_alternatives(function, name)}")
+        read = _after(argument, steps)
+    elif root == "yield" and not is_generator(function):
+        raise TypeError(f"{source!r} reads a generator's items, but {name_of(function)} is not a generator; use return")
+    elif root == "return" and is_async_generator(function):
+        raise TypeError(f"{source!r} reads a result, but {name_of(function)} is an async generator; use yield")
+    elif root in ("return", "yield"):
+        read = _after(_result, steps)
+    elif not steps or steps[0][0] != "name":
+        raise TypeError(f"{source!r} is not a path: {name} needs a name; write {name}.NAME")
+    else:
+        read = _after(_variable(root, steps[0][1]), steps[1:])
+    if argument is not None and root != "argument" and not iskeyword(name):
+        read = _keyword_first(name, _after(argument, steps), read)
+    return Path(source, root, name, read, any(kind == "each" for kind, _ in steps))
+
+
+def _parse(source: str, function: Callable[..., Any]) -> tuple[str, list[_Step]]:
+    """Return the first name of a path and its steps."""
+    steps: list[_Step] = []
+    position = 0
+    while position < len(source) or not steps:
+        match = (_STEP if steps else _FIRST).match(source, position)
+        if match is None or match.lastgroup is None:
+            raise TypeError(
+                f"{short_repr(source)} is not a path: cannot read {short_repr(source[position:])} "
+                f"at position {position}; write it like 'config[params][0].rows', "
+                f"from an argument of {_alternatives(function)}"
+            )
+        steps.append((match.lastgroup, match[match.lastgroup]))
+        position = match.end()
+    return steps[0][1], steps[1:]
+
+
+def _alternatives(function: Callable[..., Any], name: str = "") -> str:
+    """Return what a path of a function can start from, and which of it *name* may be a mistake for."""
+    import difflib  # only for a mistake: 2 ms
+
+    names = list(parameters_of(function)[0])
+    roots = ["return"] * (not is_async_generator(function)) + ["yield"] * is_generator(function)
+    near = difflib.get_close_matches(name, [*names, *_ROOTS], 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    arguments = ", ".join(names) or "none"
+    return (
+        f"{name_of(function)}; {hint}Its arguments: {arguments}; other roots: {', '.join(roots)}, kept.NAME, env.NAME"
+    )
+
+
+def _result(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
+    return result
+
+
+def _variable(root: Root, name: str) -> Extractor:
+    if root == "kept":
+        return lambda args, kwargs, result: _kept.get().get(name)
+    return lambda args, kwargs, result: os.environ.get(name) or None
+
+
+def _keyword_first(name: str, keyword: Extractor, otherwise: Extractor) -> Extractor:
+    """Return a reader for a function with **kwargs, whose calls may pass an argument named like another root."""
+    return lambda args, kwargs, result: (keyword if name in kwargs else otherwise)(args, kwargs, result)
+
+
+def _after(root: Extractor, steps: Sequence[_Step]) -> Extractor:
+    """Return a reader that takes the steps from what *root* reads."""
+    if not steps:
+        return root
+    follow = _follow(steps)
+    if root is _result:
+        return lambda args, kwargs, result: follow(result)
+    return lambda args, kwargs, result: follow(root(args, kwargs, result))
+
+
+def _follow(steps: Sequence[_Step]) -> Callable[[Any], Any]:
+    """Return a function that takes the steps from a value."""
+    kinds = [kind for kind, _ in steps]
+    if "each" in kinds:
+        each = kinds.index("each")
+        return _fan_out(_follow(steps[:each]), _follow(steps[each + 1 :]), "each" in kinds[each + 1 :])
+    getters = [
+        attrgetter(key) if kind == "name" else itemgetter(int(key) if kind == "index" else key) for kind, key in steps
+    ]
+
+    def follow(value: Any) -> Any:
+        for getter in getters:
+            if value is None:
+                return None
+            value = getter(value)
+        return value
+
+    return follow
+
+
+def _fan_out(before: Callable[[Any], Any], after: Callable[[Any], Any], flatten: bool) -> Callable[[Any], Any]:
+    def follow(value: Any) -> list[Any] | None:
+        items = before(value)
+        if items is None:
+            return None
+        if isinstance(items, Mapping):
+            items = items.values()
+        if not isinstance(items, Collection) or isinstance(items, (str, bytes, bytearray, Iterator)):
+            raise TypeError(f"[*] reads the items of a list or another collection, got {type(items).__qualname__}")
+        found = [value for value in map(after, items) if value is not None]
+        return list(chain.from_iterable(found)) if flatten else found
+
+    return follow
