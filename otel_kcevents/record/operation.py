@@ -24,7 +24,7 @@ from otel_kcevents.record.extract import (
     size_reader,
     window_reader,
 )
-from otel_kcevents.record.recorder import Recorder, StartedSpan, Target
+from otel_kcevents.record.recorder import CallRecorder, Recorder, StartedSpan, Target, is_clean_exit
 from otel_kcevents.record.wrappers import rewrap, wrap
 
 __all__ = ["Operation", "OperationScope", "Stretch"]
@@ -151,7 +151,7 @@ class Operation:
             bind_partial(function, read)
             for read in (self._window_reader(inner), self._size_reader(inner), self._size_before(inner))
         )
-        wrapper = wrap(function, Recorder(self._target, self.name, name, window, size, before, self._fails_when))
+        wrapper = wrap(function, CallRecorder(self._target, self.name, name, window, size, before, self._fails_when))
         wrapper.__kcevents__ = marks | {mark}  # type: ignore[attr-defined]
         return wrapper
 
@@ -196,15 +196,12 @@ class Operation:
         span, outside, inside = scope._started
         if get_current() is inside:
             attach(outside)
-        outcome = self._outcome()
-        if scope.size is not None and (outcome is None or not outcome.sized):
-            self._recorder.warn("the size", TypeError(f"{self.name} records none"))
-            scope.size = None
         window, size = self._recorder.window_of(scope.window), self._recorder.size_of(scope.size)
-        if error is None or (isinstance(error, GeneratorExit) and _is_generator(sys._getframe(1))):
+        is_closed_early = isinstance(error, GeneratorExit) and _is_generator(sys._getframe(1))
+        if error is None or is_closed_early or is_clean_exit(error):
             self._recorder.finish(span, size, window)
         else:
-            self._recorder.finish_with_error(span, error, window, size)
+            self._recorder.fail(span, error, window)
 
 
 def _is_generator(frame: FrameType) -> bool:

@@ -1,4 +1,4 @@
-"""`EventLogProcessor`: a span processor that retains the events of other code's spans in the log."""
+"""`EventLogProcessor`: a span processor that puts the events of other code's spans into the log."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 from collections import Counter
 from functools import partial
 
-from opentelemetry.sdk.trace import Event as SpanEvent
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from otel_kcevents.model.wire import read_event
+from otel_kcevents.model.wire import SCOPE, read_event
+from otel_kcevents.record.recorder import RecordedKind
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["EventLogProcessor"]
@@ -18,56 +18,68 @@ _logger = logging.getLogger("otel_kcevents")
 
 
 class EventLogProcessor(SpanProcessor):
-    """Appends to `log` every event of a known kind that it finds on a span that ends.
+    """Append every event of a known kind, on any span that ends, to a log.
 
-    Add it to any tracer provider. An event that the log has already, from a decorator or from a second
-    processor, is not taken twice. A broken event is left out, or kept without what can't be read, with
-    one warning; no exception reaches the program. The log keeps what it has after `shutdown`.
+    Add it to a tracer provider. An event that a decorator or another processor has appended is not appended
+    again. A field that cannot be read is omitted, and so is an event without a valid time or name, with one
+    warning per processor. Exceptions never reach the program.
+
+    Args:
+        log: The log to append to; default: the log of the process.
     """
 
     log: EventLog
 
     def __init__(self, log: EventLog = default_log) -> None:
         self.log = log
-        self._closed = False
-        self._warned = False
+        self._is_shut_down = False
+        self._has_warned = False
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Take the known events of a span that has ended."""
-        if self._closed:
+        """Append the known events of a span that has ended."""
+        if self._is_shut_down:
             return
         try:
-            came: Counter[tuple[object, int]] = Counter()
-            for event in span.events:
-                repeat = came[event.name, event.timestamp]
-                came[event.name, event.timestamp] += 1
-                self._try(event, span, repeat)
-        except Exception as error:  # a processor's exception would end the program's own call
-            self._warn(span, error)
-
-    def _try(self, found: SpanEvent, span: ReadableSpan, repeat: int) -> None:
-        try:
-            if found.name in self.log.kinds or found.name.removesuffix("Event") in self.log.kinds:
-                # Events of one name and time on one span, as a coarse clock gives them, are told apart by their number.
-                span_id = (span.context.span_id if span.context else 0) | repeat << 64
-                if self.log.has(found.name, found.timestamp, span_id):  # our own, from its emission
-                    return
-                kind = self.log.kind(found.name)
-                warn = partial(self._warn, span)
-                event = read_event(kind, found.timestamp, found.attributes or {}, span.attributes or {}, warn)
-                self.log.append(event, span_id)
-        except Exception as error:  # the span's other events may be whole
+            events, own = span.events, None
+            if span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE:
+                # The recorder ends the span with its event, which it has appended. A copy on another span, or the
+                # event of a recorder with another log, does not meet these conditions.
+                for event in events:
+                    if isinstance(event.name, RecordedKind) and event.name.log is self.log:
+                        own = event if event.timestamp == span.end_time else own
+            span_id = span.context.span_id if span.context else 0
+            # A coarse clock gives several events of one kind the same time: they are told apart by a number, from 0,
+            # which is the number of the recorder's event.
+            repeats: Counter[tuple[str, int]] = Counter() if own is None else Counter([(str(own.name), own.timestamp)])
+            for event in events:
+                if event is own:
+                    continue
+                try:
+                    kind = self.log.kinds.get(event.name) or self.log.kinds.get(event.name.removesuffix("Event"))
+                    if kind is None:
+                        continue
+                    time, attributes = event.timestamp, event.attributes or {}
+                    repeat = repeats[kind.name, time]
+                    repeats[kind.name, time] += 1
+                    if not self.log.has(kind.name, time, span_id | repeat << 64):
+                        warn = partial(self._warn, span)
+                        found = read_event(kind, time, attributes, span.attributes or {}, warn)
+                        self.log.append(found, span_id | repeat << 64)
+                except Exception as error:  # the span's other events may be valid
+                    self._warn(span, error)
+        except Exception as error:  # it would pass through the program's own call
             self._warn(span, error)
 
     def _warn(self, span: ReadableSpan, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            _logger.warning("an event on the span %r is left out or not whole: %s", span.name, error)
+        if not self._has_warned:
+            self._has_warned = True
+            message = "an event on the span %r is omitted or incomplete (logged once per processor): %s"
+            _logger.warning(message, span.name, error)
 
     def shutdown(self) -> None:
-        """Take no more events."""
-        self._closed = True
+        """Ignore the spans that end from now on."""
+        self._is_shut_down = True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing waits: events are in the log when their span has ended."""
+        """Return True: events are in the log as soon as their span has ended."""
         return True

@@ -9,12 +9,12 @@ from typing import Any
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Failure, Outcome
-from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Failure
+from otel_kcevents.model.messages import short_repr, to_utf8, truncate
 from otel_kcevents.model.timestamps import to_ns
 from otel_kcevents.record.counter import observe
 from otel_kcevents.record.operation import Operation
-from otel_kcevents.record.recorder import Recorder, Target, failure_of
+from otel_kcevents.record.recorder import Recorder, Target
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["RecordSet", "allocation", "asset"]
@@ -86,37 +86,34 @@ class RecordSet:
         the `error` and the `operation` that failed. Raises ValueError for an unknown outcome or operation
         and a time that a span can't have.
         """
-        found = self._outcome(outcome)
-        operation = operation or _OPERATION_OF[found.name]
+        kind = next(
+            (kind for name, kind in self._target.kinds.items() if outcome in (name, kind.name, f"{kind.name}Event")),
+            None,
+        )
+        if kind is None:
+            names = ", ".join(self._target.kinds)
+            raise ValueError(f"{short_repr(outcome)} is not an outcome; expected one of {names}")
+        operation = operation or _OPERATION_OF[kind.outcome.name]
         if operation not in OPERATIONS:
-            raise ValueError(f"{short_repr(operation)} is no operation; give one of {', '.join(OPERATIONS)}")
+            raise ValueError(f"{short_repr(operation)} is not an operation; expected one of {', '.join(OPERATIONS)}")
         at = time_ns() if time is None else time if isinstance(time, int) else to_ns(time)
         if not 0 <= at <= MAX_SIZE:
-            raise ValueError(f"time={short_repr(time)} is not in the years 1970 to 2262, where a span's times are")
-        recorder = self._recorders[operation if found.error else _OPERATION_OF[found.name]]
-        for what, value, fits in (("the size", size, found.sized), ("the error", error, found.error)):
-            if value is not None and not fits:
-                recorder.warn(what, TypeError(f"{self._target.kinds[found.name].name} has none"))
-        begun = recorder.start(at)
-        if begun is not None:
-            failure = _failure_from(error, operation) if found.error else None
-            if failure is not None:
-                recorder.mark_failed(begun[0], failure, error if isinstance(error, BaseException) else None, at)
-            kind = self._target.kinds[found.name].name
-            size = recorder.size_of(size) if found.sized else None
-            recorder.record(begun[0], kind, at, size, recorder.window_of(window), failure)
-
-    def _outcome(self, name: str) -> Outcome:
-        for outcome, kind in self._target.kinds.items():
-            if name in (outcome, kind.name, f"{kind.name}Event"):
-                return kind.outcome
-        raise ValueError(f"{short_repr(name)} is no outcome; give one of {', '.join(self._target.kinds)}")
-
-
-def _failure_from(error: BaseException | str | None, operation: str) -> Failure:
-    if isinstance(error, BaseException):
-        return failure_of(error, operation)
-    return failure_of(RuntimeError(error or "no error was given"), operation)._replace(type="Error")
+            raise ValueError(f"time={short_repr(time)} is outside the years 1970 to 2262, which a span can have")
+        is_error = kind.outcome.error
+        recorder = self._recorders[operation if is_error else _OPERATION_OF[kind.outcome.name]]
+        started = recorder.start(at)
+        if started is None:
+            return
+        span, window = started[0], recorder.window_of(window)
+        if not is_error:
+            if error is not None:
+                recorder.warn("the error", TypeError(f"{kind.name} has none"))
+            return recorder.finish(span, recorder.size_of(size), window, at)
+        if size is not None:
+            recorder.warn("the size", TypeError(f"{kind.name} has none"))
+        message = to_utf8(truncate(str(error or "no error was given")))
+        failure = error if isinstance(error, BaseException) else Failure("Error", message, operation)
+        recorder.fail(span, failure, window, at, kind.name)
 
 
 allocation: RecordSet = RecordSet("allocation", "AllocationSet")

@@ -1,4 +1,4 @@
-"""`Recorder`: what happens around one instrumented operation, from the start of its span to its entry in the log."""
+"""`Recorder`: the span, the span event and the log entry of one operation."""
 
 from __future__ import annotations
 
@@ -21,281 +21,292 @@ from otel_kcevents.record.extract import Extractor, to_size
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.version import __version__
 
-__all__ = ["Recorder", "StartedSpan", "Target", "failure_of"]
+__all__ = ["CallRecorder", "RecordedKind", "Recorder", "StartedSpan", "Target", "failure_of", "is_clean_exit"]
 
 _logger = logging.getLogger("otel_kcevents")
 
 StartedSpan: TypeAlias = tuple[Span, Context, Context]
-"""A started span, the context around it, and the context inside it: the same where nothing is traced."""
+"""A started span, the context around it, and the context inside it; the two are the same if nothing is traced."""
 
-(_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())  # asked of the API once; asked at each call it costs double
-_new_event = tuple.__new__  # an Event is made at each call, and by its own name at twice the price
+(_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())  # building the context with it halves the cost of a call
+
+
+class RecordedKind(str):
+    """The name of a span event that was appended to `log` as well.
+
+    `EventLogProcessor` recognizes the event by this object, in any thread and however late it gets the span.
+    Copies and pickles are plain strings.
+    """
+
+    __slots__ = ("log",)
+
+    log: EventLog
+
+    def __new__(cls, kind: str, log: EventLog) -> RecordedKind:
+        """Return *kind* with its log."""
+        self = super().__new__(cls, kind)
+        self.log = log
+        return self
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
 
 
 class Target:
     """Where the events of one set go: the log, the tracer, and the names of the kinds."""
 
-    __slots__ = ("etl", "kinds", "log", "proxied", "set_name", "tracer")
-
     etl: str
     set_name: str
     log: EventLog
     kinds: dict[str, Kind]
+    recorded_kinds: dict[str, RecordedKind]
     tracer: trace.Tracer
-    proxied: bool
+    is_proxied: bool
 
     def __init__(self, etl: str, set_name: str, log: EventLog, tracer_provider: TracerProvider | None) -> None:
         log.add_set(etl, set_name)
-        self.etl, self.set_name, self.log = etl, set_name, log
+        self.etl = etl
+        self.set_name = set_name
+        self.log = log
         self.kinds = kinds_of(etl, set_name)
+        self.recorded_kinds = {kind.name: RecordedKind(kind.name, log) for kind in self.kinds.values()}
         self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
-        self.proxied = tracer_provider is None
+        self.is_proxied = tracer_provider is None
 
-    def pass_proxy(self) -> None:
-        """Take the tracer itself, now that a provider is set: each call through the proxy has its price."""
-        self.proxied = False
+    def replace_proxy(self) -> None:
+        """Get the tracer again now that a provider is set: calls through the proxy tracer cost more."""
+        self.is_proxied = False
         self.tracer = trace.get_tracer(SCOPE, __version__)
 
 
 class Recorder:
-    """Makes the span, the span event and the log entry of one operation, of one function where there is one.
+    """Records one operation: `start` a span, then `finish` or `fail` it.
 
-    Whatever goes wrong in here is logged once and stays in here.
+    Never raises: a part that cannot be recorded is omitted, and a warning is logged once per part.
     """
 
-    __slots__ = (
-        "_append",
-        "_attributes",
-        "_before",
-        "_error_kind",
-        "_fails_when",
-        "_kind",
-        "_size",
-        "_sized",
-        "_span_name",
-        "_target",
-        "_warned",
-        "_window",
-        "measure",
-        "name",
-        "operation",
-    )  # fmt: skip
-
+    is_sized: bool
     name: str
     operation: str
-    measure: Callable[[tuple[Any, ...], Mapping[str, Any]], int | None] | None
 
-    def __init__(
-        self,
-        target: Target,
-        operation: str,
-        name: str | None = None,
-        window: Extractor | None = None,
-        size: Extractor | None = None,
-        before: Extractor | None = None,
-        fails_when: Callable[[Any], object] | None = None,
-    ) -> None:
+    def __init__(self, target: Target, operation: str, function_name: str | None = None) -> None:
         success, failure = OPERATIONS[operation]
-        self._target, self._append, self.operation = target, target.log.append, operation
+        self.operation = operation
+        self.is_sized = success is not None and target.kinds[success].outcome.sized
+        self._target = target
+        self._append = target.log.append
         self._kind = None if success is None else target.kinds[success].name
-        self._sized = success is not None and target.kinds[success].outcome.sized
         self._error_kind = target.kinds[failure].name
         self._span_name = f"{operation} {target.set_name}"
-        self.name = name or self._span_name
-        self._attributes = span_attributes(target.etl, operation, name)
-        self._window, self._size, self._before, self._fails_when = window, size, before, fails_when
-        self.measure = None if before is None else self._measure
+        self._attributes = span_attributes(target.etl, operation, function_name)
+        self.name = function_name or self._span_name
         self._warned: set[str] = set()
 
-    def start(self, start: int | None = None) -> StartedSpan | None:
-        """Start the span, at a time in nanoseconds since 1970 or now; None where instrumentation is suppressed.
+    def start(self, time: int | None = None) -> StartedSpan | None:
+        """Start the span; the caller attaches and restores the contexts.
 
-        The caller attaches and restores the contexts.
+        Args:
+            time: When the operation started, in nanoseconds since 1970; default: now.
+
+        Returns:
+            None if instrumentation is suppressed: then nothing is recorded.
         """
         outside = get_current()
         if outside and outside.get("suppress_instrumentation"):
             return None
+        target = self._target
         try:
-            span = self._target.tracer.start_span(
-                self._span_name, outside, attributes=self._attributes, start_time=start
-            )
+            span = target.tracer.start_span(self._span_name, outside, attributes=self._attributes, start_time=time)
             if type(span) is NonRecordingSpan and (span is INVALID_SPAN or not _is_new(span, outside)):
                 return span, outside, outside
-            if self._target.proxied:
-                self._target.pass_proxy()
+            if target.is_proxied:
+                target.replace_proxy()
             return span, outside, Context({**outside, _SPAN_KEY: span})
         except Exception as error:
             self.warn("the span", error)
             return INVALID_SPAN, outside, outside
 
-    def succeed(
-        self, span: Span, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any, count: int | None = None
-    ) -> None:
-        """The function returned: record the operation's kind with size and window, or a failure by its result.
+    def finish(self, span: Span, size: int | None, window: Window | None, time: int | None = None) -> None:
+        """Record that the operation succeeded, at *time* in nanoseconds since 1970 or now."""
+        time = time_ns() if time is None else time
+        size = size if self.is_sized else None
+        self._record(span, time, None if self._kind is None else Event(self._kind, time, size, window))
 
-        `count` is the size where nothing else is named: the number of items that a generator count_item, or what
-        was measured before the call.
-        """
-        if self._fails_when is not None and (failure := self._unwanted(result)):
-            return self.record_failure(span, failure, self.read_window(args, kwargs, result))
-        size = count if self._size is None else self._read_size(self._size, args, kwargs, result)
-        self.record(span, self._kind, time_ns(), size, self.read_window(args, kwargs, result))
-
-    def finish_early(self, span: Span, args: tuple[Any, ...], kwargs: Mapping[str, Any], count: int) -> None:
-        """A generator's consumer had enough: no error, and no result to read from."""
-        size = count if self._size is None else self._read_size(self._size, args, kwargs, None, count, returned=False)
-        self.finish(span, size, self.read_window(args, kwargs, None, returned=False))
-
-    def _measure(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-        """The size before the call, for a set that the call may empty."""
-        return self._read_size(self._before, args, kwargs, None)
-
-    def finish(self, span: Span, size: int | None, window: Window | None) -> None:
-        """Record that the operation succeeded."""
-        self.record(span, self._kind, time_ns(), size, window)
-
-    def fail(self, span: Span, error: BaseException, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """The function raised: record the error, and the window as far as the arguments tell it."""
-        self.finish_with_error(span, error, self.read_window(args, kwargs, None, returned=False))
-
-    def finish_with_error(
-        self, span: Span, error: BaseException, window: Window | None, size: int | None = None
-    ) -> None:
-        """Record what left by an exception: a failure, unless it is an exit with status zero."""
-        if isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0)):
-            return self.finish(span, size, window)
-        self.record_failure(span, failure_of(error, self.operation), window, error)
-
-    def record_failure(
-        self, span: Span, failure: Failure, window: Window | None, error: BaseException | None = None
-    ) -> None:
-        self.mark_failed(span, failure, error)
-        self.record(span, self._error_kind, time_ns(), None, window, failure)
-
-    def mark_failed(self, span: Span, failure: Failure, error: BaseException | None, at: int | None = None) -> None:
-        try:
-            if span.is_recording():
-                _mark_failed(span, failure, error, at)
-        except Exception as problem:
-            self.warn("the span's status", problem)
-
-    def record(
+    def fail(
         self,
         span: Span,
-        kind: str | None,
-        now: int,
-        size: int | None = None,
-        window: Window | None = None,
-        failure: Failure | None = None,
+        error: BaseException | Failure,
+        window: Window | None,
+        time: int | None = None,
+        kind: str | None = None,
     ) -> None:
-        """Write the event to the log and on the span, which ends with it. Without a kind the span just ends."""
+        """Record that the operation failed, at *time* or now, as *kind* or the operation's own error kind."""
+        time = time_ns() if time is None else time
+        failure = error if isinstance(error, Failure) else failure_of(error, self.operation)
         try:
-            event = (
-                None if kind is None else _new_event(Event, (kind, now, size if self._sized else None, window, failure))
-            )
-            if type(span) is NonRecordingSpan:  # nothing to write on, and nothing to end
+            if span.is_recording():
+                span.set_attribute("error.type", failure.type)
+                span.set_status(StatusCode.ERROR, f"{failure.type.rpartition('.')[2]}: {failure.message}")
+                if isinstance(error, BaseException):
+                    span.record_exception(error, _utf8_texts(error), time)
+        except Exception as problem:
+            self.warn("the span's status", problem)
+        self._record(span, time, Event(kind or self._error_kind, time, None, window, failure))
+
+    def _record(self, span: Span, time: int, event: Event | None) -> None:
+        """Append the event, if there is one, to the log and the span, and end the span."""
+        try:
+            if type(span) is NonRecordingSpan:
                 if event is not None:
                     self._append(event)
                 return
             try:
                 if event is not None and span.is_recording():
                     self._append(event, span.get_span_context().span_id)
-                    span.add_event(event.kind, event_attributes(event), now)
+                    span.add_event(self._target.recorded_kinds[event.kind], event_attributes(event), time)
                 elif event is not None:
                     self._append(event)
             finally:
-                span.end(now)
+                span.end(time)
         except Exception as error:
             self.warn("the span's event", error)
 
-    def read_window(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any, returned: bool = True
-    ) -> Window | None:
-        if self._window is None:
-            return None
-        try:
-            value = self._window(args, kwargs, result)
-            returned = True
-            return None if value is None else Window.of(value)
-        except Exception as error:
-            if returned:  # a call that failed has no result to look into
-                self.warn("the window", error)
-            return None
-
     def window_of(self, value: Any) -> Window | None:
-        """The window that a value means; None, once with a warning, where it means none."""
+        """Convert *value* to a Window; None, with a warning, if that is not possible."""
         try:
             return None if value is None else Window.of(value)
         except Exception as error:
             self.warn("the window", error)
             return None
 
-    def _read_size(
-        self,
-        read: Extractor | None,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        result: Any,
-        otherwise: int | None = None,
-        returned: bool = True,
-    ) -> int | None:
-        try:
-            size = None if read is None else read(args, kwargs, result)
-            return otherwise if size is None else size
-        except Exception as error:
-            if returned:
-                self.warn("the size", error)
-            return otherwise
-
     def size_of(self, value: Any) -> int | None:
-        """The size that a value means; None, once with a warning, where it means none."""
+        """Convert *value* to a size; None, with a warning, if that is not possible or the operation records none."""
+        if value is None:
+            return None
         try:
-            return None if value is None else to_size(value)
+            if not self.is_sized:
+                raise TypeError(f"{self.operation} records no size")
+            return to_size(value)
         except Exception as error:
             self.warn("the size", error)
             return None
 
-    def _unwanted(self, result: Any) -> Failure | None:
-        """The failure that a result means by `fails_when`, None where it means none."""
+    def warn(self, field: str, error: Exception) -> None:
+        """Log once for each field that it is omitted, and why; not while the interpreter exits."""
+        if field not in self._warned and not is_finalizing():
+            self._warned.add(field)
+            reason = (
+                repr(error) if isinstance(error, KeyError) else _message(error)
+            )  # a KeyError's text is the key alone
+            _logger.warning("%s: %s is omitted (logged once per function): %s", self.name, field, reason)
+
+
+class CallRecorder(Recorder):
+    """Records the calls of one function; reads the size and the window from arguments and result."""
+
+    measure: Callable[[tuple[Any, ...], Mapping[str, Any]], int | None] | None
+    """Reads the size before the call, for a set that the call may empty; None if nothing is read then."""
+
+    def __init__(
+        self,
+        target: Target,
+        operation: str,
+        function_name: str,
+        window: Extractor | None,
+        size: Extractor | None,
+        before: Extractor | None,
+        fails_when: Callable[[Any], object] | None,
+    ) -> None:
+        super().__init__(target, operation, function_name)
+        self._window = window
+        self._size = size
+        self._fails_when = fails_when
+        self.measure = before and (lambda args, kwargs: self._read("the size", before, args, kwargs, None))
+
+    def finish_call(
+        self,
+        span: Span,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        result: Any,
+        count: int | None,
+        returned: bool = True,
+    ) -> None:
+        """Record a call that succeeded, or that failed according to its result.
+
+        Args:
+            count: The size unless an extractor reads it: what was measured before the call, or the number of items.
+            returned: False for a generator that was closed early, which has no result.
+        """
+        window = self.window_of(self._read("the window", self._window, args, kwargs, result, returned))
+        if returned and self._fails_when is not None and (failure := self._failure_from(result)):
+            return self.fail(span, failure, window)
+        size = None if self._size is None else self._read("the size", self._size, args, kwargs, result, returned)
+        if self._size is None or (size is None and not returned):
+            size = count
+        self.finish(span, size, window)
+
+    def fail_call(self, span: Span, error: BaseException, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Record a call that raised, with the window if the arguments have it."""
+        window = self.window_of(self._read("the window", self._window, args, kwargs, None, returned=False))
+        if is_clean_exit(error):
+            self.finish(span, None, window)
+        else:
+            self.fail(span, error, window)
+
+    def _read(
+        self,
+        field: str,
+        read: Extractor | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        result: Any,
+        returned: bool = True,
+    ) -> Any:
+        """Read a field of a call; an error is worth a warning only if there is a result to read from."""
         try:
-            if self._fails_when is None or not self._fails_when(result):
+            return read and read(args, kwargs, result)
+        except Exception as error:
+            if returned:
+                self.warn(field, error)
+            return None
+
+    def _failure_from(self, result: Any) -> Failure | None:
+        assert self._fails_when is not None
+        try:
+            if not self._fails_when(result):
                 return None
         except Exception as error:
             self.warn("fails_when", error)
             return None
-        what = short_repr(result) if _is_plain(result) else f"a {type(result).__qualname__}"
+        is_plain = result is None or type(result) in (bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
+        what = short_repr(result) if is_plain else f"a {type(result).__qualname__}"
         return Failure("FailedResult", f"{self.name} returned {what}", self.operation)
 
-    def warn(self, what: str, error: Exception) -> None:
-        """Log what was left out, the first time that it happens here; at the interpreter's end it is no news."""
-        if what not in self._warned and not is_finalizing():
-            self._warned.add(what)
-            why = repr(error) if isinstance(error, KeyError) else _message(error)  # its text is the key alone
-            _logger.warning("%s: %s is left out, and this is said once: %s", self.name, what, why)
+
+def is_clean_exit(error: BaseException) -> bool:
+    """Return whether *error* is a SystemExit with status zero."""
+    return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0))
 
 
-def _is_plain(result: Any) -> bool:
-    """Whether a result is shown as it is: not so an integer that Python may refuse to print."""
-    return result is None or type(result) in (bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
+def failure_of(error: BaseException, operation: str | None) -> Failure:
+    """Describe *error* by its type, with the module as OpenTelemetry writes it, and its message."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return Failure(name, _message(error), operation)
 
 
-def _is_new(span: Span, context: Context) -> bool:
-    """Whether a span that records nothing is one of its own (not sampled), not a stand-in for the current one."""
-    if not context:
-        return True
-    own, current = span.get_span_context(), trace.get_current_span(context).get_span_context()
-    return own.is_valid and own.span_id != current.span_id
+def _message(error: BaseException) -> str:
+    """Return the message of *error*, valid in UTF-8 and of bounded length."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "(the message cannot be read)"
+    return to_utf8(truncate(message))
 
 
-def _mark_failed(span: Span, failure: Failure, error: BaseException | None, at: int | None) -> None:
-    span.set_attribute("error.type", failure.type)
-    span.set_status(StatusCode.ERROR, f"{failure.type.rpartition('.')[2]}: {failure.message}")
-    if error is not None:
-        span.record_exception(error, _clean_texts(error), at)
-
-
-def _clean_texts(error: BaseException) -> dict[str, str] | None:
-    """What stands for an exception's texts where UTF-8 can't hold them, and an exporter would drop them."""
+def _utf8_texts(error: BaseException) -> dict[str, str] | None:
+    """Return attributes that replace the texts of *error* if they are not valid UTF-8: an exporter would drop them."""
     message = str(error)
     if to_utf8(message) == message:
         return None
@@ -303,17 +314,9 @@ def _clean_texts(error: BaseException) -> dict[str, str] | None:
     return {"exception.message": to_utf8(message), "exception.stacktrace": to_utf8(stack)}
 
 
-def failure_of(error: BaseException, operation: str | None) -> Failure:
-    """What an exception tells: its type with the module, as OpenTelemetry writes it, and its message."""
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return Failure(name, _message(error), operation)
-
-
-def _message(error: BaseException) -> str:
-    """An exception's text, fit for UTF-8 and for a log of bounded size."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message can not be read)"
-    return to_utf8(truncate(text))
+def _is_new(span: Span, context: Context) -> bool:
+    """Return whether a span that is not recording is new (not sampled) rather than the current one passed on."""
+    if not context:
+        return True
+    own, current = span.get_span_context(), trace.get_current_span(context).get_span_context()
+    return own.is_valid and own.span_id != current.span_id

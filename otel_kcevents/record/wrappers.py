@@ -12,7 +12,7 @@ from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN
 
 from otel_kcevents.record.callables import is_async_generator, is_coroutine, is_generator, name_of
-from otel_kcevents.record.recorder import Recorder
+from otel_kcevents.record.recorder import CallRecorder
 
 __all__ = ["rewrap", "wrap"]
 
@@ -31,7 +31,7 @@ def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
     return decorate(target)
 
 
-def wrap(function: _Function, recorder: Recorder) -> _Function:
+def wrap(function: _Function, recorder: CallRecorder) -> _Function:
     """A function of the same shape and signature, with `recorder` around each call."""
     shape = next((shape for is_one, shape in _SHAPES if is_one(function)), _plain)
     wrapper = shape(function, recorder)
@@ -46,8 +46,8 @@ def wrap(function: _Function, recorder: Recorder) -> _Function:
     return wrapper
 
 
-def _plain(function: _Function, recorder: Recorder) -> _Function:
-    start, measure, succeed, fail = recorder.start, recorder.measure, recorder.succeed, recorder.fail
+def _plain(function: _Function, recorder: CallRecorder) -> _Function:
+    start, measure, finish, fail = recorder.start, recorder.measure, recorder.finish_call, recorder.fail_call
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         begun = start()
@@ -66,13 +66,13 @@ def _plain(function: _Function, recorder: Recorder) -> _Function:
             raise
         if inside is not outside:
             attach(outside)
-        succeed(span, args, kwargs, result, count)
+        finish(span, args, kwargs, result, count)
         return result
 
     return wrapper
 
 
-def _coroutine(function: _Function, recorder: Recorder) -> _Function:
+def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         begun = recorder.start()
         if begun is None:
@@ -84,10 +84,10 @@ def _coroutine(function: _Function, recorder: Recorder) -> _Function:
             result = await function(*args, **kwargs)
         except BaseException as error:
             _leave(inside, outside, error)
-            recorder.fail(span, error, args, kwargs)
+            recorder.fail_call(span, error, args, kwargs)
             raise
         attach(outside)
-        recorder.succeed(span, args, kwargs, result, count)
+        recorder.finish_call(span, args, kwargs, result, count)
         return result
 
     return wrapper
@@ -108,7 +108,7 @@ class _GeneratorRun:
 
     __slots__ = ("_args", "_begun", "_inside", "_kwargs", "_outside", "_recorder", "_span", "closed_early", "count")
 
-    def __init__(self, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, recorder: CallRecorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._recorder, self._args, self._kwargs, self.count, self.closed_early = recorder, args, kwargs, 0, False
         self._begun = recorder.start()
         self._span, self._outside, self._inside = self._begun or (INVALID_SPAN, get_current(), get_current())
@@ -165,18 +165,18 @@ class _GeneratorRun:
         if self._begun is None:
             return
         if self.closed_early:
-            self._recorder.finish_early(self._span, self._args, self._kwargs, self.count)
+            self._recorder.finish_call(self._span, self._args, self._kwargs, None, self.count, returned=False)
         else:
-            self._recorder.succeed(self._span, self._args, self._kwargs, result, self.count)
+            self._recorder.finish_call(self._span, self._args, self._kwargs, result, self.count)
 
     def fail(self, error: BaseException) -> None:
         if self.closed_early and isinstance(error, GeneratorExit):
             self.finish()
         elif self._begun is not None:
-            self._recorder.fail(self._span, error, self._args, self._kwargs)
+            self._recorder.fail_call(self._span, error, self._args, self._kwargs)
 
 
-def _generator(function: _Function, recorder: Recorder) -> _Function:
+def _generator(function: _Function, recorder: CallRecorder) -> _Function:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         items, step = _GeneratorRun(recorder, args, kwargs), None
         try:
@@ -201,7 +201,7 @@ def _generator(function: _Function, recorder: Recorder) -> _Function:
     return wrapper
 
 
-def _async_generator(function: _Function, recorder: Recorder) -> _Function:
+def _async_generator(function: _Function, recorder: CallRecorder) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         items, step = _GeneratorRun(recorder, args, kwargs), None
         try:

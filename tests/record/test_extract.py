@@ -433,7 +433,7 @@ def test_what_can_not_be_read_is_left_out_with_one_warning(
     assert {getattr(event, field) for event in pipeline.events} == {None}
     assert len(pipeline.events) == 5
     (warning,) = warned()
-    assert f": the {field} is left out, and this is said once: " in warning
+    assert f": the {field} is omitted (logged once per function): " in warning
     assert warning.startswith(f"{__name__}.")
 
 

@@ -568,7 +568,7 @@ def test_a_fails_when_that_raises_is_left_out(pipeline: Telemetry, warned: Warne
     assert (load(), load()) == ([1], [1])
     assert pipeline.kinds == ["AssetSetLoaded"] * 2
     (warning,) = warned()
-    assert "fails_when is left out" in warning
+    assert "fails_when is omitted" in warning
 
 
 @pytest.mark.parametrize("shape", ["coroutine", "generator"])
@@ -624,7 +624,7 @@ def test_an_error_that_can_not_be_told_is_still_an_error(pipeline: Telemetry, wa
     """An exception whose text raises passes through, and its type is recorded."""
     with pytest.raises(Unspeakable), pipeline.asset.save():
         raise Unspeakable
-    assert pipeline.event.failure == Failure(f"{__name__}.Unspeakable", "(its message can not be read)", "save")
+    assert pipeline.event.failure == Failure(f"{__name__}.Unspeakable", "(the message cannot be read)", "save")
     assert pipeline.span.status.status_code is StatusCode.ERROR
     assert len(warned()) == 1
 
@@ -723,7 +723,7 @@ def test_a_tracer_that_raises_is_left_out(form: str, warned: Warned) -> None:
             assets.emit("saved")
     assert log.counts() == {"AssetSetSaved": 3}
     (warning,) = warned()
-    assert warning.endswith("the span is left out, and this is said once: no span today")
+    assert warning.endswith("the span is omitted (logged once per function): no span today")
 
 
 @pytest.mark.parametrize("broken", [("add_event",), ("end",), ("add_event", "end")], ids=" and ".join)
@@ -736,7 +736,7 @@ def test_a_span_that_raises_is_left_out(broken: tuple[str, ...], warned: Warned)
     assert tracer.span.ended
     assert log.counts()
     (warning,) = warned()
-    assert f"the span's event is left out, and this is said once: broken {broken[-1]}" in warning
+    assert f"the span's event is omitted (logged once per function): broken {broken[-1]}" in warning
 
 
 def test_a_span_that_can_not_be_marked_is_left_unmarked(warned: Warned) -> None:
@@ -746,7 +746,7 @@ def test_a_span_that_can_not_be_marked_is_left_unmarked(warned: Warned) -> None:
     with pytest.raises(OSError, match="full"), assets.save():
         raise OSError("full")
     assert (log.counts(), tracer.span.ended) == ({"AssetSetComputeError": 1}, True)
-    assert "the span's status is left out" in warned()[0]
+    assert "the span's status is omitted" in warned()[0]
 
 
 def test_a_log_that_raises_is_left_out(warned: Warned) -> None:
@@ -770,14 +770,14 @@ def test_an_argument_that_a_call_lacks_is_named_in_the_warning(pipeline: Telemet
     load: Any = pipeline.asset.load(window="day")(lambda **options: [1])
     load()
     (warning,) = warned()
-    assert warning.endswith("the window is left out, and this is said once: KeyError('day')")
+    assert warning.endswith("the window is omitted (logged once per function): KeyError('day')")
 
 
 def test_a_success_that_is_given_an_error_leaves_it_out_with_a_warning(pipeline: Telemetry, warned: Warned) -> None:
     """Nothing is thrown away without a word."""
     pipeline.asset.emit("saved", error="disk full")
     (warning,) = warned()
-    assert "the error is left out" in warning
+    assert "the error is omitted" in warning
 
 
 def test_a_function_that_ends_our_span_itself_is_logged_all_the_same(pipeline: Telemetry) -> None:
@@ -878,12 +878,18 @@ def test_an_emitted_error_tells_error_and_operation(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"outcome": "deleted"}, r"'deleted' is no outcome; give one of saved, loaded, aggregated, totaled, rec"),
-        ({"outcome": "AllocationSetSaved"}, r"'AllocationSetSaved' is no outcome; give one of saved"),
-        ({"operation": "delete"}, r"'delete' is no operation; give one of save, load, aggregate, total, reconcile, c"),
-        ({"time": -1}, r"time=-1 is not in the years 1970 to 2262"),
-        ({"time": 2**63}, r"time=9223372036854775808 is not in the years"),
-        ({"time": datetime(1969, 12, 31)}, r"time=datetime.datetime\(1969, 12, 31, 0, 0\) is not in the years"),
+        (
+            {"outcome": "deleted"},
+            r"'deleted' is not an outcome; expected one of saved, loaded, aggregated, totaled, rec",
+        ),
+        ({"outcome": "AllocationSetSaved"}, r"'AllocationSetSaved' is not an outcome; expected one of saved"),
+        (
+            {"operation": "delete"},
+            r"'delete' is not an operation; expected one of save, load, aggregate, total, reconcile, c",
+        ),
+        ({"time": -1}, r"time=-1 is outside the years 1970 to 2262"),
+        ({"time": 2**63}, r"time=9223372036854775808 is outside the years"),
+        ({"time": datetime(1969, 12, 31)}, r"time=datetime.datetime\(1969, 12, 31, 0, 0\) is outside the years"),
         ({"time": "noon"}, r"'noon' is not an RFC 3339 time; write it as in"),
     ],
     ids=str,
@@ -917,7 +923,7 @@ def test_what_an_emission_can_not_tell_is_left_out(
         pipeline.asset.emit(outcome, **field)
     assert [(event.size, event.window) for event in pipeline.events] == [(None, None)] * 3
     (warning,) = warned()
-    assert f": {what} is left out, and this is said once: " in warning
+    assert f": {what} is omitted (logged once per function): " in warning
 
 
 # Decorated wrongly

@@ -263,7 +263,9 @@ def test_a_broken_log_never_reaches_the_program(provider: TracerProvider, caplog
     provider.add_span_processor(EventLogProcessor(BrokenLog()))
     for _ in range(3):
         record(provider.get_tracer("program"), "AssetSetSaved", {})
-    assert warnings(caplog) == ["an event on the span 'nightly' is left out or not whole: the log is broken"]
+    assert warnings(caplog) == [
+        "an event on the span 'nightly' is omitted or incomplete (logged once per processor): the log is broken"
+    ]
 
 
 def test_a_span_may_lack_context_and_attributes(log: EventLog) -> None:
