@@ -39,6 +39,13 @@ def _skip_public(app: Sphinx, what: str, name: str, obj: Any, skip: bool, option
     return True if what == "module" and name in otel_kcevents.__all__ else None
 
 
+def _drop_alias(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Drop the docstring that every field of a named tuple has."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app: Sphinx) -> None:
-    """Connect the hook."""
+    """Connect the hooks."""
     app.connect("autodoc-skip-member", _skip_public)
+    app.connect("autodoc-process-docstring", _drop_alias)
