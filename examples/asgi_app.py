@@ -1,8 +1,8 @@
-"""A Starlette application that serves its own event log beside its routes.
+"""A Starlette application that serves its event log next to its own routes.
 
     uvicorn --app-dir examples asgi_app:app
 
-Run as a script, it asks itself and prints the answers.
+Run as a script, it sends requests to itself and prints the responses.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-import otel_kcevents
-from otel_kcevents import Window, allocation, make_asgi_app
+from otel_kcevents import Window, allocation, configure, make_asgi_app
 
 COSTS = {"shop": "4.61", "batch": "0.21", "reports": "2.66"}
 
@@ -25,12 +24,12 @@ COSTS = {"shop": "4.61", "batch": "0.21", "reports": "2.66"}
 async def load_allocations(window: Window) -> dict[str, str]:
     await asyncio.sleep(0)
     if window.contains("2025-03-02T12:00:00Z"):
-        raise ConnectionError("the cost database does not answer")
+        raise ConnectionError("the cost database does not respond")
     return COSTS
 
 
 async def get_allocations(request: Request) -> JSONResponse:
-    """`GET /allocations?window=...`, in any form that a window can be written in."""
+    """`GET /allocations?window=...`, in any window format of the Events API."""
     try:
         return JSONResponse(await load_allocations(Window.parse(request.query_params.get("window", "yesterday"))))
     except ValueError as error:
@@ -39,12 +38,12 @@ async def get_allocations(request: Request) -> JSONResponse:
         return JSONResponse({"message": str(error)}, 503)
 
 
-otel_kcevents.configure(service_name="asgi-app")
+configure(service_name="asgi-app")
 app = Starlette(routes=[Route("/allocations", get_allocations), Mount("/", make_asgi_app())])
 
 
-async def ask_itself() -> None:
-    from httpx import ASGITransport, AsyncClient  # asks; the application does without
+async def main() -> None:
+    from httpx import ASGITransport, AsyncClient  # only for the demonstration; the application does not need it
 
     async with AsyncClient(transport=ASGITransport(app), base_url="http://shop") as client:
         for day in (1, 2):
@@ -55,4 +54,4 @@ async def ask_itself() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(ask_itself())
+    asyncio.run(main())

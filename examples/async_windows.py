@@ -1,6 +1,6 @@
-"""Hours that run at the same time: decorated coroutines and an async generator under `asyncio.gather`.
+"""Process hours concurrently: decorated coroutines and an async generator under `asyncio.gather`.
 
-Each keeps its own window and its own span; the hour that takes too long is cancelled, which counts as a failure.
+Each call has its own window and span. The hour that takes too long is cancelled, which counts as a failure.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 
-import otel_kcevents
-from otel_kcevents import Window, allocation, asset, default_log
+from otel_kcevents import Window, allocation, asset, configure, default_log
 
 DAY = datetime(2025, 3, 1, tzinfo=timezone.utc)
 HOURS = [Window(DAY + timedelta(hours=n), DAY + timedelta(hours=n + 1)) for n in range(6)]
@@ -23,7 +22,7 @@ async def load_allocations(window: Window) -> list[str]:
     return ["shop", "batch", "reports"]
 
 
-@asset.load  # the size: as many as it yields
+@asset.load  # the size is the number of items that it yields
 async def stream_assets(window: Window) -> AsyncIterator[str]:
     for number in range(2 + HOURS.index(window)):
         await asyncio.sleep(0)
@@ -50,5 +49,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    otel_kcevents.configure(service_name="async-windows")
+    configure(service_name="async-windows")
     asyncio.run(main())

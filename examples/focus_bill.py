@@ -1,6 +1,6 @@
-"""Reads a bill in the FOCUS 1.0 form and cuts it into hours, with an account of every row: allocated or refused.
+"""Read a cloud bill in the FOCUS 1.0 format and split it into hourly cost sets. Every row is allocated or refused.
 
-It is the part of `focus_etl.py` that has nothing to do with telemetry.
+This is the part of `focus_etl.py` that has nothing to do with telemetry.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
@@ -17,14 +17,14 @@ from typing import NamedTuple, TextIO, TypeAlias, TypeVar
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-# Money is never rounded: what has 40 digits at most either side of the point sums up within 100, and where it ever
-# did not, the sum would raise.
+# Money is never rounded: numbers with at most 40 digits on either side of the point add up within 100 digits, and a
+# sum that did not fit would raise.
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 NUMBER = re.compile(r"[+-]?(\d{1,80}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
 ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.ASCII)
 
-# BilledCost is what invoices are made of. EffectiveCost spreads a purchase over what it covers, and a day of it
-# adds up to no bill.
+# BilledCost is the column that invoices add up. EffectiveCost spreads a purchase over the usage that it covers, so a
+# day of it does not match any invoice.
 COST, CURRENCY, START = "BilledCost", "BillingCurrency", "ChargePeriodStart"
 COLUMNS = (
     f"{COST} {CURRENCY} BillingPeriodStart BillingPeriodEnd {START} ChargePeriodEnd ChargeCategory ChargeClass "
@@ -35,19 +35,19 @@ NULLS = ("", "NULL")
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, str]
 Key: TypeAlias = tuple[str, str | None, str | None]
-"""Of an allocation: currency, sub account, service. Of an asset: currency, provider, resource; None is for what is
-charged for no resource, such as a tax."""
+"""Of an allocation: currency, sub account, service. Of an asset: currency, provider, resource. A charge that belongs to
+no resource, such as a tax, has None there."""
 
 
 class Period(NamedTuple):
-    """A window: start inclusive, end exclusive, UTC."""
+    """A window in UTC: start inclusive, end exclusive."""
 
     start: datetime
     end: datetime
 
 
 class Amount(NamedTuple):
-    """What a record of a set holds: a cost, and of how many charges it is the sum."""
+    """The value of a record: a cost, and the number of charges that it sums."""
 
     cost: Decimal
     charges: int
@@ -55,25 +55,32 @@ class Amount(NamedTuple):
 
 CostSet: TypeAlias = dict[Key, Amount]
 Totals: TypeAlias = dict[str, Decimal]
-"""Costs by currency, for two currencies have no sum."""
+"""Costs by currency. Costs in different currencies are never added."""
 
 
 class Refused(ValueError):
-    """A row, or a whole bill, that can't be read."""
+    """A row or a whole bill cannot be read."""
 
 
 def add(costs: CostSet, key: Key, amount: Amount) -> None:
-    before = costs.get(key)
-    costs[key] = amount if before is None else Amount(before.cost + amount.cost, before.charges + amount.charges)
+    before = costs.get(key, Amount(Decimal(0), 0))
+    costs[key] = Amount(before.cost + amount.cost, before.charges + amount.charges)
+
+
+def add_up(costs: Iterable[tuple[str, Decimal]]) -> Totals:
+    totals: Totals = defaultdict(Decimal)
+    for currency, cost in costs:
+        totals[currency] += cost
+    return totals
 
 
 def read_cost(text: str) -> Decimal:
-    # No guessing: 1,284 is a thousand and more to one reader, and little more than one to another.
+    # No guessing: 1,284 means more than a thousand to one reader and less than two to another.
     if not NUMBER.fullmatch(text):
-        raise Refused(f"{COST} {text!r} is no number; write it as in -1284.5 or 8.3E-5")
+        raise Refused(f"{COST} {text!r} is not a number; write it like -1284.5 or 8.3E-5")
     cost = Decimal(text)
     if cost.adjusted() > 39 or int(cost.as_tuple().exponent) < -40:
-        raise Refused(f"{COST} {text!r} has more than 40 digits on one side of its point")
+        raise Refused(f"{COST} {text!r} has more than 40 digits on one side of the decimal point")
     return cost
 
 
@@ -83,9 +90,9 @@ def read_time(column: str, text: str) -> datetime:
     form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in text else "%Y-%m-%dT%H:%M:%S%z"
     try:
         moment = datetime.strptime(zoned.replace(" ", "T", 1), form).astimezone(timezone.utc)
-        return moment + DAY - DAY  # raises on the last day that datetime has, which no window can end
+        return moment + DAY - DAY  # raises on the last day that datetime supports: no window could end after it
     except (ValueError, OverflowError):
-        raise Refused(f"{column} {text!r} is no time; write it as in 2024-09-18T22:00:00Z") from None
+        raise Refused(f"{column} {text!r} is not a time; write it like 2024-09-18T22:00:00Z") from None
 
 
 def read_day(text: str) -> datetime:
@@ -104,105 +111,106 @@ def read_name(row: Row, column: str) -> str | None:
     return None if row[column] in NULLS else row[column]
 
 
-class Bill:
-    """A bill cut into hours: `allocations` and `assets` by the hour, and `control`, what the bill says of each day.
-
-    A charge goes whole into the sets of the hour that it starts in, be it for an hour, a day or a month: an even
-    split of 10.00 over 744 hours has no exact cost to put into each, and the bill has one line. Usage, purchases,
-    taxes, credits, adjustments and corrections all count as they stand: they are all to be paid.
-    """
-
-    def __init__(self) -> None:
-        self.read = 0
-        self.allocated: Counter[str] = Counter()
-        self.refused: list[str] = []
-        self.longer = self.late = 0
-        self.allocations: dict[datetime, CostSet] = defaultdict(dict)
-        self.assets: dict[datetime, CostSet] = defaultdict(dict)
-        self.control: dict[datetime | None, Totals] = defaultdict(dict)
-
-    def take(self, lines: str, row: Row | str) -> None:
-        """Allocate a row or refuse it; a text says why there is none. Either way it is on the bill."""
-        self.read += 1
-        self._control({} if isinstance(row, str) else row)
-        try:
-            if isinstance(row, str):
-                raise Refused(row)
-            self._allocate(row)
-        except Refused as error:
-            self.refused.append(f"{lines}: {error}")
-
-    def _control(self, row: Row) -> None:
-        """Add to the day's control sum, which is made before any check, set or database has its say.
-
-        A cost that can't be read makes it NaN: it equals no other sum, and the day can't pass.
-        """
-        totals = self.control[_tried(read_day, row.get(START, ""))]
-        currency, cost = row.get(CURRENCY, "?"), _tried(read_cost, row.get(COST, ""))
-        totals[currency] = totals.get(currency, Decimal(0)) + (Decimal("NaN") if cost is None else cost)
-
-    def _allocate(self, row: Row) -> None:
-        amount = Amount(read_cost(row[COST]), 1)
-        period, billed = read_period(row, "Charge"), read_period(row, "Billing")
-        currency = read_name(row, CURRENCY)
-        if currency is None:
-            raise Refused(f"{CURRENCY} {row[CURRENCY]!r} is none, and a cost needs one")
-        hour = period.start.replace(minute=0, second=0)
-        service, resource = read_name(row, "ServiceName"), read_name(row, "ResourceId")
-        add(self.allocations[hour], (currency, read_name(row, "SubAccountId"), service), amount)
-        add(self.assets[hour], (currency, read_name(row, "ProviderName"), resource), amount)
-        self._note(row, period, billed)
-
-    def _note(self, row: Row, period: Period, billed: Period) -> None:
-        corrects = read_name(row, "ChargeClass") is not None
-        self.allocated[f"{row['ChargeCategory']} ({row['ChargeClass']})" if corrects else row["ChargeCategory"]] += 1
-        self.longer += period.end - period.start > HOUR
-        self.late += not billed.start <= period.start < billed.end
-
-
-def _tried(read: Callable[[str], T], text: str) -> T | None:
+def try_to(read: Callable[[str], T], text: str) -> T | None:
     try:
         return read(text)
     except Refused:
         return None
 
 
-def _rows(file: TextIO) -> Iterator[tuple[str, Row | str]]:
-    """Each row with its lines, or with what is wrong with it."""
+class Bill:
+    """A bill split into hours: `allocations` and `assets` by hour, and `control`, the bill's own total of each day.
+
+    A charge counts entirely in the hour in which it starts, whether it covers an hour, a day or a month: 10.00 split
+    evenly over 744 hours has no exact decimal value, and the bill has it on one line. Usage, purchases, taxes, credits,
+    adjustments and corrections all count as they are, because all of them are to be paid.
+    """
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.allocated: Counter[str] = Counter()
+        self.refused: list[str] = []
+        self.longer = 0
+        self.late = 0
+        self.allocations: dict[datetime, CostSet] = defaultdict(dict)
+        self.assets: dict[datetime, CostSet] = defaultdict(dict)
+        self.control: dict[datetime | None, Totals] = defaultdict(lambda: defaultdict(Decimal))
+
+    def add_row(self, place: str, row: Row, problem: str = "") -> None:
+        """Allocate a row or, if it has a problem, refuse it. In both cases it counts in the control totals.
+
+        The control totals are independent of all checks, sets and databases. A cost that cannot be read makes the day's
+        total NaN, which equals no other sum, so that the day cannot pass.
+        """
+        self.read += 1
+        cost = try_to(read_cost, row.get(COST, ""))
+        totals = self.control[try_to(read_day, row.get(START, ""))]
+        totals[row.get(CURRENCY, "?")] += Decimal("NaN") if cost is None else cost
+        try:
+            if problem:
+                raise Refused(problem)
+            self._allocate(row)
+        except Refused as error:
+            self.refused.append(f"{place}: {error}")
+
+    def _allocate(self, row: Row) -> None:
+        amount = Amount(read_cost(row[COST]), 1)
+        period, billed = read_period(row, "Charge"), read_period(row, "Billing")
+        currency = read_name(row, CURRENCY)
+        if currency is None:
+            raise Refused(f"{CURRENCY} {row[CURRENCY]!r} is not a currency; write it like USD")
+        hour = period.start.replace(minute=0, second=0)
+        service, resource = read_name(row, "ServiceName"), read_name(row, "ResourceId")
+        add(self.allocations[hour], (currency, read_name(row, "SubAccountId"), service), amount)
+        add(self.assets[hour], (currency, read_name(row, "ProviderName"), resource), amount)
+        corrects = read_name(row, "ChargeClass") is not None
+        self.allocated[f"{row['ChargeCategory']} ({row['ChargeClass']})" if corrects else row["ChargeCategory"]] += 1
+        self.longer += period.end - period.start > HOUR
+        self.late += not billed.start <= period.start < billed.end
+
+
+def check_header(header: list[str]) -> None:
+    if not header:
+        raise Refused("the file is empty")
+    for problem, counted in (("missing", 0), ("duplicate", 2)):
+        if columns := [column for column in COLUMNS if min(header.count(column), 2) == counted]:
+            raise Refused(f"{problem} columns: {', '.join(columns)}; the header is {','.join(header)[:80]!r}")
+
+
+def read_rows(file: TextIO) -> Iterator[tuple[str, Row, str]]:
+    """Yield the line numbers and cells of each row, and its problem if it is malformed."""
     reader = csv.reader(file)
     header = next(reader, [])
-    if missing := [column for column in COLUMNS if header.count(column) != 1]:
-        twice = [column for column in missing if column in header]
-        what = f"the columns {', '.join(twice)} stand twice" if twice else f"it lacks the columns {', '.join(missing)}"
-        raise Refused(f"{what}; the header is {','.join(header)[:80]!r}" if header else "it is empty")
+    check_header(header)
     while True:
         first = reader.line_num + 1
-        row: Row | str
+        row, problem = {}, ""
         try:
             cells = next(reader)
-            row = dict(zip(header, cells, strict=True)) if len(cells) == len(header) else _mismatch(cells, header)
+            if not cells:
+                continue
+            row = dict(zip(header, cells, strict=True)) if len(cells) == len(header) else {}
+            if not row:
+                problem = f"expected {len(header)} columns, got {len(cells)}; the last one is {cells[-1][:40]!r}"
         except StopIteration:
             return
         except csv.Error as error:
-            row = f"it can't be read: {error}"
-        if row:
-            # A quote that is never closed makes one row of many lines: they are all named.
-            yield (f"line {first}" if first == reader.line_num else f"lines {first}-{reader.line_num}"), row
-
-
-def _mismatch(cells: list[str], header: list[str]) -> str:
-    """What is wrong with a row of other columns than the header's; nothing with an empty line, which is no row."""
-    what = f"it has {len(cells)} columns where the header has {len(header)}"
-    return f"{what}; the last one is {cells[-1][:40]!r}" if cells else ""
+            problem = f"cannot read it: {error}"
+        # An unclosed quote turns many lines into one row, so all of its lines are named.
+        yield (f"line {first}" if first == reader.line_num else f"lines {first}-{reader.line_num}"), row, problem
 
 
 def read_bill(path: Path) -> Bill:
-    """Read a file or a pipe. Raises Refused for what is no FOCUS bill; single rows are refused in the bill."""
+    """Read a bill from a file or a pipe. Single malformed rows are refused in the bill.
+
+    Raises:
+        Refused: The file is not a FOCUS bill.
+    """
     bill = Bill()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for lines, row in _rows(file):
-                bill.take(lines, row)
+            for place, row, problem in read_rows(file):
+                bill.add_row(place, row, problem)
     except (Refused, csv.Error, UnicodeDecodeError) as error:
-        raise Refused(f"{path} is no FOCUS bill: {error}") from error
+        raise Refused(f"{path} is not a FOCUS bill: {error}") from error
     return bill

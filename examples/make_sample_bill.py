@@ -1,15 +1,14 @@
-"""Writes `sample_bill.csv`: three days of an invented cloud bill in the FOCUS 1.0 form, the same bytes each time.
+"""Write `sample_bill.csv`: three days of an invented cloud bill in the FOCUS 1.0 format, always the same bytes.
 
     python examples/make_sample_bill.py [sample_bill.csv]
 
-It holds what makes real bills hard: charges for an hour, a day and a month; purchases, tax, a credit, an
-adjustment and a correction; two currencies; `NULL` for what is not there; costs of zero, below zero and in
-scientific notation; usage that a commitment covers (billed nothing, yet of effective cost); a charge that comes
-with the next month's bill.
+It contains what makes real bills difficult: charges for an hour, a day and a month; purchases, a tax, a credit, an
+adjustment and a correction; two currencies; `NULL` for missing values; zero and negative costs and scientific
+notation; usage covered by a commitment (billed cost zero, effective cost not); a charge on the next month's bill.
 
-One day does not add up, for a reason that real bills have: the marketplace's subscription of 2 March was given
-the start of the *billing* period as its end, so it ends a day before it begins. A pipeline that checks what it
-reads refuses that row, its cost stays on the bill, and 2 March is 49.00 USD short.
+One day does not add up, for a reason that occurs in real bills: the marketplace subscription of 2 March has the
+start of the *billing* period as its end, so it ends a day before it starts. A pipeline that validates its input
+refuses that row, its cost stays on the bill, and 2 March is 49.00 USD short.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def stamp(moment: datetime) -> str:
 def row(
     start: datetime, end: datetime, cost: str, *parts: dict[str, str], billed: tuple[datetime, datetime] = MONTH
 ) -> dict[str, str]:
-    """One charge; what `parts` do not say is as in `USUAL`, and the effective cost as the billed one."""
+    """Return one charge: the cells in `USUAL`, updated with each of `parts`."""
     cells = USUAL | {"BilledCost": cost, "EffectiveCost": cost}
     for part in parts:
         cells |= part
@@ -67,7 +66,7 @@ def row(
 
 
 def hourly(hour: datetime) -> Iterator[dict[str, str]]:
-    """What runs: a shop with a tide of visitors, and a nightly batch on a reserved machine."""
+    """Hourly usage: a shop whose visitors vary over the day, and a nightly batch on a reserved machine."""
     end, visitors = hour + HOUR, 12 - abs(hour.hour - 14)
     shop = {"ChargeDescription": "$0.192 per hour, q2.large", "Tags": '{"team": "shop", "env": "prod"}'}
     yield row(hour, end, "0.192", COMPUTE, shop, {"ResourceId": "vm-a01"})
@@ -85,14 +84,14 @@ def hourly(hour: datetime) -> Iterator[dict[str, str]]:
 
 
 def daily(day: datetime) -> Iterator[dict[str, str]]:
-    """What is metered once a day: a bucket, and a free tier."""
+    """Daily usage: a bucket and a free tier."""
     bucket = {"ServiceName": "Quillon Buckets", "ResourceId": "bucket-logs", "SubAccountId": "batch"}
     yield row(day, day + DAY, f"{(day - FIRST).days + 41}.7E-3", bucket, {"ChargeDescription": "Objects, per GB-day"})
     yield row(day, day + DAY, "0.00", bucket, {"ChargeDescription": "Requests, free tier"})
 
 
 def special() -> Iterator[dict[str, str]]:
-    """What no meter counts."""
+    """Charges other than plain usage, and usage that was corrected or billed late."""
     second, third = FIRST + DAY, FIRST + 2 * DAY
     reserved = {"ChargeDescription": "q2.xlarge, 1 month, all upfront", "EffectiveCost": "0", "ResourceId": "rsv-31"}
     purchase = {"ChargeCategory": "Purchase"} | ONCE

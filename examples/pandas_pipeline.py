@@ -1,4 +1,4 @@
-"""A pipeline on pandas: windows are its Intervals, sizes the lengths of its DataFrames."""
+"""A pandas pipeline: windows are Intervals, sizes are the lengths of DataFrames."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import json
 
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 
-import otel_kcevents
-from otel_kcevents import allocation, default_log
+from otel_kcevents import allocation, configure, default_log
 
 DAY = pd.Interval(pd.Timestamp("2025-03-01"), pd.Timestamp("2025-03-02"), closed="left")
 HOURS = pd.interval_range(DAY.left, DAY.right, freq="h", closed="left")
-SHELF: dict[pd.Interval, pd.DataFrame] = {}
+SAVED: dict[pd.Interval, pd.DataFrame] = {}
 
 
 def hourly_costs(hour: pd.Interval) -> pd.DataFrame:
@@ -19,14 +18,9 @@ def hourly_costs(hour: pd.Interval) -> pd.DataFrame:
     return pd.DataFrame({"service": services, "micros": [192_000, 83, 74_000][: len(services)]})
 
 
-@allocation.save
-def save_allocations(allocations: pd.DataFrame, window: pd.Interval) -> None:
-    SHELF[window] = allocations
-
-
 @allocation.load
 def load_allocations(window: pd.Interval) -> pd.DataFrame:
-    return SHELF[window]
+    return SAVED[window]
 
 
 @allocation.aggregate(window="day")
@@ -41,7 +35,10 @@ def total_allocations(allocations: pd.DataFrame, day: pd.Interval) -> int:
 
 def main() -> None:
     for hour in HOURS:
-        save_allocations(hourly_costs(hour), hour)
+        costs = hourly_costs(hour)
+        with allocation.save() as op:  # a block of code instead of a function
+            op.window, op.size = hour, len(costs)
+            SAVED[hour] = costs
     daily = aggregate_allocations([load_allocations(hour) for hour in HOURS], DAY)
     print(daily.to_string(index=False))
     print(f"{total_allocations(daily, DAY) / 1_000_000:.6f} on {DAY.left:%Y-%m-%d}")
@@ -51,5 +48,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    otel_kcevents.configure(service_name="pandas-pipeline")
+    configure(service_name="pandas-pipeline")
     main()

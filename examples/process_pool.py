@@ -1,7 +1,7 @@
-"""Hours spread over processes: each worker keeps its own log and exports its own spans and counts.
+"""Distribute hours over processes: each worker keeps its own log and exports its own spans and counts.
 
-`configure()` under the main guard is all: the workers that the pool starts, by whichever method, configure
-themselves likewise. In Prometheus the counter has one series for each process; their sum is the pipeline's.
+`configure()` under the main guard is enough: workers of the pool configure themselves like their parent, whatever the
+start method. In Prometheus, each process has its own series of the counter; their sum is the pipeline's count.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta, timezone
 
-import otel_kcevents
-from otel_kcevents import Window, allocation, default_log
+from otel_kcevents import Window, allocation, configure, default_log
 
 DAY = datetime(2025, 3, 1, tzinfo=timezone.utc)
 HOURS = [Window(DAY + timedelta(hours=n), DAY + timedelta(hours=n + 1)) for n in range(24)]
@@ -25,7 +24,7 @@ def load_allocations(window: Window) -> dict[str, int]:
 
 @allocation.save
 def save_allocations(allocations: dict[str, int], window: Window) -> None:
-    """Here it would go to a database."""
+    """A real pipeline would write to a database here."""
 
 
 @allocation.aggregate
@@ -50,5 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    otel_kcevents.configure(service_name="process-pool")
+    configure(service_name="process-pool")
     main()
