@@ -1,4 +1,4 @@
-"""Promises of `examples/`: each runs as it stands, and the cost ETL accounts for every row of a bill."""
+"""Each program in `examples/` runs unchanged, and the cost ETL accounts for every row of a bill."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -23,43 +22,55 @@ from urllib.request import urlopen
 
 import pytest
 
+import otel_kcevents
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAMPLE = EXAMPLES / "sample_bill.csv"
 REAL = Path(__file__).parents[2] / "shared/data/focus_sample.csv"
-COLUMNS = (
-    *("BilledCost", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart"),
-    *("ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ProviderName", "ServiceName", "SubAccountId", "ResourceId"),
-)
 HEADER = SAMPLE.read_text(encoding="utf-8").partition("\n")[0].split(",")
-POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal or path")
+EVERYTHING = "select * from allocations union all select * from assets"
+NO_SETTINGS: Mapping[str, str] = {}
+posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows lacks this signal or path")
 
 Sums = dict[tuple[str, str], Decimal]  # by day and currency
+Rows = Iterable[dict[str, str]]
 
 
-def environment() -> dict[str, str]:
-    """Our own, with this checkout's package and without settings that would send the examples' data anywhere."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    paths = [str(EXAMPLES.parent), *filter(None, [kept.get("PYTHONPATH")])]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
+def start(name: str, *arguments: object, settings: Mapping[str, str] = NO_SETTINGS) -> subprocess.Popen[str]:
+    """Start an example with this checkout's package, without settings that would export its data."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    paths = os.pathsep.join([str(EXAMPLES.parent), *filter(None, [inherited.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
+        env={**inherited, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8", **settings},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
 
 
 def run(
-    name: str, *arguments: object, code: int = 0, settings: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """An example run to its end, which must come with the exit code `code`, and with no traceback."""
-    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    env = environment() | dict(settings or {})
-    done = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", timeout=120, check=False)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    name: str, *arguments: object, code: int = 0, stdin: str = "", settings: Mapping[str, str] = NO_SETTINGS
+) -> tuple[str, str]:
+    """Run an example, expecting an exit code and no traceback, and return its stdout and stderr."""
+    with start(name, *arguments, settings=settings) as process:
+        out, errors = process.communicate(stdin, timeout=120)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    return out, errors
 
 
-@dataclass
 class Summary:
-    """What `focus_etl.py` printed."""
+    """What `focus_etl.py` printed, and its database."""
 
-    text: str
+    def __init__(self, *arguments: object, database: Path | None = None, **options: Any) -> None:
+        with_database = ("--db", database) if database else ()
+        self.text, _ = run("focus_etl.py", *arguments, *with_database, **options)
+        self.database = database
+        lines = re.findall(r"^(\S+|all days|no day) {2,}(\S+) +(\S+) +(\S+) +(\S+) +(yes|NO)$", self.text, re.MULTILINE)
+        self.table = {(day, currency): (sums, reconciled) for day, currency, *sums, reconciled in lines}
+        """By day and currency: the sums of allocations, assets and bill as printed, and whether they reconcile."""
 
     def number(self, label: str) -> int:
         found = re.search(rf"^ *{label} +([\d,]+)", self.text, re.MULTILINE)
@@ -67,23 +78,29 @@ class Summary:
         return int(found[1].replace(",", ""))
 
     @property
-    def table(self) -> dict[tuple[str, str], tuple[list[str], str]]:
-        """By day and currency: the sums of allocations, assets and bill as printed, and whether they reconcile."""
-        lines = re.findall(r"^(\S+|all days|no day) {2,}(\S+) +(\S+) +(\S+) +(\S+) +(yes|NO)$", self.text, re.MULTILINE)
-        return {(day, currency): (sums, same) for day, currency, *sums, same in lines}
+    def rows(self) -> tuple[int, int]:
+        """The numbers of allocated and refused rows, which add up to the rows read."""
+        allocated, refused = self.number("allocated"), self.number("refused")
+        assert allocated + refused == self.number("rows read")
+        return allocated, refused
 
     def sums(self, column: int) -> Sums:
-        """One column, 0 to 2, of the days' lines."""
-        days = {key: line for key, line in self.table.items() if key[0] not in ("all days", "no day")}
-        return {key: Decimal(sums[column].replace(",", "")) for key, (sums, _) in days.items()}
+        """One of the columns allocations, assets and bill, by day and currency."""
+        days = {key: sums for key, (sums, _) in self.table.items() if key[0] not in ("all days", "no day")}
+        return {key: Decimal(sums[column].replace(",", "")) for key, sums in days.items()}
 
     @property
     def failing(self) -> set[tuple[str, str]]:
-        return {key for key, (_, same) in self.table.items() if same == "NO"}
+        return {key for key, (_, reconciled) in self.table.items() if reconciled == "NO"}
 
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        assert self.database is not None
+        with closing(sqlite3.connect(self.database)) as database:
+            return database.execute(sql).fetchall()
 
-def etl(*arguments: object, settings: Mapping[str, str] | None = None) -> Summary:
-    return Summary(run("focus_etl.py", *arguments, settings=settings).stdout)
+    def charges(self) -> list[int]:
+        """The number of charges in the allocations and in the assets of the database."""
+        return [self.query(f"select sum(charges) from {table}")[0][0] for table in ("allocations", "assets")]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -91,8 +108,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def summed(rows: Iterable[dict[str, str]]) -> Sums:
-    """The billed cost by day and currency, added up here and not by the example."""
+def summed(rows: Rows) -> Sums:
+    """Add up the billed cost by day and currency, independently of the example."""
     sums: Sums = defaultdict(Decimal)
     with localcontext(Context(prec=200)):
         for row in rows:
@@ -101,7 +118,7 @@ def summed(rows: Iterable[dict[str, str]]) -> Sums:
 
 
 def charge(cost: str = "1.00", start: str = "2025-03-01T05:00:00Z", **cells: str) -> dict[str, str]:
-    """One row for an hour on 1 March 2025, in the form of the sample."""
+    """Make a row for one hour of 1 March 2025, in the sample's format."""
     usual = rows_of(SAMPLE)[-1] | {
         "BillingPeriodStart": "2025-03-01T00:00:00Z",
         "BillingPeriodEnd": "2025-04-01T00:00:00Z",
@@ -110,39 +127,71 @@ def charge(cost: str = "1.00", start: str = "2025-03-01T05:00:00Z", **cells: str
     return usual | {"BilledCost": cost, "ChargePeriodStart": start, **cells}
 
 
-def write_bill(path: Path, rows: Iterable[dict[str, str]], tail: str = "") -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, HEADER, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        file.write(tail)
-    return path
+@pytest.fixture
+def bill(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a bill."""
+
+    def write(*rows: dict[str, str], tail: str = "") -> Path:
+        with (tmp_path / "bill.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, HEADER, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            file.write(tail)
+        return tmp_path / "bill.csv"
+
+    return write
 
 
-def in_database(path: Path, question: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as database:
-        return database.execute(question).fetchall()
+@pytest.fixture
+def etl(tmp_path: Path, bill: Callable[..., Path]) -> Callable[..., Summary]:
+    """A function that runs the cost ETL over a bill of the given rows."""
+    return lambda *rows, tail="": Summary(bill(*rows, tail=tail), database=tmp_path / "sets.db")
 
 
 @pytest.fixture(scope="module")
-def sample_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Path]:
-    """The ETL over the shipped sample, and its database."""
-    path = tmp_path_factory.mktemp("sample") / "sets.db"
-    return etl("--db", path), path
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """The cost ETL over the sample bill."""
+    return Summary(database=tmp_path_factory.mktemp("sample") / "sets.db")
 
 
-# ---- the sample
+@pytest.fixture
+def received() -> Iterator[Any]:
+    """An OTLP receiver."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the OTLP exporters are not installed")
+    receivers = pytest.importorskip("receivers", reason="the OTLP receivers need grpcio")
+    with receivers.http_receiver() as received:
+        yield received
 
 
-def test_the_sample_bill_is_made_anew_byte_for_byte(tmp_path: Path) -> None:
-    """The generator gives the shipped file, which is below 100 kB."""
+def imports_of(path: Path) -> Iterator[tuple[str, str]]:
+    """The module and the name of each import."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: str(path.name))
+def test_examples_import_public_names_only(path: Path) -> None:
+    names = {name for module, name in imports_of(path) if module == "otel_kcevents"}
+    assert names <= {*otel_kcevents.__all__}
+    assert not [module for module, _ in imports_of(path) if module.startswith("otel_kcevents.")]
+
+
+@pytest.mark.parametrize("name", ["focus_etl.py", "focus_bill.py"])
+def test_cost_etl_needs_only_the_package(name: str) -> None:
+    modules = {module.partition(".")[0] for module, _ in imports_of(EXAMPLES / name)}
+    assert modules - set(sys.stdlib_module_names) <= {"focus_bill", "opentelemetry", "otel_kcevents"}
+
+
+def test_sample_bill_is_reproducible(tmp_path: Path) -> None:
     run("make_sample_bill.py", tmp_path / "bill.csv")
     assert (tmp_path / "bill.csv").read_bytes() == SAMPLE.read_bytes()
     assert SAMPLE.stat().st_size < 100_000
 
 
-def test_the_sample_holds_what_makes_bills_hard() -> None:
-    """All charge categories, a correction, two currencies, empty cells, and costs of every sign and notation."""
+def test_sample_bill_covers_the_difficult_cases() -> None:
     rows = rows_of(SAMPLE)
     assert {row["ChargeCategory"] for row in rows} == {"Usage", "Purchase", "Tax", "Credit", "Adjustment"}
     assert {row["ChargeClass"] for row in rows} == {"NULL", "Correction"}
@@ -153,301 +202,234 @@ def test_the_sample_holds_what_makes_bills_hard() -> None:
     assert {(Decimal(cost) > 0) - (Decimal(cost) < 0) for cost in costs} == {-1, 0, 1}
 
 
-# ---- the cost ETL
-
-
-def test_focus_etl_needs_nothing_but_the_package() -> None:
-    """What it imports is the standard library, this package and the OpenTelemetry API that comes with it."""
-    imported = set()
-    for name in ("focus_etl.py", "focus_bill.py"):
-        for node in ast.walk(ast.parse((EXAMPLES / name).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").partition(".")[0])
-            elif isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-    assert imported - set(sys.stdlib_module_names) == {"focus_bill", "opentelemetry", "otel_kcevents"}
-
-
-def test_the_run_completes_with_the_one_day_that_does_not_add_up(sample_run: tuple[Summary, Path]) -> None:
-    """2 March fails for both sets, by the 49.00 of the refused row, and the other days are reconciled."""
-    summary, _ = sample_run
-    assert summary.failing == {("2025-03-02", "USD"), ("all days", "USD")}
-    assert "days that do not add up: 2025-03-02\n" in summary.text
+def test_sample_run_reports_the_day_that_does_not_add_up(sample: Summary) -> None:
+    assert sample.failing == {("2025-03-02", "USD"), ("all days", "USD")}
+    assert "days that do not add up: 2025-03-02\n" in sample.text
+    assert "line 4: ChargePeriodEnd '2025-03-01T00:00:00Z' is not after" in sample.text
     for name in ("Allocation", "Asset"):
-        assert summary.number(f"{name}SetReconcileError") == 1
-        assert summary.number(f"{name}SetReconciled") == 2
-        error = f"{name}SetReconcileError  2025-03-02T00:00:00Z,2025-03-03T00:00:00Z: .*: 49 short"
-        assert re.search(error, summary.text)
-    assert "line 4: ChargePeriodEnd '2025-03-01T00:00:00Z' is not after" in summary.text
+        assert re.search(rf"{name}SetReconcileError  2025-03-02T00:00:00Z,2025-03-03T00:00:00Z: .*49", sample.text)
 
 
-def test_totals_are_the_sums_of_the_bill(sample_run: tuple[Summary, Path]) -> None:
-    """Allocations and assets are the rows that were not refused, and the bill is all rows, by day and currency."""
-    summary, _ = sample_run
+def test_sample_totals_match_the_bill(sample: Summary) -> None:
     rows = rows_of(SAMPLE)
-    sound = summed(row for row in rows if row["ChargePeriodStart"] < row["ChargePeriodEnd"])
-    assert summary.sums(0) == summary.sums(1) == sound
-    assert summary.sums(2) == summed(rows)
+    valid = summed(row for row in rows if row["ChargePeriodStart"] < row["ChargePeriodEnd"])
+    assert sample.sums(0) == sample.sums(1) == valid
+    assert sample.sums(2) == summed(rows)
 
 
-def test_every_row_of_the_sample_is_allocated_or_refused(sample_run: tuple[Summary, Path]) -> None:
-    """The numbers say so, and the database holds as many charges on either side as were allocated."""
-    summary, database = sample_run
-    assert summary.number("rows read") == len(rows_of(SAMPLE))
-    assert (summary.number("allocated"), summary.number("refused")) == (len(rows_of(SAMPLE)) - 1, 1)
-    for table in ("allocations", "assets"):
-        assert in_database(database, f"select sum(charges) from {table}") == [(summary.number("allocated"),)]
+def test_every_row_of_the_sample_is_accounted_for(sample: Summary) -> None:
+    number = len(rows_of(SAMPLE))
+    assert sample.rows == (number - 1, 1)
+    assert sample.charges() == [number - 1] * 2
 
 
-def test_each_set_has_its_event(sample_run: tuple[Summary, Path]) -> None:
-    """Three days of hourly sets are saved and loaded on both sides, and aggregated and totaled by day."""
-    summary, _ = sample_run
-    for name in ("Allocation", "Asset"):
-        assert summary.number(f"{name}SetSaved") == summary.number(f"{name}SetLoaded") == 72
-        assert summary.number(f"{name}SetAggregated") == summary.number(f"{name}SetTotaled") == 3
+@pytest.mark.parametrize("name", ["Allocation", "Asset"])
+def test_each_set_has_its_event(sample: Summary, name: str) -> None:
+    outcomes = ("Saved", "Loaded", "Aggregated", "Totaled", "Reconciled", "ReconcileError")
+    assert [sample.number(f"{name}Set{outcome}") for outcome in outcomes] == [72, 72, 3, 3, 2, 1]
 
 
-def test_a_long_charge_is_whole_in_the_hour_it_starts_in(sample_run: tuple[Summary, Path]) -> None:
-    """The purchase for a month is one record of the month's first hour."""
-    found = in_database(sample_run[1], "select hour, cost, charges from assets where resource = 'rsv-31'")
+def test_long_charge_counts_in_its_first_hour(sample: Summary) -> None:
+    found = sample.query("select hour, cost, charges from assets where resource = 'rsv-31'")
     assert found == [("2025-03-01T00:00:00+00:00", "120.00", 1)]
 
 
-def test_every_row_of_the_real_bill_is_accounted_for(tmp_path: Path) -> None:
-    """1,000 rows of three providers: all allocated, and each day's totals are the bill's to the last digit."""
+def test_second_run_over_the_same_database_changes_nothing(sample: Summary) -> None:
+    before = sample.query(EVERYTHING)
+    assert Summary(database=sample.database).table == sample.table
+    assert sample.query(EVERYTHING) == before
+
+
+def test_every_row_of_a_real_bill_is_accounted_for(tmp_path: Path) -> None:
+    """1,000 rows of three providers: all are allocated, and each day's totals match the bill exactly."""
     if not REAL.exists():
         pytest.skip("the FOCUS sample data are not beside this checkout")
-    summary = etl(REAL, "--db", tmp_path / "sets.db")
-    assert (summary.number("rows read"), summary.number("allocated"), summary.number("refused")) == (1000, 1000, 0)
+    summary = Summary(REAL, database=tmp_path / "sets.db")
+    assert summary.rows == (1000, 0)
+    assert summary.charges() == [1000, 1000]
     assert summary.sums(0) == summary.sums(1) == summary.sums(2) == summed(rows_of(REAL))
     assert not summary.failing
     assert "days that do not add up: none\n" in summary.text
-    for table in ("allocations", "assets"):
-        assert in_database(tmp_path / "sets.db", f"select sum(charges) from {table}") == [(1000,)]
 
 
-def test_a_refused_row_is_named_by_line_column_and_value(tmp_path: Path) -> None:
-    """Each malformed row is shown with what is wrong with it, and the sound ones around them are allocated."""
-    bad = {
-        "BilledCost '1,284.00' is no number": charge("1,284.00"),
-        "BilledCost 'NaN' is no number": charge("NaN"),
-        "BilledCost '1_000' is no number": charge("1_000"),
-        "BilledCost '' is no number": charge(""),
+def test_refused_row_names_line_column_and_value(etl: Callable[..., Summary]) -> None:
+    malformed = {
+        "BilledCost '1,284.00' ": charge("1,284.00"),
+        "BilledCost 'NaN' ": charge("NaN"),
+        "BilledCost '1_000' ": charge("1_000"),
+        "BilledCost '' ": charge(""),
         "BilledCost '1E99' has more than 40 digits": charge("1E99"),
-        "ChargePeriodStart '2025-03-01T25:00:00Z' is no time": charge(start="2025-03-01T25:00:00Z"),
-        "ChargePeriodStart '9999-12-31T00:00:00Z' is no time": charge(start="9999-12-31T00:00:00Z"),
-        "BillingPeriodStart 'NULL' is no time": charge(BillingPeriodStart="NULL"),
-        "BillingCurrency 'NULL' is none": charge(BillingCurrency="NULL"),
+        "ChargePeriodStart '2025-03-01T25:00:00Z' ": charge(start="2025-03-01T25:00:00Z"),
+        "ChargePeriodStart '9999-12-31T00:00:00Z' ": charge(start="9999-12-31T00:00:00Z"),
+        "BillingPeriodStart 'NULL' ": charge(BillingPeriodStart="NULL"),
+        "BillingCurrency 'NULL' ": charge(BillingCurrency="NULL"),
     }
-    rows = [row for row in bad.values() for row in (charge(), row)]
-    summary = etl(write_bill(tmp_path / "bill.csv", rows, tail="1.00,QC-7001,USD\n\n"))
-    assert (summary.number("allocated"), summary.number("refused")) == (len(bad), len(bad) + 1)
-    for number, message in enumerate(bad):
-        assert f"    line {2 * number + 3}: {message}" in summary.text
-    assert f"it has 3 columns where the header has {len(HEADER)}; the last one is 'USD'" in summary.text
+    summary = etl(*(row for row in malformed.values() for row in (charge(), row)), tail="1.00,QC-7001,USD\n\n")
+    assert summary.rows == (len(malformed), len(malformed) + 1)
+    for number, problem in enumerate(malformed):
+        assert f"    line {2 * number + 3}: {problem}" in summary.text
+    assert f"expected {len(HEADER)} columns, got 3; the last one is 'USD'" in summary.text
 
 
-def test_a_quote_that_is_never_closed_swallows_no_row_unseen(tmp_path: Path) -> None:
-    """The rows that it makes one of are named by their lines, and what they cost is unknown."""
-    tail = '1.00,"QC-7001,USD\n' + "1.00,QC-7001,USD\n" * 3
-    summary = etl(write_bill(tmp_path / "bill.csv", [charge()], tail))
-    assert "    lines 3-6: it has 2 columns" in summary.text
+def test_unclosed_quote_is_reported_with_all_its_lines(etl: Callable[..., Summary]) -> None:
+    summary = etl(charge(), tail='1.00,"QC-7001,USD\n' + "1.00,QC-7001,USD\n" * 3)
+    assert f"    lines 3-6: expected {len(HEADER)} columns, got 2" in summary.text
     assert summary.table["no day", "?"] == (["0.00", "0.00", "unknown"], "NO")
-    assert (summary.number("allocated"), summary.number("refused")) == (1, 1)
+    assert summary.rows == (1, 1)
 
 
-def test_a_cell_beyond_what_csv_reads_is_one_refused_row(tmp_path: Path) -> None:
-    """The rows behind it are read again."""
-    rows = [charge(), charge(Tags="x" * 200_000), charge(start="2025-03-02T00:00:00Z")]
-    summary = etl(write_bill(tmp_path / "bill.csv", rows))
-    assert (summary.number("allocated"), summary.number("refused")) == (2, 1)
-    assert "    line 3: it can't be read: field larger than field limit" in summary.text
+def test_oversized_cell_refuses_only_its_row(etl: Callable[..., Summary]) -> None:
+    summary = etl(charge(), charge(Tags="x" * 200_000), charge(start="2025-03-02T00:00:00Z"))
+    assert summary.rows == (2, 1)
+    assert re.search(r"    line 3: .*field larger than field limit", summary.text)
 
 
-def test_a_day_with_a_cost_that_can_not_be_read_does_not_pass(tmp_path: Path) -> None:
-    """Nobody knows what that day costs: its bill is unknown, and the days beside it are reconciled."""
-    rows = [charge(), charge("12,40", "2025-03-02T00:00:00Z"), charge("2.00", "2025-03-03T00:00:00Z")]
-    summary = etl(write_bill(tmp_path / "bill.csv", rows))
+def test_day_with_an_unreadable_cost_does_not_reconcile(etl: Callable[..., Summary]) -> None:
+    summary = etl(charge(), charge("12,40", "2025-03-02T00:00:00Z"), charge("2.00", "2025-03-03T00:00:00Z"))
     assert summary.table["2025-03-02", "USD"] == (["0.00", "0.00", "unknown"], "NO")
     assert summary.failing == {("2025-03-02", "USD"), ("all days", "USD")}
     assert summary.number("AllocationSetReconcileError") == summary.number("AssetSetReconcileError") == 1
 
 
-def test_a_row_of_no_day_stays_on_the_bill(tmp_path: Path) -> None:
-    """What it costs is in the table, and the whole does not pass."""
-    summary = etl(write_bill(tmp_path / "bill.csv", [charge(), charge("7.00", "soon")]))
+def test_row_without_a_readable_day_stays_on_the_bill(etl: Callable[..., Summary]) -> None:
+    summary = etl(charge(), charge("7.00", "soon"))
     assert summary.table["no day", "USD"] == (["0.00", "0.00", "7.00"], "NO")
     assert summary.table["all days", "USD"] == (["1.00", "1.00", "8.00"], "NO")
 
 
-def test_money_is_never_rounded(tmp_path: Path) -> None:
-    """A sum of eighty digits is exact, in the table and in the database."""
+def test_money_is_never_rounded(etl: Callable[..., Summary]) -> None:
+    """A sum of eighty digits is exact in the table and in the database."""
     large, small = "9" * 40, f"0.{'0' * 39}1"
     rows = [charge(large), charge(small), charge(f"-{large}", ResourceId="other"), charge(large, ResourceId="other")]
-    database = tmp_path / "sets.db"
-    summary = etl(write_bill(tmp_path / "bill.csv", rows), "--db", database)
+    summary = etl(*rows)
     assert summary.sums(0) == summary.sums(1) == summary.sums(2) == summed(rows)
-    assert sorted(in_database(database, "select cost from assets")) == sorted([(f"{large}.{small[2:]}",), ("0",)])
+    assert {cost for (cost,) in summary.query("select cost from assets")} == {f"{large}.{small[2:]}", "0"}
 
 
-def test_the_table_shows_every_digit(tmp_path: Path) -> None:
-    """Two days of half a cent are not shown as what their sum can be written with."""
-    summary = etl(write_bill(tmp_path / "bill.csv", [charge("0.005"), charge("0.005", "2025-03-02T00:00:00Z")]))
+def test_table_shows_every_digit(etl: Callable[..., Summary]) -> None:
+    summary = etl(charge("0.005"), charge("0.005", "2025-03-02T00:00:00Z"))
     assert [sums[0] for sums, _ in summary.table.values()] == ["0.005", "0.005", "0.010"]
 
 
-def test_times_with_an_offset_are_in_the_hour_they_mean(tmp_path: Path) -> None:
-    """01:30 two hours east of UTC is in the last hour of the day before."""
-    row = charge(start="2025-03-02T01:30:00+02:00", ChargePeriodEnd="2025-03-02T02:30:00+02:00")
-    etl(write_bill(tmp_path / "bill.csv", [row]), "--db", tmp_path / "sets.db")
-    assert in_database(tmp_path / "sets.db", "select hour from allocations") == [("2025-03-01T23:00:00+00:00",)]
+def test_time_with_an_offset_is_converted_to_utc(etl: Callable[..., Summary]) -> None:
+    summary = etl(charge(start="2025-03-02T01:30:00+02:00", ChargePeriodEnd="2025-03-02T02:30:00+02:00"))
+    assert summary.query("select hour from allocations") == [("2025-03-01T23:00:00+00:00",)]
 
 
-def test_a_second_run_over_the_same_database_changes_nothing(sample_run: tuple[Summary, Path]) -> None:
-    """A bill can be delivered again: its sets are replaced."""
-    summary, database = sample_run
-    before = in_database(database, "select * from allocations union all select * from assets")
-    assert etl("--db", database).table == summary.table
-    assert in_database(database, "select * from allocations union all select * from assets") == before
+def test_times_may_have_fractional_seconds(sample: Summary, tmp_path: Path) -> None:
+    text = re.sub(r"(\d\d:\d\d:\d\d)Z?", r"\1.000Z", SAMPLE.read_text(encoding="utf-8"))
+    (tmp_path / "bill.csv").write_text(text, encoding="utf-8")
+    assert Summary(tmp_path / "bill.csv").table == sample.table
 
 
-def test_an_hour_that_a_new_bill_no_longer_has_is_gone(tmp_path: Path) -> None:
-    """A corrected bill over the same database leaves nothing of the old one on its days."""
-    database = tmp_path / "sets.db"
-    etl(write_bill(tmp_path / "old.csv", [charge(), charge(start="2025-03-01T09:00:00Z")]), "--db", database)
-    summary = etl(write_bill(tmp_path / "new.csv", [charge("3.00")]), "--db", database)
-    assert summary.table["2025-03-01", "USD"] == (["3.00", "3.00", "3.00"], "yes")
+def test_hour_missing_from_a_corrected_bill_is_removed(etl: Callable[..., Summary]) -> None:
+    etl(charge(), charge(start="2025-03-01T09:00:00Z"))
+    assert etl(charge("3.00")).table["2025-03-01", "USD"] == (["3.00", "3.00", "3.00"], "yes")
 
 
-def test_a_bill_without_rows_is_no_error(tmp_path: Path) -> None:
-    """There is nothing to do, and it says so."""
-    summary = etl(write_bill(tmp_path / "bill.csv", []))
-    assert (summary.number("rows read"), summary.table) == (0, {})
+def test_bill_without_rows_is_not_an_error(etl: Callable[..., Summary]) -> None:
+    summary = etl()
+    assert (summary.rows, summary.table) == ((0, 0), {})
 
 
-@POSIX_ONLY
-def test_a_bill_may_come_through_a_pipe() -> None:
-    """It is read once, from its beginning to its end."""
-    command, bill = [sys.executable, str(EXAMPLES / "focus_etl.py"), "/dev/stdin"], SAMPLE.read_bytes()
-    done = subprocess.run(command, input=bill, env=environment(), capture_output=True, timeout=120, check=True)
-    assert Summary(done.stdout.decode()).number("rows read") == len(rows_of(SAMPLE))
+@posix_only
+def test_bill_may_come_through_a_pipe(sample: Summary) -> None:
+    assert Summary("/dev/stdin", stdin=SAMPLE.read_text(encoding="utf-8")).rows == sample.rows
 
 
-def test_quiet_says_only_what_is_wrong(tmp_path: Path) -> None:
-    """The refused row and the two errors of the sample on stderr; of a sound bill, nothing."""
-    done = run("focus_etl.py", "--quiet")
-    assert (done.stdout, len(done.stderr.splitlines())) == ("", 3)
-    done = run("focus_etl.py", write_bill(tmp_path / "bill.csv", [charge()]), "--quiet")
-    assert (done.stdout, done.stderr) == ("", "")
+def test_quiet_prints_only_problems(bill: Callable[..., Path]) -> None:
+    out, errors = run("focus_etl.py", "--quiet")
+    assert (out, len(errors.splitlines())) == ("", 3)  # the refused row and both reconcile errors
+    assert run("focus_etl.py", bill(charge()), "--quiet") == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "problem"),
     [
         (None, "No such file or directory"),
-        (b"", "it is empty"),
-        (b"Id,Cost\n1,2\n", f"it lacks the columns {', '.join(COLUMNS)}; the header is 'Id,Cost'"),
-        (",".join([*HEADER, "BilledCost"]).encode(), "the columns BilledCost stand twice"),
+        (b"", "empty"),
+        (b"Id,Cost\n1,2\n", "missing columns: BilledCost, .*the header is 'Id,Cost'"),
+        (",".join([*HEADER, "BilledCost"]).encode(), "duplicate columns: BilledCost;"),
         (SAMPLE.read_bytes() + b"\xff\n", "can't decode byte 0xff"),
     ],
+    ids=["absent", "empty", "missing", "duplicate", "encoding"],
 )
-def test_a_bill_that_can_not_be_read_ends_with_1(tmp_path: Path, content: bytes | None, message: str) -> None:
-    """One line says which file and why, also where it breaks half way."""
+def test_unreadable_bill_exits_with_1(tmp_path: Path, content: bytes | None, problem: str) -> None:
     path = tmp_path / "bill.csv"
     if content is not None:
         path.write_bytes(content)
-    done = run("focus_etl.py", path, code=1)
-    assert done.stdout == ""
-    assert done.stderr.startswith("focus_etl: ")
-    assert message in done.stderr
-    assert path.name in done.stderr
+    out, errors = run("focus_etl.py", path, code=1)
+    assert out == ""
+    assert re.fullmatch(rf"focus_etl: .*{problem}.*\n", errors)
+    assert path.name in errors
 
 
-def test_a_database_that_is_none_ends_with_1() -> None:
-    """One line says which file and why."""
-    assert run("focus_etl.py", "--db", SAMPLE, code=1).stderr == f"focus_etl: {SAMPLE}: file is not a database\n"
-
-
-def test_a_port_that_is_taken_ends_with_1() -> None:
-    """One line names it."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert f"cannot listen on 127.0.0.1:{port}" in run("focus_etl.py", "--serve", port, code=1).stderr
-
-
-def test_wrong_arguments_end_with_2() -> None:
-    """As argparse has it."""
-    assert "usage:" in run("focus_etl.py", "--port", "80", code=2).stderr
-
-
-@contextmanager
-def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The ETL with its endpoint up, on a free port, and the endpoint's URL."""
-    command = [sys.executable, str(EXAMPLES / "focus_etl.py"), "--serve", "0", *arguments]
-    process = subprocess.Popen(
-        command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
-    try:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        yield process, next(found[0] for line in lines if (found := re.search(r"http://\S+(?=;)", line)))
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@POSIX_ONLY
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_answers_until_it_is_told_to_end(number: signal.Signals) -> None:
-    """The log is there after the run, with the error in it; then the end is a clean one."""
-    with served("--quiet") as (process, url):
-        with urlopen(url, timeout=30) as answer:
-            data = json.load(answer)["data"]
-        assert data["counters"]["AllocationSetSaved"] == 72
-        assert len(data["allocation"]) == 2 * 72 + 3 * 3
-        assert [event["kind"] for event in data["asset"] if "error" in event["metadata"]] == ["AssetSetReconcileError"]
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
-        assert process.returncode == 0
-        assert "Traceback" not in errors
-
-
-def test_focus_etl_exports_what_it_logs() -> None:
-    """Over OTLP come one trace a day with its sets in it, and a counter as exact as the log."""
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the OTLP exporters are not installed")
-    receivers = pytest.importorskip("receivers", reason="the OTLP receivers need grpcio")
-    with receivers.http_receiver() as received:
-        summary = etl(settings=received.environment)
-    assert received.total[("allocation", "AllocationSetSaved")] == summary.number("AllocationSetSaved") == 72
-    assert received.total[("asset", "AssetSetReconcileError")] == 1
-    assert len(received.events) == sum(received.total.values())
-    days = [span for span in received.spans if span.name == "day"]
-    of_days = {span.trace_id for span in days}
-    assert len(of_days) == 3
-    assert {span.name for span in received.spans if span.trace_id not in of_days} == {
-        "compute AllocationSet",
-        "compute AssetSet",
-    }
-
-
-def test_a_bill_that_can_not_be_read_is_an_error_of_both_sets() -> None:
-    """The collector hears of it, although the run ends before there is a set."""
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the OTLP exporters are not installed")
-    receivers = pytest.importorskip("receivers", reason="the OTLP receivers need grpcio")
-    with receivers.http_receiver() as received:
-        run("focus_etl.py", "no_such_bill.csv", code=1, settings=received.environment)
+def test_unreadable_bill_is_an_error_event_of_both_sets(received: Any) -> None:
+    run("focus_etl.py", "no_such_bill.csv", code=1, settings=received.environment)
     assert received.total == {("allocation", "AllocationSetComputeError"): 1, ("asset", "AssetSetComputeError"): 1}
 
 
-# ---- the short ones
+def test_unusable_database_exits_with_1() -> None:
+    _, errors = run("focus_etl.py", "--db", SAMPLE, code=1)
+    assert errors == f"focus_etl: {SAMPLE}: file is not a database\n"
 
 
-def test_process_pool_workers_keep_and_export_their_own() -> None:
-    """The parent's log has the parent's event alone, and the collector has those of all processes."""
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the OTLP exporters are not installed")
-    receivers = pytest.importorskip("receivers", reason="the OTLP receivers need grpcio")
-    with receivers.http_receiver() as received:
-        text = run("process_pool.py", settings=received.environment).stdout
+def test_port_in_use_exits_with_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert f"127.0.0.1:{port}" in run("focus_etl.py", "--serve", port, code=1)[1]
+
+
+def test_wrong_arguments_exit_with_2() -> None:
+    assert "usage:" in run("focus_etl.py", "--port", "80", code=2)[1]
+
+
+@posix_only
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_until_a_signal_ends_it(number: signal.Signals) -> None:
+    with start("focus_etl.py", "--serve", 0, "--quiet") as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://\S+(?=;)", process.stdout.readline())
+            assert found is not None
+            with urlopen(found[0], timeout=30) as answer:
+                data = json.load(answer)["data"]
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, "Traceback" in errors) == (0, False)
+    assert data["counters"]["AllocationSetSaved"] == 72
+    assert len(data["allocation"]) == 2 * 72 + 3 * 3
+    assert [event["kind"] for event in data["asset"] if "error" in event["metadata"]] == ["AssetSetReconcileError"]
+
+
+@posix_only
+def test_closed_stdout_is_not_an_error() -> None:
+    with start("focus_etl.py") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 0)
+
+
+def test_cost_etl_exports_what_it_logs(received: Any) -> None:
+    """One trace per day holds that day's sets, and the exported counter equals the log's."""
+    summary = Summary(settings=received.environment)
+    assert received.total == {
+        (name.lower(), f"{name}Set{outcome}"): summary.number(f"{name}Set{outcome}")
+        for name in ("Allocation", "Asset")
+        for outcome in ("Saved", "Loaded", "Aggregated", "Totaled", "Reconciled", "ReconcileError")
+    }
+    assert len(received.events) == sum(received.total.values())
+    days = {span.trace_id for span in received.spans if span.name == "day"}
+    assert len(days) == 3
+    outside = {span.name for span in received.spans if span.trace_id not in days}
+    assert outside == {"compute AllocationSet", "compute AssetSet"}
+
+
+def test_process_pool_workers_export_their_own_events(received: Any) -> None:
+    text, _ = run("process_pool.py", settings=received.environment)
     workers = [ast.literal_eval(counts) for counts in re.findall(r"^worker \d+: (.*)$", text, re.MULTILINE)]
     for kind in ("AllocationSetLoaded", "AllocationSetSaved"):
         assert sum(counts[kind] for counts in workers) == received.total["allocation", kind] == 24
@@ -457,12 +439,9 @@ def test_process_pool_workers_keep_and_export_their_own() -> None:
 
 
 def test_async_windows_run_at_once_and_the_slow_one_fails() -> None:
-    """Five hours of six are loaded, the cancelled one is an error, and the others keep their own sizes."""
-    text = run("async_windows.py").stdout
-    assert [line[7:] for line in text.splitlines()[:6]] == [
-        *("2 assets", "3 assets", "4 assets", "5 assets"),
-        *("TimeoutError()", "7 assets"),
-    ]
+    text, _ = run("async_windows.py")
+    results = ["2 assets", "3 assets", "4 assets", "5 assets", "TimeoutError()", "7 assets"]
+    assert [line[7:] for line in text.splitlines()[:6]] == results
     assert dict(re.findall(r"^(A\w+) +(\d+)$", text, re.MULTILINE)) == {
         "AllocationSetComputeError": "1",
         "AllocationSetLoaded": "5",
@@ -471,49 +450,23 @@ def test_async_windows_run_at_once_and_the_slow_one_fails() -> None:
     }
 
 
-def test_asgi_app_serves_its_log_beside_its_routes() -> None:
-    """A load that succeeds and one that fails are in the log that the same application gives."""
+def test_asgi_app_serves_its_log_next_to_its_routes() -> None:
     pytest.importorskip("starlette")
     pytest.importorskip("httpx")
-    costs, refusal, wrong, *log = run("asgi_app.py").stdout.splitlines()
+    costs, unavailable, invalid, *log = run("asgi_app.py")[0].splitlines()
     assert json.loads(costs) == {"shop": "4.61", "batch": "0.21", "reports": "2.66"}
-    assert json.loads(refusal) == {"message": "the cost database does not answer"}
-    assert "'sometime' is no window" in wrong
+    assert json.loads(unavailable) == {"message": "the cost database does not respond"}
+    assert "'sometime'" in invalid
     data = json.loads("\n".join(log))["data"]
     assert data["counters"] == {"AllocationSetComputeError": 1, "AllocationSetLoaded": 1}
     assert data["allocation"][1]["metadata"]["size"] == 3
 
 
-def test_pandas_intervals_and_frames_are_windows_and_sizes() -> None:
-    """The day's events have the day as their window and a frame's length as their size."""
+def test_pandas_intervals_and_frames_give_windows_and_sizes() -> None:
     pytest.importorskip("pandas")
-    text = run("pandas_pipeline.py").stdout
+    text, _ = run("pandas_pipeline.py")
     assert "5.867992 on 2025-03-01" in text
     totaled, aggregated, loaded = (json.loads(line) for line in text.splitlines() if line.startswith('{"'))
     assert totaled["metadata"]["window"] == {"start": "2025-03-01T00:00:00Z", "end": "2025-03-02T00:00:00Z"}
     assert (aggregated["metadata"]["size"], loaded["metadata"]["size"]) == (3, 2)
     assert "{'AllocationSetAggregated': 1, 'AllocationSetLoaded': 24, 'AllocationSetSaved': 24" in text
-
-
-def test_times_of_a_bill_may_have_fractions(tmp_path: Path) -> None:
-    """As some providers write them, all of them zero."""
-    bill = tmp_path / "bill.csv"
-    bill.write_text(re.sub(r"(\d\d:\d\d:\d\d)Z?", r"\1.000Z", SAMPLE.read_text(encoding="utf-8")), encoding="utf-8")
-    assert Summary(run("focus_etl.py", bill).stdout).table == Summary(run("focus_etl.py").stdout).table
-
-
-@POSIX_ONLY
-def test_a_reader_who_leaves_early_is_no_error() -> None:
-    """As `head` does."""
-    process = subprocess.Popen(
-        [sys.executable, str(EXAMPLES / "focus_etl.py")],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert (process.stderr.read(), process.wait(60)) == ("", 0)
-    process.stderr.close()
