@@ -1,0 +1,17 @@
+"""Gives a record set the meter provider that is also the global one, and prints what its reader collects."""
+
+from __future__ import annotations
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from telemetry import counter_values
+
+from otel_kcevents import EventLog, RecordSet, asset
+
+reader = InMemoryMetricReader()
+provider = MeterProvider([reader])
+metrics.set_meter_provider(provider)
+RecordSet("cloudCost", "CloudCostSet", meter_provider=provider, log=EventLog()).emit("saved")
+asset.emit("loaded")
+print(sorted(counter_values(reader).items()))

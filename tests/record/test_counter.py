@@ -1,0 +1,83 @@
+"""The observable counter `kubecost.etl.events`: its names on the wire, and the logs that it reads."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import run_program
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, Sum
+from telemetry import Telemetry, collect, counter_values
+
+from otel_kcevents.record.record_set import RecordSet
+from otel_kcevents.store.log import EventLog
+from otel_kcevents.version import __version__
+
+OUTCOMES = ["saved", "loaded", "aggregated", "totaled", "reconciled", "compute_error", "reconcile_error"]
+
+
+def test_counter_has_the_documented_names(telemetry: Telemetry) -> None:
+    telemetry.asset.emit("totaled")
+    (scope,) = collect(telemetry.reader)
+    (metric,) = scope.metrics
+    assert (scope.scope.name, scope.scope.version) == ("otel_kcevents", __version__)
+    assert (metric.name, metric.unit) == ("kubecost.etl.events", "{event}")
+    assert metric.description == "Kubecost ETL events counted by kind."
+    assert isinstance(metric.data, Sum)
+    assert metric.data.is_monotonic
+    assert metric.data.aggregation_temporality is AggregationTemporality.CUMULATIVE
+    assert [dict(p.attributes or {}) for p in metric.data.data_points] == [{"etl": "asset", "event": "AssetSetTotaled"}]
+
+
+def test_prometheus_series_is_kubecosts_own() -> None:
+    prometheus = pytest.importorskip("opentelemetry.exporter.prometheus")
+    client = pytest.importorskip("prometheus_client")
+    provider = MeterProvider([prometheus.PrometheusMetricReader()], shutdown_on_exit=False)
+    try:
+        RecordSet("allocation", "AllocationSet", log=EventLog(), meter_provider=provider).emit("saved")
+        (family,) = [f for f in client.REGISTRY.collect() if f.name == "kubecost_etl_events"]
+        assert "# TYPE kubecost_etl_events_total counter" in client.generate_latest().decode()
+    finally:
+        provider.shutdown()
+    (sample,) = family.samples
+    labels = {name: value for name, value in sample.labels.items() if not name.startswith("otel_scope_")}
+    assert (family.type, family.documentation) == ("counter", "Kubecost ETL events counted by kind.")
+    assert (sample.name, labels, sample.value) == (
+        "kubecost_etl_events_total",
+        {"etl": "allocation", "event": "AllocationSetSaved"},
+        1,
+    )
+
+
+def test_each_collection_equals_the_logs_counts(telemetry: Telemetry) -> None:
+    for number, outcome in enumerate(OUTCOMES, 1):
+        for _ in range(number):
+            telemetry.allocation.emit(outcome)
+            telemetry.asset.emit(outcome)
+        assert {event: count for (_, event), count in telemetry.counters.items()} == telemetry.log.counts()
+    assert sum(telemetry.counters.values()) == 2 * sum(range(1, 8))
+
+
+def test_sets_of_one_log_are_counted_once(telemetry: Telemetry) -> None:
+    telemetry.record_set("asset", "AssetSet").emit("saved")
+    assert telemetry.counters == {("asset", "AssetSetSaved"): 1}
+
+
+def test_logs_of_one_provider_are_summed(telemetry: Telemetry) -> None:
+    other = RecordSet("asset", "AssetSet", log=EventLog(), meter_provider=telemetry.meter_provider)
+    for assets in (telemetry.asset, other, other):
+        assets.emit("saved")
+    assert telemetry.counters == {("asset", "AssetSetSaved"): 3}
+
+
+def test_one_log_is_counted_for_each_provider(telemetry: Telemetry) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    RecordSet("asset", "AssetSet", log=telemetry.log, meter_provider=provider).emit("saved")
+    assert counter_values(reader) == telemetry.counters == {("asset", "AssetSetSaved"): 1}
+
+
+def test_provider_both_given_and_global_counts_every_log() -> None:
+    """The SDK keeps one instrument of a name, which has to read the logs of both."""
+    out, err = run_program("global_provider_given")
+    assert out == "[(('asset', 'AssetSetLoaded'), 1), (('cloudCost', 'CloudCostSetSaved'), 1)]\n"
+    assert err == ""

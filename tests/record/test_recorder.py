@@ -1,0 +1,387 @@
+"""`Recorder`: what a call leaves on its span, in the log and in the counter, and that it never gets in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import run_program
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
+from telemetry import DAY, Telemetry, Warned
+
+from otel_kcevents.model.event import OPERATIONS, Event, Failure
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.log import EventLog
+from otel_kcevents.version import __version__
+
+SETS = {"allocation": "AllocationSet", "asset": "AssetSet"}
+SUCCESSES = [
+    ("save", "Saved", {"kcevents.size": 3}),
+    ("load", "Loaded", {"kcevents.size": 3}),
+    ("aggregate", "Aggregated", {"kcevents.size": 3}),
+    ("total", "Totaled", {}),
+    ("reconcile", "Reconciled", {}),
+]
+FAILURES = [(operation, "ReconcileError" if operation == "reconcile" else "ComputeError") for operation in OPERATIONS]
+ENDS = {"kcevents.window.start": "2022-06-03T00:00:00Z", "kcevents.window.end": "2022-06-04T00:00:00Z"}
+
+
+def work(rows: list[int], window: Any) -> list[int]:
+    return rows
+
+
+# Log, span and counter
+
+
+@pytest.mark.parametrize("etl", SETS)
+@pytest.mark.parametrize(("operation", "suffix", "size"), SUCCESSES)
+def test_success_is_in_log_span_and_counter(
+    telemetry: Telemetry, etl: str, operation: str, suffix: str, size: dict[str, int]
+) -> None:
+    """With the window, and with the size if the kind documents one."""
+    getattr(getattr(telemetry, etl), operation)(work)([1, 2, 3], DAY)
+    kind, event = SETS[etl] + suffix, telemetry.event
+    assert telemetry.log.document().lists[etl] == (event,)
+    assert event == Event(kind, event.time, size.get("kcevents.size"), DAY)
+    assert telemetry.counters == {(etl, kind): 1}
+    assert telemetry.span_event.name == kind
+    assert telemetry.span_event.attributes == {"kcevents.kind": kind, **size, **ENDS}
+    assert telemetry.span.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("etl", SETS)
+@pytest.mark.parametrize(("operation", "suffix"), FAILURES)
+def test_failure_is_in_log_span_and_counter(telemetry: Telemetry, etl: str, operation: str, suffix: str) -> None:
+    """With the window, the error's type and message, and the operation; the exception is recorded on the span."""
+
+    def fail(rows: list[int], window: Any) -> None:
+        raise json.JSONDecodeError("bad bill", "", 0)
+
+    with pytest.raises(json.JSONDecodeError):
+        getattr(getattr(telemetry, etl), operation)(fail)([1, 2, 3], DAY)
+    kind, error, message = SETS[etl] + suffix, "json.decoder.JSONDecodeError", "bad bill: line 1 column 1 (char 0)"
+    event, span, (exception, span_event) = telemetry.event, telemetry.span, telemetry.span.events
+    assert event == Event(kind, event.time, None, DAY, Failure(error, message, operation))
+    assert telemetry.counters == {(etl, kind): 1}
+    assert span_event.name == kind
+    assert span_event.attributes == {"kcevents.kind": kind, "error.type": error, "error.message": message, **ENDS}
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, f"JSONDecodeError: {message}")
+    assert (span.attributes or {})["error.type"] == error
+    assert (exception.name, (exception.attributes or {})["exception.message"]) == ("exception", message)
+
+
+@pytest.mark.parametrize("etl", SETS)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_span_has_the_documented_names(telemetry: Telemetry, etl: str, operation: str) -> None:
+    getattr(getattr(telemetry, etl), operation)(work)([], None)
+    span = telemetry.span
+    assert (span.name, span.kind) == (f"{operation} {SETS[etl]}", SpanKind.INTERNAL)
+    assert span.attributes == {
+        "kcevents.etl": etl,
+        "kcevents.operation": operation,
+        "code.function.name": f"{__name__}.work",
+    }
+    assert span.instrumentation_scope is not None
+    assert (span.instrumentation_scope.name, span.instrumentation_scope.version) == ("otel_kcevents", __version__)
+
+
+def test_successful_compute_is_only_a_span(telemetry: Telemetry) -> None:
+    assert telemetry.asset.compute(work)([1], DAY) == [1]
+    assert (telemetry.events, telemetry.counters, telemetry.span.events) == ([], {}, ())
+
+
+def test_successful_compute_without_a_tracer_is_nothing() -> None:
+    telemetry = Telemetry(tracer_provider=trace.NoOpTracerProvider())
+    assert telemetry.asset.compute(work)([1], DAY) == [1]
+    assert telemetry.events == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_open_end_of_a_window_is_not_an_attribute(telemetry: Telemetry, end: str) -> None:
+    telemetry.asset.emit("totaled", window=Window(*(ENDS[key] if key == end else None for key in ENDS)))
+    assert telemetry.span_event.attributes == {"kcevents.kind": "AssetSetTotaled", end: ENDS[end]}
+
+
+def test_span_ends_at_the_events_time(telemetry: Telemetry) -> None:
+    telemetry.asset.total(work)([], DAY)
+    assert telemetry.event.time == telemetry.span_event.timestamp == telemetry.span.end_time
+
+
+def test_each_event_has_a_span_of_its_own(telemetry: Telemetry) -> None:
+    """The SDK's limit of 128 events for each span loses none of them."""
+    with telemetry.tracer.start_as_current_span("nightly") as nightly:
+        for _ in range(500):
+            telemetry.allocation.emit("saved", size=1)
+    *spans, last = telemetry.spans
+    assert (last.name, last.events) == ("nightly", ())
+    assert [[event.name for event in span.events] for span in spans] == [["AllocationSetSaved"]] * 500
+    assert all(span.parent == nightly.get_span_context() for span in spans)
+
+
+def test_function_that_ends_its_span_is_logged(telemetry: Telemetry) -> None:
+    """The span has no event then."""
+
+    @telemetry.asset.load
+    def load() -> list[int]:
+        trace.get_current_span().end()
+        return [1, 2]
+
+    load()
+    assert telemetry.event.size == 2
+    assert telemetry.span.events == ()
+
+
+# Without spans
+
+
+def test_log_is_complete_if_nothing_is_sampled() -> None:
+    telemetry = Telemetry(ALWAYS_OFF)
+    save = telemetry.allocation.save(work)
+    with telemetry.tracer.start_as_current_span("nightly"):
+        for _ in range(250):
+            save([1], DAY)
+            telemetry.allocation.emit("saved", size=1)
+    with pytest.raises(TypeError):
+        save([1])  # type: ignore[call-arg]
+    assert telemetry.spans == []
+    assert telemetry.counters == {
+        ("allocation", "AllocationSetComputeError"): 1,
+        ("allocation", "AllocationSetSaved"): 500,
+    }
+    assert [event.size for event in telemetry.events] == [1] * 256 + [None]
+
+
+def test_log_is_complete_without_an_sdk() -> None:
+    """And a span context that came from elsewhere stays current inside the calls."""
+    assert run_program("no_sdk") == ("{'AllocationSetLoaded': 2, 'AllocationSetSaved': 501} 7\n", "")
+
+
+def test_log_is_complete_with_a_disabled_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    telemetry = Telemetry(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    telemetry.asset.save(work)([1], DAY)
+    assert telemetry.log.counts() == {"AssetSetSaved": 1}
+
+
+def test_suppressed_emission_records_nothing(telemetry: Telemetry) -> None:
+    with suppress_instrumentation():
+        telemetry.asset.emit("compute_error", error=OSError("full"))
+    assert (telemetry.spans, telemetry.events, telemetry.counters) == ([], [], {})
+
+
+# Exceptions
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError("full"), "full"),
+        (asyncio.CancelledError(), ""),
+        (KeyboardInterrupt(), ""),
+        (SystemExit(1), "1"),
+        (SystemExit("no bill"), "no bill"),
+        (GeneratorExit("odd"), "odd"),
+    ],
+    ids=repr,
+)
+def test_exception_is_a_failure_and_passes_through(telemetry: Telemetry, error: BaseException, message: str) -> None:
+    @telemetry.asset.save
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        fail()
+    assert raised.value is error
+    assert telemetry.event.failure is not None
+    assert telemetry.event.failure.type.endswith(type(error).__name__)
+    assert telemetry.event.failure.message == message
+    assert telemetry.span.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize("code", [0, None, False])
+def test_exit_with_status_zero_is_a_success(telemetry: Telemetry, code: Any) -> None:
+    @telemetry.asset.save
+    def leave(window: Window) -> None:
+        raise SystemExit(code)
+
+    with pytest.raises(SystemExit) as raised:
+        leave(DAY)
+    assert raised.value.code is code
+    assert (telemetry.event.kind, telemetry.event.window) == ("AssetSetSaved", DAY)
+    assert telemetry.span.status.status_code is StatusCode.UNSET
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no message today")
+
+
+def test_unprintable_exception_is_recorded_by_type(telemetry: Telemetry, warned: Warned) -> None:
+    with pytest.raises(Unprintable), telemetry.asset.save():
+        raise Unprintable
+    assert telemetry.event.failure is not None
+    assert telemetry.event.failure.type == f"{__name__}.Unprintable"
+    assert telemetry.span.status.status_code is StatusCode.ERROR
+    assert len(warned()) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "recorded"),
+    [("größe", "größe"), ("half \ud800 pair", "half ? pair"), ("x" * 10**6, "x" * 4096 + "…")],
+    ids=["unicode", "lone surrogate", "1 MB"],
+)
+def test_any_message_can_be_exported(telemetry: Telemetry, warned: Warned, message: str, recorded: str) -> None:
+    """It is shortened and made fit for UTF-8, so that OTLP loses no attribute of the span."""
+    with pytest.raises(LookupError) as raised, telemetry.asset.save():
+        raise LookupError(message)
+    assert raised.value.args == (message,)
+    assert telemetry.event.failure == Failure("LookupError", recorded, "save")
+    assert telemetry.log.document().to_json().encode()
+    request = encode_spans(telemetry.spans)
+    exception, event = request.resource_spans[0].scope_spans[0].spans[0].events
+    assert {pair.key for pair in exception.attributes} >= {"exception.message", "exception.stacktrace"}
+    assert recorded in {pair.value.string_value for pair in event.attributes}
+    assert warned() == []
+
+
+# Telemetry that fails
+
+
+class BrokenProvider(trace.TracerProvider, Tracer):
+    """A provider and its tracer in one, which fails at the start of a span."""
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
+        return self
+
+    def start_span(self, *args: Any, **kwargs: Any) -> Span:
+        raise RuntimeError("no span today")
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+class BrokenSpan(NonRecordingSpan):
+    """Another SDK's recording span, which fails in the methods that it is given."""
+
+    def __init__(self, *broken: str) -> None:
+        super().__init__(trace.SpanContext(1, 2, is_remote=False))
+        self.broken = broken
+        self.ended = False
+
+    def fail_in(self, method: str) -> None:
+        if method in self.broken:
+            raise RuntimeError(f"broken {method}")
+
+    def is_recording(self) -> bool:
+        return True
+
+    def add_event(self, *args: Any, **kwargs: Any) -> None:
+        self.fail_in("add_event")
+
+    def set_status(self, *args: Any, **kwargs: Any) -> None:
+        self.fail_in("set_status")
+
+    def end(self, end_time: int | None = None) -> None:
+        self.ended = True
+        self.fail_in("end")
+
+
+class BrokenSpans(BrokenProvider):
+    def __init__(self, *broken: str) -> None:
+        self.span = BrokenSpan(*broken)
+
+    def start_span(self, *args: Any, **kwargs: Any) -> Span:
+        return self.span
+
+
+class BrokenLog(EventLog):
+    def append(self, *args: Any, **kwargs: Any) -> bool:
+        raise RuntimeError("no log today")
+
+
+def enter_and_exit(telemetry: Telemetry) -> None:
+    with telemetry.asset.save():
+        pass
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda telemetry: telemetry.asset.save(lambda rows: rows)([1]),
+        enter_and_exit,
+        lambda telemetry: telemetry.asset.emit("saved"),
+    ],
+    ids=["call", "block", "emission"],
+)
+def test_failing_tracer_costs_only_the_span(record: Callable[[Telemetry], object], warned: Warned) -> None:
+    telemetry = Telemetry(tracer_provider=BrokenProvider())
+    record(telemetry)
+    assert telemetry.log.counts() == {"AssetSetSaved": 1}
+    (warning,) = warned()
+    assert "the span is " in warning
+    assert "no span today" in warning
+
+
+@pytest.mark.parametrize("broken", [["add_event"], ["end"], ["add_event", "end"]], ids=" and ".join)
+def test_failing_span_is_ended_and_logged(broken: list[str], warned: Warned) -> None:
+    provider = BrokenSpans(*broken)
+    telemetry = Telemetry(tracer_provider=provider)
+    assert telemetry.asset.save(work)([1], DAY) == [1]
+    assert (telemetry.kinds, provider.span.ended) == (["AssetSetSaved"], True)
+    (warning,) = warned()
+    assert f"broken {broken[-1]}" in warning
+
+
+def test_span_that_refuses_a_status_is_ended_and_logged(warned: Warned) -> None:
+    provider = BrokenSpans("set_status")
+    telemetry = Telemetry(tracer_provider=provider)
+    with pytest.raises(OSError, match="full"), telemetry.asset.save():
+        raise OSError("full")
+    assert (telemetry.kinds, provider.span.ended) == (["AssetSetComputeError"], True)
+    (warning,) = warned()
+    assert "broken set_status" in warning
+
+
+def test_failing_log_costs_only_the_entry(warned: Warned) -> None:
+    telemetry = Telemetry(log=BrokenLog())
+    save = telemetry.asset.save(work)
+    assert [save([1], DAY), save([2], DAY)] == [[1], [2]]
+    assert [span.name for span in telemetry.spans] == ["save AssetSet"] * 2
+    (warning,) = warned()
+    assert "no log today" in warning
+
+
+# Warnings
+
+
+def test_warnings_go_to_the_packages_logger(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
+    """A call without a problem logs nothing at any level."""
+    caplog.set_level(logging.DEBUG)
+    telemetry.asset.save(work)([1], DAY)
+    assert caplog.records == []
+    telemetry.asset.emit("saved", size=-1)
+    assert [(record.name, record.levelname) for record in caplog.records] == [("otel_kcevents", "WARNING")]
+
+
+def test_warning_names_function_field_and_cause(telemetry: Telemetry, warned: Warned) -> None:
+    load: Any = telemetry.asset.load(window="day")(lambda **options: [1])
+    load()
+    (warning,) = warned()
+    assert warning.startswith(f"{__name__}.test_warning_names_function_field_and_cause.<locals>.<lambda>: the window ")
+    assert "KeyError('day')" in warning
+
+
+def test_failed_call_without_a_window_needs_no_warning(telemetry: Telemetry, warned: Warned) -> None:
+    save: Any = telemetry.asset.save(work)
+    with pytest.raises(TypeError, match="missing"):
+        save([1])
+    assert (telemetry.event.window, warned()) == (None, [])
