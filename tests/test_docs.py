@@ -16,15 +16,19 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from opentelemetry import environment_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
+from telemetry import Telemetry
 
 import otel_kcevents
 from otel_kcevents import EventLog, RecordSet, start_http_server
 from otel_kcevents.cli.main import main
+from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(otel_kcevents.__file__).parent
@@ -183,3 +187,54 @@ def test_the_readme_lists_the_folders() -> None:
     folders = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
     listed = re.findall(r"^  (\w+)/", block("text folders"), re.M)
     assert sorted(listed) == sorted(folders)
+
+
+def rows(page: str, heads: str) -> list[list[str]]:
+    """The cells of the table with these heads, row by row."""
+    table = (ROOT / page).read_text(encoding="utf-8").partition(f"| {heads} |\n")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+
+
+def quoted(cell: str) -> list[str]:
+    """The strings in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_readme_lists_the_events_of_each_operation() -> None:
+    listed = {}
+    for operations, successes, fields, failure in rows(
+        "README.md", "operation | event on success | with | event on failure"
+    ):
+        for operation, success in zip_longest(quoted(operations), quoted(successes)):
+            listed[operation] = (success, "size" in fields, *quoted(failure))
+    names: dict[str | None, str | None] = {None: None}
+    names |= {name: f"…Set{outcome.suffix}" for name, outcome in OUTCOMES.items()}
+    assert listed == {
+        operation: (names[success], success is not None and OUTCOMES[success].sized, names[failure])
+        for operation, (success, failure) in OPERATIONS.items()
+    }
+
+
+def test_the_page_of_names_lists_every_attribute(telemetry: Telemetry) -> None:
+    @telemetry.allocation.save
+    def save(records: list[int], window: str) -> None:
+        if not records:
+            raise ValueError("nothing to save")
+
+    save([1], "1h")
+    with pytest.raises(ValueError, match="nothing"):
+        save([], "1h")
+    found: dict[str, set[str]] = {"span": set(), "span event": set()}
+    for span in telemetry.spans:
+        found["span"] |= {*(span.attributes or {})}
+        for event in span.events:
+            found["span event"] |= set() if event.name == "exception" else {*(event.attributes or {})}
+    listed = {what: set(quoted(names)) for what, _, names in rows("docs/names.md", "what | name | attributes")}
+    assert {what: listed[what] for what in found} == found
+
+
+def test_the_settings_are_those_of_opentelemetry() -> None:
+    """Every variable that the page "Exporting" lists is one of OpenTelemetry's."""
+    listed = {name for row in rows("docs/export.md", "variable | meaning") for name in quoted(row[0])}
+    assert len(listed) == 10
+    assert listed <= {*dir(environment_variables), *dir(sdk_variables)}
