@@ -1,4 +1,4 @@
-"""Every block of the README and of the pages in `docs/` is checked.
+"""Every block of the READMEs and of the pages in `docs/` is checked.
 
 The opening line of a block, "```LANGUAGE WHY", decides how:
 
@@ -32,7 +32,7 @@ from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(otel_kcevents.__file__).parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "collector-config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 class Block(NamedTuple):
@@ -154,12 +154,13 @@ def test_commands_of_the_terminal_work(
     assert main(check) == 0
 
 
-def test_links_of_the_readme_lead_to_headings() -> None:
-    """The links between pages are checked by the build of the documentation."""
-    links = re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", PAGES[0].read_text(encoding="utf-8"))
-    assert len(links) > 10
+@pytest.mark.parametrize("page", PAGES[:2], ids=["README", "collector-config"])
+def test_links_of_a_readme_lead_to_headings(page: Path) -> None:
+    """The links between the other pages are checked by the build of the documentation."""
+    links = re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", page.read_text(encoding="utf-8"))
+    assert links
     for path, anchor in links:
-        headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.M)
+        headings = re.findall(r"^#+ (.*)$", (page.parent / path).read_text(encoding="utf-8"), re.M)
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
