@@ -26,12 +26,12 @@ class Stage(EventLog):
 
     log: EventLog
 
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
-        return self.log.document(kinds, window)
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        return self.log.document(kinds, window, limit)
 
 
 class Broken(EventLog):
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         raise RuntimeError("the inner reason")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -111,6 +112,7 @@ class Event(NamedTuple):
     size: int | None = None
     window: Window | None = None
     failure: Failure | None = None
+    extra: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The event in the log's form: `kind`, `metadata`, `time`, in this order."""
@@ -123,4 +125,6 @@ class Event(NamedTuple):
             metadata["error"] = {"type": self.failure.type, "message": self.failure.message}
             if self.failure.operation is not None:
                 metadata["operation"] = self.failure.operation
+        if self.extra is not None:
+            metadata.update(json.loads(self.extra))
         return {"kind": self.kind, "metadata": metadata, "time": format_time(self.time)}

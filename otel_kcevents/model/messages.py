@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_MESSAGE", "short_repr", "to_utf8", "truncate"]
+__all__ = ["MAX_MESSAGE", "error_message", "short_repr", "to_utf8", "truncate"]
 
 MAX_MESSAGE = 4096
 """Characters of an error's message in an event: a log's memory is bounded, an exception's message is not."""
@@ -22,3 +22,12 @@ def truncate(text: str) -> str:
 def to_utf8(text: str) -> str:
     """Return *text* with lone surrogates, which UTF-8 cannot encode, replaced by `?`."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def error_message(error: BaseException) -> str:
+    """Return the message of *error* as UTF-8 can hold it, cut to `MAX_MESSAGE` characters."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message cannot be read)"
+    return to_utf8(truncate(text))

@@ -27,7 +27,7 @@ def span_attributes(etl: str, operation: str, function: str | None) -> dict[str,
 
 def event_attributes(event: Event) -> dict[str, str | int]:
     """Return the attributes of the span event of an event."""
-    kind, _, size, window, failure = event
+    kind, _, size, window, failure, _ = event
     attributes: dict[str, str | int] = {"kcevents.kind": kind}
     if size is not None:
         attributes["kcevents.size"] = size

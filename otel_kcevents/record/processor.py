@@ -47,7 +47,7 @@ class EventLogProcessor(SpanProcessor):
                 for event in events:
                     if isinstance(event.name, RecordedKind) and event.name.log is self.log:
                         own = event if event.timestamp == span.end_time else own
-            span_id = span.context.span_id if span.context else 0
+            span_id, trace_id = (span.context.span_id, span.context.trace_id) if span.context else (0, 0)
             # A coarse clock gives several events of one kind the same time: they are told apart by a number, from 0,
             # which is the number of the recorder's event.
             repeats: Counter[tuple[str, int]] = Counter() if own is None else Counter([(str(own.name), own.timestamp)])
@@ -61,10 +61,10 @@ class EventLogProcessor(SpanProcessor):
                     time, attributes = event.timestamp, event.attributes or {}
                     repeat = repeats[kind.name, time]
                     repeats[kind.name, time] += 1
-                    if not self.log.has(kind.name, time, span_id | repeat << 64):
+                    if not self.log.has(kind.name, time, span_id, repeat):
                         warn = partial(self._warn, span)
                         found = read_event(kind, time, attributes, span.attributes or {}, warn)
-                        self.log.append(found, span_id | repeat << 64)
+                        self.log.append(found, span_id, trace_id, repeat)
                 except Exception as error:  # the span's other events may be valid
                     self._warn(span, error)
         except Exception as error:  # it would pass through the program's own call

@@ -162,7 +162,8 @@ class Recorder:
                 return
             try:
                 if event is not None and span.is_recording():
-                    self._append(event, span.get_span_context().span_id)
+                    context = span.get_span_context()
+                    self._append(event, context.span_id, context.trace_id)
                     span.add_event(self._target.recorded_kinds[event.kind], event_attributes(event), time)
                 elif event is not None:
                     self._append(event)

@@ -1,54 +1,89 @@
-"""`EventLog`: the most recent events of each kind, and exact counts of all."""
+"""`EventLog`: the most recent events of each kind, in memory, and exact counts of all of them."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from threading import RLock
+from typing import TypeAlias
 from weakref import WeakSet
 
 from otel_kcevents.model.document import Document
-from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, Outcome, is_name, kinds_of
-from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, is_name, kinds_of
+from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
 
-__all__ = ["EventLog", "default_log"]
+__all__ = ["Consumer", "EventLog", "default_log"]
 
-_REMEMBERED = 4096  # events of spans that may still come a second time, at the least
+_logger = logging.getLogger("otel_kcevents")
+
+Consumer: TypeAlias = Callable[[Event, int, int], object]
+"""A function of an event, its span id and its trace id; the ids are 0 if there is no recording span."""
+
+_REMEMBERED = 4096  # how many keys of events a log remembers, at least, to recognize a repeat
 
 
 class _KindBuffer:
-    """One kind's place in a log: its last events and the count of all."""
+    """The part of a log that holds one kind: its last events and the count of all."""
 
     __slots__ = ("count", "error", "events", "sized")
 
-    def __init__(self, outcome: Outcome, retention: int) -> None:
-        self.sized, self.error = outcome.sized, outcome.error
+    def __init__(self, kind: Kind, retention: int) -> None:
+        self.sized = kind.outcome.sized
+        self.error = kind.outcome.error
         self.events: deque[Event] = deque(maxlen=retention)
         self.count = 0
 
     def without_undocumented_fields(self, event: Event) -> Event:
-        """The event without what its kind does not document."""
         return event._replace(size=event.size if self.sized else None, failure=event.failure if self.error else None)
 
 
-class EventLog:
-    """Keeps the last `retention` events of each kind and counts every one; safe between threads and forks.
+class _Attachment:
+    """One consumer of a log, from `attach` until it is detached."""
 
-    Memory is bounded by `retention` times the number of kinds. A forked child starts with an empty log:
-    what its parent did is the parent's to tell. Raises ValueError for a retention below 1.
+    __slots__ = ("consumer", "warned")
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.consumer = consumer
+        self.warned = False
+
+    def deliver(self, event: Event, span_id: int, trace_id: int) -> None:
+        try:
+            self.consumer(event, span_id, trace_id)
+        except Exception as error:
+            if not self.warned:
+                self.warned = True  # before the warning, whose handler may append an event itself
+                name = getattr(self.consumer, "__qualname__", type(self.consumer).__qualname__)
+                problem = f"{type(error).__qualname__}: {error_message(error)}"
+                _logger.warning("%s missed an event of the log; logged once per attachment: %s", name, problem)
+
+
+class EventLog:
+    """Keeps the last *retention* events of each kind in memory and counts every one.
+
+    Safe to use from any number of threads. Memory is bounded by *retention* times the number of kinds. After
+    a fork the child's log is empty, and the parent's events stay with the parent; sets and consumers remain.
+
+    Args:
+        retention: How many events of each kind to keep, at least 1.
+
+    Raises:
+        ValueError: *retention* is less than 1.
     """
 
     retention: int
 
     def __init__(self, retention: int = 256) -> None:
         if retention < 1:
-            raise ValueError(f"a retention of {retention!r} keeps nothing; give 1 event a kind or more")
+            raise ValueError(f"retention must be at least 1, got {retention!r}")
         self.retention = retention
         self._sets: dict[str, str] = {}
         self._kinds: dict[str, Kind] = {}
+        self._attachments: tuple[_Attachment, ...] = ()
         self._clear()
         for etl, set_name in DOCUMENTED.items():
             self.add_set(etl, set_name)
@@ -58,73 +93,90 @@ class EventLog:
         return f"EventLog(retention={self.retention})"
 
     def _clear(self) -> None:
-        """Start empty, with a lock of our own: after a fork the old one may be held by a thread that is gone."""
+        """Remove all events, and replace the lock: at a fork, a thread that the child lacks may have held it."""
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point
-        self._buffers = self._empty(self._kinds)
-        self._seen: set[tuple[int, int, str]] = set()
-        self._seen_before: set[tuple[int, int, str]] = set()
-
-    def _empty(self, kinds: Mapping[str, Kind]) -> dict[str, _KindBuffer]:
-        return {name: _KindBuffer(kind.outcome, self.retention) for name, kind in kinds.items()}
+        self._buffers = {name: _KindBuffer(kind, self.retention) for name, kind in self._kinds.items()}
+        self._seen: set[tuple[int, int, str, int]] = set()
+        self._seen_before: set[tuple[int, int, str, int]] = set()
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
-        """The kinds that this log knows, by name: the 14 documented ones and those of the sets added."""
+        """The kinds that this log accepts, by name: the 14 documented ones and those of the added sets."""
         return self._kinds
 
     def add_set(self, etl: str, set_name: str) -> None:
-        """Give a set a list of its own, named `etl`, and its seven kinds. A second time changes nothing.
+        """Add a list named *etl* and the seven kinds of *set_name*; adding the same set again changes nothing.
 
-        Raises ValueError where a name is no name or is taken.
+        Args:
+            etl: The name of the list, such as `cloud`: ASCII letters, digits and `_`.
+            set_name: What the kinds' names begin with, such as `CloudCostSet`.
+
+        Raises:
+            ValueError: A name is invalid, or already taken by another set.
         """
         for name in (etl, set_name):
             if not is_name(name) or name == "counters":
-                raise ValueError(
-                    f"{short_repr(name)} can not name a set; use letters, digits and _, but not 'counters'"
-                )
+                raise ValueError(f"{short_repr(name)} cannot name a set; use letters, digits and _, but not 'counters'")
         with self._lock:
             if self._sets.get(etl) == set_name:
                 return
             if etl in self._sets or set_name in self._sets.values():
-                raise ValueError(f"{etl!r} with {set_name!r}: one of the names is taken by {self._sets!r}; use others")
+                raise ValueError(f"{etl!r} or {set_name!r} is already taken by one of {self._sets!r}; use other names")
             kinds = {kind.name: kind for kind in kinds_of(etl, set_name).values()}
-            self._kinds = {**self._kinds, **kinds}  # new dicts: the old ones may be read at this moment
-            self._buffers = {**self._buffers, **self._empty(kinds)}
+            buffers = {name: _KindBuffer(kind, self.retention) for name, kind in kinds.items()}
+            self._kinds = {**self._kinds, **kinds}  # new dicts: other threads may be iterating over the old ones
+            self._buffers = {**self._buffers, **buffers}
             self._sets = {**self._sets, etl: set_name}
 
     def kind(self, name: str) -> Kind:
-        """The kind of a name, with or without `Event` behind it. Raises ValueError for an unknown one."""
+        """Return the kind named *name*, which may have a trailing `Event`.
+
+        Raises:
+            ValueError: This log does not accept the kind.
+        """
         found = self._kinds.get(name) or self._kinds.get(name.removesuffix("Event"))
         if found is None:
-            raise ValueError(f"{short_repr(name)} is no kind of this log; it knows {', '.join(self._kinds)}")
+            raise ValueError(f"{short_repr(name)} is not a kind of this log; expected one of {', '.join(self._kinds)}")
         return found
 
-    def has(self, kind: str, time: int, span_id: int) -> bool:
-        """Whether the event of this kind, time and span has come; remembered for 4,096 events at least."""
-        key = (span_id, time, kind)
+    def has(self, kind: str, time: int, span_id: int, repeat: int = 0) -> bool:
+        """Whether the log remembers such an event, as it does for at least the last 4,096."""
+        key = (span_id, time, kind, repeat)
         return key in self._seen or key in self._seen_before
 
-    def append(self, event: Event, span_id: int = 0) -> bool:
-        """Keep and count an event; False if this log has it already.
+    def append(self, event: Event, span_id: int = 0, trace_id: int = 0, repeat: int = 0) -> bool:
+        """Keep and count *event*, and pass it to the attached consumers, unless the log has it already.
 
-        `span_id` is the recording span that carries the event, 0 for none: an event of the same span, time
-        and kind is the same event. Raises ValueError for an unknown kind, and for a time or a size that is no
-        whole number in bounds.
+        Events of the same span, time, kind and *repeat* are the same event. A kind with a trailing `Event` is
+        kept without it. A size or a failure that the kind does not document is removed.
+
+        Args:
+            event: The event.
+            span_id: The id of the recording span that carries the event, 0 for none.
+            trace_id: The id of that span's trace, for the consumers.
+            repeat: How many events of the same kind and time come before it on the same span.
+
+        Returns:
+            False if the log has the event already.
+
+        Raises:
+            ValueError: The kind is unknown, the time or the size is not an integer within bounds, or the event
+                has `extra` metadata, for which the log's format has no place.
         """
-        kind, time, size, _, failure = event
+        kind, time, size, _, failure, extra = event
         if type(time) is not int or not MIN_NS <= time <= MAX_NS:
-            raise ValueError(
-                f"time={short_repr(time)} ns since 1970 is no whole number, or outside the years 1 to 9999"
-            )
+            raise ValueError(f"time must be integer nanoseconds in the years 1 to 9999, got {short_repr(time)}")
         if size is not None and (type(size) is not int or not 0 <= size <= MAX_SIZE):
-            raise ValueError(f"size={short_repr(size)} is no whole number from 0 to {MAX_SIZE}")
+            raise ValueError(f"size must be an integer from 0 to {MAX_SIZE}, got {short_repr(size)}")
+        if extra is not None:
+            raise ValueError(f"extra must be None in a log, got {short_repr(extra)}; use event._replace(extra=None)")
         with self._lock:
             buffer = self._buffers.get(kind)
             if buffer is None:
                 kind = self.kind(kind).name
                 event, buffer = event._replace(kind=kind), self._buffers[kind]
             if span_id:
-                key = (span_id, time, kind)
+                key = (span_id, time, kind, repeat)
                 if key in self._seen or key in self._seen_before:
                     return False
                 self._seen.add(key)
@@ -134,42 +186,84 @@ class EventLog:
                 event = buffer.without_undocumented_fields(event)
             buffer.count += 1
             buffer.events.append(event)
+            attachments = self._attachments  # read here, so that attaching divides the events exactly
+        if attachments:
+            for attachment in attachments:
+                attachment.deliver(event, span_id, trace_id)
         return True
 
+    def attach(self, consumer: Consumer) -> Callable[[], None]:
+        """Call *consumer* for each event that is appended from now on.
+
+        The call `consumer(event, span_id, trace_id)` happens in the appending thread, after the event is in the
+        log and outside the log's lock, with the event as the log keeps it. The ids are integers, 0 for none. An
+        exception of the consumer is logged once per attachment and reaches neither the program nor the other
+        consumers. Calls from several threads may overlap. A forked child keeps the consumers. Attaching a
+        consumer twice calls it twice.
+
+        The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
+        of the log, that call still holds the lock. A consumer must not wait for another thread that appends.
+
+        Returns:
+            A function that detaches the consumer; calling it again does nothing. An event that is being
+            delivered meanwhile may still arrive.
+        """
+        attachment = _Attachment(consumer)
+        with self._lock:
+            self._attachments = (*self._attachments, attachment)
+
+        def detach() -> None:
+            with self._lock:
+                self._attachments = tuple(other for other in self._attachments if other is not attachment)
+
+        return detach
+
     def counts(self) -> dict[str, int]:
-        """How many events of each kind there were since the start, in alphabetical order, no zeros."""
+        """Return the number of events of each kind since the start, in alphabetical order, without zeros."""
         with self._lock:
             return {name: buffer.count for name, buffer in sorted(self._buffers.items()) if buffer.count}
 
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
-        """The log as it is now: the lists, newest first, and the counters.
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        """Return the log as it is now: the lists, newest first, and the counters of all events.
 
-        `kinds` are kinds or beginnings of kinds, `window` the period that an event's own time is in; both
-        select from the lists alone. Raises ValueError for one that begins no known kind.
+        Args:
+            kinds: Kinds or the beginnings of kinds to list; all kinds if empty.
+            window: The period that a listed event's own time is in.
+            limit: How many events of each kind to list at most: the last ones of those selected.
+
+        Raises:
+            ValueError: One of *kinds* does not begin a kind, or *limit* is not an integer of at least 1.
         """
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
         wanted = self._selected(kinds)
+        copied = min(limit, self.retention) if window is None else None
         with self._lock:
-            kept = {name: list(buffer.events) for name, buffer in self._buffers.items() if name in wanted}
+            kept = {
+                name: list(islice(reversed(buffer.events), copied))
+                for name, buffer in self._buffers.items()
+                if name in wanted
+            }
             counters = self.counts()
         lists: dict[str, list[Event]] = {etl: [] for etl in self._sets}
         for name, events in kept.items():
-            lists[self._kinds[name].etl] += reversed(events)
-        return Document({etl: _newest_first(events, window) for etl, events in lists.items()}, counters)
+            if window is not None:
+                events = [event for event in events if window.contains(event.time)][:limit]
+            lists[self._kinds[name].etl] += events
+        for events in lists.values():
+            events.sort(key=_time, reverse=True)
+        return Document({etl: tuple(events) for etl, events in lists.items()}, counters)
 
     def _selected(self, kinds: Iterable[str]) -> set[str]:
-        beginnings = [kinds] if isinstance(kinds, str) else list(kinds)
+        prefixes = [kinds] if isinstance(kinds, str) else list(kinds)
         selected = set()
-        for beginning in beginnings:
-            names = [name for name in self._kinds if f"{name}Event".startswith(beginning)]
+        for prefix in prefixes:
+            names = [name for name in self._kinds if f"{name}Event".startswith(prefix)]
             if not names:
-                raise ValueError(f"{short_repr(beginning)} begins no kind; the kinds are {', '.join(self._kinds)}")
+                known = ", ".join(self._kinds)
+                raise ValueError(f"{short_repr(prefix)} does not begin a kind; expected one of {known}")
             selected.update(names)
-        return selected if beginnings else set(self._kinds)
-
-
-def _newest_first(events: list[Event], window: Window | None) -> tuple[Event, ...]:
-    chosen = events if window is None else [event for event in events if window.contains(event.time)]
-    return tuple(sorted(chosen, key=_time, reverse=True))
+        return selected if prefixes else set(self._kinds)
 
 
 def _time(event: Event) -> int:
@@ -188,4 +282,4 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 default_log: EventLog = EventLog()
-"""The log that is used where none is given; a forked child's is its own."""
+"""The log used by default: one per process."""

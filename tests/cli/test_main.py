@@ -45,7 +45,7 @@ FAILED = Event("AssetSetComputeError", parse_time("2022-06-03T17:09:00Z"), None,
 
 
 class Broken(EventLog):
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         raise RuntimeError
 
 

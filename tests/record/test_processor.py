@@ -254,7 +254,7 @@ def test_an_event_without_a_time_is_left_out_alone(
 class BrokenLog(EventLog):
     """A log that can take nothing."""
 
-    def append(self, event: Event, span_id: int = 0) -> bool:
+    def append(self, event: Event, span_id: int = 0, trace_id: int = 0, repeat: int = 0) -> bool:
         raise RuntimeError("the log is broken")
 
 

@@ -252,9 +252,9 @@ def test_repeated_kind_is_looked_up_once(log: EventLog) -> None:
     asked: list[str] = []
 
     class Asked(EventLog):
-        def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
+        def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
             asked.extend(kinds)
-            return super().document(kinds, window)
+            return super().document(kinds, window, limit)
 
     assert respond("GET", LOG_PATH, "kind=Asset,Asset&kind=Asset,Allocation", log=Asked()).status == 200
     assert asked == ["Asset", "Allocation"]

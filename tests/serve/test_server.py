@@ -317,11 +317,11 @@ class Slow(EventLog):
         self.go_on = Flag()
         self.documents = 0
 
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         self.documents += 1
         self.asked.set()
         self.go_on.wait(GENEROUS)
-        return super().document(kinds, window)
+        return super().document(kinds, window, limit)
 
 
 def test_client_that_left_early_upsets_nobody() -> None:
@@ -375,11 +375,11 @@ def test_one_client_holds_few_connections(log: EventLog) -> None:
 class Busy(EventLog):
     """A log whose documents take 150 ms of CPU time."""
 
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         end = thread_time() + 0.15
         while thread_time() < end:
             pass
-        return super().document(kinds, window)
+        return super().document(kinds, window, limit)
 
 
 def test_much_work_makes_the_next_client_wait() -> None:
@@ -608,7 +608,7 @@ def test_request_is_logged_short_and_printable(port: int, debug: pytest.LogCaptu
 
 
 class Unwritable(EventLog):
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         return Document({"asset": (Event("AssetSetSaved", 10**30),)}, {})
 
 

@@ -93,7 +93,7 @@ def test_retention_can_be_set() -> None:
 @pytest.mark.parametrize("retention", [0, -1])
 def test_a_retention_that_keeps_nothing_is_refused(retention: int) -> None:
     """Less than one event a kind is no log."""
-    with pytest.raises(ValueError, match=f"a retention of {retention} keeps nothing; give 1"):
+    with pytest.raises(ValueError, match=f"retention must be at least 1, got {retention}"):
         EventLog(retention)
 
 
@@ -140,7 +140,7 @@ def test_a_kind_is_accepted_with_event_behind_it(log: EventLog) -> None:
 
 def test_an_unknown_kind_is_refused_and_leaves_nothing(log: EventLog) -> None:
     """A kind that the log does not know is neither counted nor remembered against the event that was meant."""
-    with pytest.raises(ValueError, match="'AssetSetDeleted' is no kind of this log; it knows AllocationSetSaved, "):
+    with pytest.raises(ValueError, match="'AssetSetDeleted' is not a kind of this log; expected one of AllocationSetSaved, "):
         log.append(Event("AssetSetDeleted", NOON), span_id=7)
     assert log.counts() == {}
     assert log.append(Event("AssetSetSaved", NOON), span_id=7)
@@ -248,7 +248,7 @@ def test_adding_a_set_twice_changes_nothing(log: EventLog) -> None:
 )
 def test_a_name_that_is_none_is_refused(log: EventLog, etl: str, set_name: str, named: str) -> None:
     """A list or set is named by letters, digits and `_`, and not as the counters are."""
-    with pytest.raises(ValueError, match="can not name a set; use letters, digits and _") as caught:
+    with pytest.raises(ValueError, match="cannot name a set; use letters, digits and _") as caught:
         log.add_set(etl, set_name)
     assert str(caught.value).startswith(named)
 
@@ -259,7 +259,7 @@ def test_a_name_that_is_none_is_refused(log: EventLog, etl: str, set_name: str, 
 )
 def test_a_name_that_is_taken_is_refused(log: EventLog, etl: str, set_name: str) -> None:
     """Neither a list nor a set can have two meanings, and a refusal adds no kind."""
-    with pytest.raises(ValueError, match=f"'{etl}' with '{set_name}': one of the names is taken by"):
+    with pytest.raises(ValueError, match=f"'{etl}' or '{set_name}' is already taken"):
         log.add_set(etl, set_name)
     assert dict(log.kinds) == dict(KINDS)
 
@@ -306,7 +306,7 @@ def test_kinds_select_by_name_or_beginning(full: EventLog, kinds: list[str], sel
 @pytest.mark.parametrize("kinds", [["AssetSetDeleted"], ["assetset"], ["SetSaved"], ["AssetSet", "AssetSetSavedX"]])
 def test_what_begins_no_kind_is_refused(full: EventLog, kinds: list[str]) -> None:
     """The refusal shows the text and names every kind."""
-    with pytest.raises(ValueError, match=f"^'{kinds[-1]}' begins no kind; the kinds are {', '.join(KINDS)}$"):
+    with pytest.raises(ValueError, match=f"^'{kinds[-1]}' does not begin a kind; expected one of {', '.join(KINDS)}$"):
         full.document(kinds)
 
 
@@ -585,7 +585,7 @@ TestEventLogAsAList.settings = settings(max_examples=60, stateful_step_count=40)
 @pytest.mark.parametrize("time", [10**30, 1.5, True])
 def test_a_time_that_can_not_be_written_is_refused(log: EventLog, time: Any) -> None:
     """What the document could not show is told at once, with the value."""
-    with pytest.raises(ValueError, match=f"time={time} .*outside the years 1 to 9999"):
+    with pytest.raises(ValueError, match=f"years 1 to 9999, got {time}"):
         log.append(Event("AssetSetSaved", time))
     assert log.counts() == {}
 
@@ -593,6 +593,6 @@ def test_a_time_that_can_not_be_written_is_refused(log: EventLog, time: Any) -> 
 @pytest.mark.parametrize("size", [-1, 2**63, 1.5, float("nan"), True])
 def test_a_size_that_can_not_be_read_back_is_refused(log: EventLog, size: Any) -> None:
     """Likewise."""
-    with pytest.raises(ValueError, match=f"size={size} is no whole number from 0 to {2**63 - 1}"):
+    with pytest.raises(ValueError, match=f"size must be an integer from 0 to {2**63 - 1}, got {size}"):
         log.append(Event("AssetSetSaved", 1, size))
     assert log.counts() == {}
