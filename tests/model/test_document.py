@@ -183,6 +183,7 @@ def events_of(etl: str, set_name: str, texts: st.SearchStrategy[str]) -> st.Sear
                 st.none() | st.integers(0, MOST) if kind.outcome.sized else st.none(),
                 st.none() | windows,
                 st.none() | failures if kind.outcome.error else st.none(),
+                st.none(),
             )
             for kind in kinds_of(etl, set_name).values()
         ]
