@@ -29,5 +29,5 @@ def error_message(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception:
-        text = "(its message cannot be read)"
+        text = "(the message cannot be read)"
     return to_utf8(truncate(text))

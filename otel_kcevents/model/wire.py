@@ -1,32 +1,53 @@
-"""Events as attributes, both ways: the only place that spells `kcevents.*`."""
+"""Events as attributes of spans and span events, written and read; the only module that spells their names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 from otel_kcevents.model.event import MAX_SIZE, Event, Failure, Kind
-from otel_kcevents.model.messages import short_repr, truncate
+from otel_kcevents.model.messages import error_message, short_repr, truncate
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["SCOPE", "event_attributes", "read_event", "span_attributes"]
+__all__ = ["SCOPE", "event_attributes", "failure_attributes", "failure_of", "read_event", "span_attributes"]
+
+_T = TypeVar("_T")
 
 SCOPE = "otel_kcevents"
 """The name of the tracer and of the meter."""
 
 
 def span_attributes(etl: str, operation: str, function: str | None) -> dict[str, str]:
-    """Return the attributes of the span of an operation."""
+    """Return the attributes of the span of an operation, and of the *function* that it instruments, if any."""
     attributes = {"kcevents.etl": etl, "kcevents.operation": operation}
     if function is not None:
         attributes["code.function.name"] = function
     return attributes
 
 
+def failure_attributes(failure: Failure) -> dict[str, str]:
+    """Return the attributes that the span of an operation has besides if it failed."""
+    return {"error.type": failure.type}
+
+
+def failure_of(error: BaseException, operation: str | None) -> Failure:
+    """Return an exception as a Failure: its type with the module, unless that is `builtins`, and its message.
+
+    The message is cut to `MAX_MESSAGE` characters, and is valid UTF-8.
+    """
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return Failure(name, error_message(error), operation)
+
+
 def event_attributes(event: Event) -> dict[str, str | int]:
-    """Return the attributes of the span event of an event."""
+    """Return the attributes of the span event of an event.
+
+    The type and the message of a failure are cut to `MAX_MESSAGE` characters. The operation that failed is an
+    attribute of the span.
+    """
     kind, _, size, window, failure, _ = event
     attributes: dict[str, str | int] = {"kcevents.kind": kind}
     if size is not None:
@@ -37,8 +58,8 @@ def event_attributes(event: Event) -> dict[str, str | int]:
         if window.end_text is not None:
             attributes["kcevents.window.end"] = window.end_text
     if failure is not None:
-        attributes["error.type"] = failure.type
-        attributes["error.message"] = failure.message
+        attributes["error.type"] = truncate(failure.type)
+        attributes["error.message"] = truncate(failure.message)
     return attributes
 
 
@@ -51,23 +72,28 @@ def read_event(
 ) -> Event:
     """Read an event from the attributes of a span event, and the operation that failed from those of its span.
 
-    A field that cannot be read is omitted, and *warn* called with the reason.
+    Args:
+        kind: The kind, whose undocumented fields are not read.
+        time: Nanoseconds since 1970 (UTC).
+        attributes: The attributes of the span event.
+        span_attributes: The attributes of its span.
+        warn: Called with the reason for each field that is there but cannot be read; the field is omitted.
 
     Raises:
         ValueError: The time is outside the years 1 to 9999.
     """
 
-    def read(field: Callable[[Mapping[str, Any]], Any]) -> Any:
+    def read(field: Callable[[], _T]) -> _T | None:
         try:
-            return field(attributes)
+            return field()
         except (TypeError, ValueError) as error:
             warn(error)
             return None
 
     format_time(time)
-    size = read(_size) if kind.outcome.sized else None
+    size = read(lambda: _size(attributes)) if kind.outcome.sized else None
     failure = _failure(attributes, span_attributes) if kind.outcome.error else None
-    return Event(kind.name, time, size, read(_window), failure)
+    return Event(kind.name, time, size, read(lambda: _window(attributes)), failure)
 
 
 def _size(attributes: Mapping[str, Any]) -> int | None:

@@ -14,14 +14,14 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode, TracerProvider, set_span_in_context
 
 from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure, Kind, kinds_of
-from otel_kcevents.model.messages import short_repr, to_utf8, truncate
+from otel_kcevents.model.messages import error_message, short_repr, to_utf8
 from otel_kcevents.model.window import Window
-from otel_kcevents.model.wire import SCOPE, event_attributes, span_attributes
+from otel_kcevents.model.wire import SCOPE, event_attributes, failure_attributes, failure_of, span_attributes
 from otel_kcevents.record.extract import Extractor, to_size
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.version import __version__
 
-__all__ = ["CallRecorder", "RecordedKind", "Recorder", "StartedSpan", "Target", "failure_of", "is_clean_exit"]
+__all__ = ["CallRecorder", "RecordedKind", "Recorder", "StartedSpan", "Target", "is_clean_exit"]
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -145,7 +145,7 @@ class Recorder:
         failure = error if isinstance(error, Failure) else failure_of(error, self.operation)
         try:
             if span.is_recording():
-                span.set_attribute("error.type", failure.type)
+                span.set_attributes(failure_attributes(failure))
                 span.set_status(StatusCode.ERROR, f"{failure.type.rpartition('.')[2]}: {failure.message}")
                 if isinstance(error, BaseException):
                     span.record_exception(error, _utf8_texts(error), time)
@@ -196,9 +196,7 @@ class Recorder:
         """Log once for each field that it is omitted, and why; not while the interpreter exits."""
         if field not in self._warned and not is_finalizing():
             self._warned.add(field)
-            reason = (
-                repr(error) if isinstance(error, KeyError) else _message(error)
-            )  # a KeyError's text is the key alone
+            reason = repr(error) if isinstance(error, KeyError) else error_message(error)  # str() is the key alone
             _logger.warning("%s: %s is omitted (logged once per function): %s", self.name, field, reason)
 
 
@@ -288,22 +286,6 @@ class CallRecorder(Recorder):
 def is_clean_exit(error: BaseException) -> bool:
     """Return whether *error* is a SystemExit with status zero."""
     return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0))
-
-
-def failure_of(error: BaseException, operation: str | None) -> Failure:
-    """Describe *error* by its type, with the module as OpenTelemetry writes it, and its message."""
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return Failure(name, _message(error), operation)
-
-
-def _message(error: BaseException) -> str:
-    """Return the message of *error*, valid in UTF-8 and of bounded length."""
-    try:
-        message = str(error)
-    except Exception:
-        message = "(the message cannot be read)"
-    return to_utf8(truncate(message))
 
 
 def _utf8_texts(error: BaseException) -> dict[str, str] | None:
