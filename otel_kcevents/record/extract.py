@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial, reduce
 from operator import index
@@ -134,31 +134,30 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
 def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any]) -> FieldReader:
     """Return what reads the size of a call: of several (`[*]`), their sum. Arguments and errors as `window_reader`."""
     field = _reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
-    read = field.read
-    if callable(source):
-        return FieldReader(lambda args, kwargs, result: to_size(read(args, kwargs, result)))
+    read, is_path = field.read, isinstance(source, str)
 
     def read_size(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> int | None:
         value = read(args, kwargs, result)
-        return None if value is None else to_size(value)
+        return None if value is None and is_path else to_size(value)
 
-    return FieldReader(read_size, field.per_item, field.argument)
+    return replace(field, read=read_size)
 
 
 def _reader(source: Any, function: Callable[..., Any], combine: Callable[[list[Any]], Any]) -> FieldReader:
     if callable(source):
         return FieldReader(_from_call(source, function))
     if not isinstance(source, str):
-        raise TypeError(f"{short_repr(source)} is not a path or a function of the call; expected one, as 'result.rows'")
+        raise TypeError(
+            f"{short_repr(source)} is not a path or a function of the call; write a path like 'result.rows'"
+        )
     path = compile_path(source, function)
-    read, argument = path.read, path.name if path.root == "argument" else None
-    if path.fans_out:
 
-        def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
-            values = path.read(args, kwargs, result)
-            return None if values is None else combine(values)
+    def read_all(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
+        values = path.read(args, kwargs, result)
+        return None if values is None else combine(values)
 
-    return FieldReader(read, path.root == "yield", argument)
+    argument = path.name if path.root == "argument" else None
+    return FieldReader(read_all if path.fans_out else path.read, path.root == "yield", argument)
 
 
 def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> Extractor:

@@ -17,7 +17,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
@@ -42,6 +42,8 @@ _Step: TypeAlias = tuple[str, Any]  # "name", "index", "key" or "each", and its 
 _ROOTS: dict[str, Root] = {"return": "return", "result": "return", "yield": "yield", "kept": "kept", "env": "env"}
 _FIRST = re.compile(r"(?P<name>[^\W\d]\w*)")
 _STEP = re.compile(r"\.(?P<name>[^\W\d]\w*)|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>[^\[\]]+))\]")
+
+_NOT_COLLECTIONS = (str, bytes, bytearray, Iterator)
 
 _kept: ContextVar[Mapping[str, Any]] = ContextVar("otel_kcevents_kept", default=MappingProxyType({}))
 
@@ -82,7 +84,7 @@ def parameters_of(function: Callable[..., Any]) -> tuple[dict[str, inspect.Param
 def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None:
     """Return a reader of one argument, or None if the function takes none of that name.
 
-    The reader raises KeyError if a call passes no such keyword argument and there is no default.
+    The reader raises KeyError if a call passes no such keyword argument and it has no default value.
     """
     parameters, takes_any = parameters_of(function)
     if name not in parameters:
@@ -142,8 +144,7 @@ def _parse(source: str, function: Callable[..., Any]) -> tuple[str, list[_Step]]
         if match is None or match.lastgroup is None:
             raise TypeError(
                 f"{short_repr(source)} is not a path: cannot read {short_repr(source[position:])} "
-                f"at position {position}; write it like 'config[params][0].rows', "
-                f"from an argument of {_alternatives(function)}"
+                f"at position {position}; write it like 'config[params][0].rows', for {_alternatives(function)}"
             )
         steps.append((match.lastgroup, match[match.lastgroup]))
         position = match.end()
@@ -154,14 +155,11 @@ def _alternatives(function: Callable[..., Any], name: str = "") -> str:
     """Return what a path of a function can start from, and which of it *name* may be a mistake for."""
     import difflib  # only for a mistake: 2 ms
 
-    names = list(parameters_of(function)[0])
-    roots = ["return"] * (not is_async_generator(function)) + ["yield"] * is_generator(function)
-    near = difflib.get_close_matches(name, [*names, *_ROOTS], 1)
+    starts = list(parameters_of(function)[0])
+    starts += ["return"] * (not is_async_generator(function)) + ["yield"] * is_generator(function)
+    near = difflib.get_close_matches(name, [*starts, *_ROOTS], 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    arguments = ", ".join(names) or "none"
-    return (
-        f"{name_of(function)}; {hint}Its arguments: {arguments}; other roots: {', '.join(roots)}, kept.NAME, env.NAME"
-    )
+    return f"{name_of(function)}; {hint}A path starts from {', '.join(starts)}, kept.NAME or env.NAME"
 
 
 def _result(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
@@ -216,7 +214,7 @@ def _fan_out(before: Callable[[Any], Any], after: Callable[[Any], Any], flatten:
             return None
         if isinstance(items, Mapping):
             items = items.values()
-        if not isinstance(items, Collection) or isinstance(items, (str, bytes, bytearray, Iterator)):
+        if not isinstance(items, Sized) or not isinstance(items, Iterable) or isinstance(items, _NOT_COLLECTIONS):
             raise TypeError(f"[*] reads the items of a list or another collection, got {type(items).__qualname__}")
         found = [value for value in map(after, items) if value is not None]
         return list(chain.from_iterable(found)) if flatten else found
