@@ -159,7 +159,7 @@ def _alternatives(function: Callable[..., Any], name: str = "") -> str:
     starts += ["return"] * (not is_async_generator(function)) + ["yield"] * is_generator(function)
     near = difflib.get_close_matches(name, [*starts, *_ROOTS], 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{name_of(function)}; {hint}A path starts from {', '.join(starts)}, kept.NAME or env.NAME"
+    return f"{name_of(function)}; {hint}a path starts from {', '.join(starts)}, kept.NAME or env.NAME"
 
 
 def _result(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
