@@ -165,13 +165,6 @@ def test_decorating_above_and_below_classmethod_records_once(telemetry: Telemetr
     assert telemetry.kinds == ["AssetSetLoaded"]
 
 
-def test_different_operations_on_one_function_each_record(telemetry: Telemetry) -> None:
-    decorated = telemetry.allocation.load(telemetry.asset.aggregate(telemetry.asset.load(load)))
-    assert decorated(DAY) == [0, 1]
-    assert sorted(telemetry.kinds) == ["AllocationSetLoaded", "AssetSetAggregated", "AssetSetLoaded"]
-    assert {event.size for event in telemetry.events} == {2}
-
-
 def test_different_logs_on_one_function_each_record(telemetry: Telemetry) -> None:
     other = Telemetry()
     assert other.asset.load(telemetry.asset.load(load))(DAY) == [0, 1]
