@@ -1,4 +1,4 @@
-"""Logs and clients for the tests of what is served: well-behaved clients and others."""
+"""Logs, servers and clients for the tests of serving and of reading over HTTP, the misbehaved ones too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from socketserver import StreamRequestHandler, TCPServer
+from threading import Event as Flag
+from threading import Thread
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
@@ -17,55 +20,81 @@ from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.respond import LOG_PATH
 from otel_kcevents.store.log import EventLog
+from otel_kcevents.store.source import Source
 
 GENEROUS = 20.0  # seconds after which a test that waits has failed
 
 
-class Stage(EventLog):
-    """A log that stands for another, so that one server serves the logs of many tests."""
+class Stage:
+    """A source that stands for another, so that one server serves the logs of many tests."""
 
-    log: EventLog
+    log: Source = EventLog()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)  # what only some sources can do
+
+    def counts(self) -> dict[str, int]:
+        return self.log.counts()
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         return self.log.document(kinds, window, limit)
 
 
-class Broken(EventLog):
+class Broken:
+    """A source that cannot be read."""
+
+    def counts(self) -> dict[str, int]:
+        raise RuntimeError("the inner reason")
+
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         raise RuntimeError("the inner reason")
 
 
-def filled() -> EventLog:
-    log = EventLog()
-    day = Window("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
-    for kind, time, size, failure in (
-        ("AllocationSetTotaled", "2022-06-03T16:58:41.285759258Z", None, None),
-        ("AllocationSetSaved", "2022-06-03T17:07:54.092619416Z", 97, None),
-        ("AssetSetSaved", "2022-06-03T17:07:54.3346484Z", 29, None),
-        ("AssetSetComputeError", "2022-06-04T00:00:00Z", None, Failure("ValueError", "größe 円 🙂 \x1b", "total")),
-    ):
-        log.append(Event(kind, parse_time(time), size, day, failure))
+def log_of(*events: Event, retention: int = 256) -> EventLog:
+    log = EventLog(retention)
+    for event in events:
+        log.append(event)
     return log
 
 
+DAY = Window("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
+
+
+def filled() -> EventLog:
+    return log_of(
+        Event("AllocationSetTotaled", parse_time("2022-06-03T16:58:41.285759258Z"), None, DAY),
+        Event("AllocationSetSaved", parse_time("2022-06-03T17:07:54.092619416Z"), 97, DAY),
+        Event("AssetSetSaved", parse_time("2022-06-03T17:07:54.3346484Z"), 29, DAY),
+        Event(
+            "AssetSetComputeError",
+            parse_time("2022-06-04T00:00:00Z"),
+            None,
+            DAY,
+            Failure("ValueError", "größe 円 🙂 \x1b", "total"),
+        ),
+    )
+
+
 class Answer(NamedTuple):
-    """An answer, with the names of its headers in small letters."""
+    """A response; the names of its headers are in lower case."""
 
     status: int
-    headers: list[tuple[str, str]]
+    headers: dict[str, str]
     body: bytes
 
     @property
     def message(self) -> str:
-        """The message of a refusal, which gives its status a second time."""
+        """The message of a refusal."""
         refusal = json.loads(self.body)
         assert list(refusal) == ["code", "message"]
         assert refusal["code"] == self.status
         return str(refusal["message"])
 
 
-def low(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name.lower(), value) for name, value in headers]
+def low(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    pairs = [(name.lower(), value) for name, value in headers]
+    assert len(dict(pairs)) == len(pairs), "a header comes twice"
+    return dict(pairs)
 
 
 def ask_port(port: int, method: str = "GET", target: str = LOG_PATH, host: str = "127.0.0.1", **options: Any) -> Answer:
@@ -115,6 +144,48 @@ def reset(client: socket.socket) -> None:
     """End a connection in the rudest way."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def raw_response(status: str, body: bytes, *headers: str) -> bytes:
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers])
+    return f"{head}\r\n\r\n".encode() + body
+
+
+@contextmanager
+def canned(response: bytes, *, drip: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """The URL of a server that sends the same bytes to every request, and the requests' lines so far.
+
+    With *drip*, a space follows every 10 ms for as long as the client listens.
+    """
+    received: list[str] = []
+    closing = Flag()
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline().strip():
+                received.append(line.decode())
+            try:
+                self.wfile.write(response)
+                while drip and not closing.wait(0.01):
+                    self.wfile.write(b" ")
+            except ConnectionError:
+                pass
+
+    with TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", received
+        finally:
+            closing.set()
+            server.shutdown()
+            thread.join()
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""WSGI and ASGI applications of the log."""
+"""WSGI and ASGI applications that serve a source."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from otel_kcevents.serve.respond import LOG_PATH, respond
-from otel_kcevents.store.log import EventLog, default_log
+from otel_kcevents.serve.respond import PATHS, respond
+from otel_kcevents.store.log import default_log
+from otel_kcevents.store.source import Source
 
 __all__ = ["make_asgi_app", "make_wsgi_app"]
 
-
-def _path_in(root: str, path: str) -> str:
-    """The path as `respond()` knows it, for an app mounted at `root`: under the log's path or above it."""
-    full = path if path.startswith(root) else root + path
-    rest = full[len(root) :]
-    return LOG_PATH if LOG_PATH.endswith(rest.rstrip("/")) and full.rstrip("/").endswith(LOG_PATH) else rest
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
 
 
-def make_wsgi_app(
-    log: EventLog = default_log,
-) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
-    """Return a WSGI application that serves `log`; mount it at `/model/etl/log` or any path above it."""
+def make_wsgi_app(log: Source = default_log) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    """Return a WSGI application that serves a source.
+
+    Args:
+        log: the source to serve. Mounted at `/model/etl/log`, the application serves the log alone; at a path
+            above it, such as `/model` or `/tools`, everything that `respond()` does.
+    """
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        root, rest = (_decoded(environ.get(name, "")) for name in ("SCRIPT_NAME", "PATH_INFO"))
-        path = _path_in(root, root + rest)
+        # Each character of a string in a WSGI environment stands for a byte.
+        root, rest = (
+            environ.get(name, "").encode("latin-1").decode(errors="replace") for name in ("SCRIPT_NAME", "PATH_INFO")
+        )
+        path = _path_below(root, root + rest)
         response = respond(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), log=log)
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(response.headers))
         return [response.body]
@@ -34,25 +38,21 @@ def make_wsgi_app(
     return app
 
 
-def _decoded(text: str) -> str:
-    """A string of a WSGI environment, where each character stands for a byte, as UTF-8."""
-    return text.encode("latin-1").decode(errors="replace")
+def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
+    """Return an ASGI application that serves a source.
 
-
-_Message = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[_Message]]
-_Send = Callable[[_Message], Awaitable[None]]
-
-
-def make_asgi_app(log: EventLog = default_log) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
-    """Return an ASGI application that serves `log`; mount it at `/model/etl/log` or any path above it."""
+    Args:
+        log: the source to serve; where the application may be mounted is the same as for `make_wsgi_app()`.
+    """
 
     async def app(scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
-            return await _lifespan(receive, send)
+            while (message := await receive())["type"] != "lifespan.shutdown":
+                await send({"type": f"{message['type']}.complete"})
+            return await send({"type": "lifespan.shutdown.complete"})
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1000, "reason": ""})
-        path = _path_in(scope.get("root_path", ""), scope["path"])
+        path = _path_below(scope.get("root_path", ""), scope["path"])
         response = respond(scope["method"], path, scope.get("query_string", b"").decode("latin-1"), log=log)
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -61,7 +61,12 @@ def make_asgi_app(log: EventLog = default_log) -> Callable[[_Message, _Receive, 
     return app
 
 
-async def _lifespan(receive: _Receive, send: _Send) -> None:
-    while (message := await receive())["type"] != "lifespan.shutdown":
-        await send({"type": f"{message['type']}.complete"})
-    await send({"type": "lifespan.shutdown.complete"})
+def _path_below(root: str, path: str) -> str:
+    """Return the path that `respond()` has to be asked for, if the application is mounted at *root*.
+
+    The mount point may be part of the path that is served, as in `/etl-tools/model` with `/etl/log` below it.
+    """
+    full = path if path.startswith(root) else root + path  # older ASGI servers omit the mount point
+    rest = full[len(root) :]
+    served = (known for known in PATHS if known.endswith(rest.rstrip("/")) and full.rstrip("/").endswith(known))
+    return next(served, rest)

@@ -1,4 +1,4 @@
-"""A WSGI server that cannot hurt the program it runs in: connections, headers, time and CPU time are limited."""
+"""An HTTP server that cannot hurt the program it runs in: connections, headers, time and CPU time are limited."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import errno
 import logging
 import re
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import LineTooLong
-from io import BufferedReader, BytesIO, StringIO
-from socketserver import TCPServer, ThreadingMixIn
+from http.server import BaseHTTPRequestHandler
+from io import BufferedReader
+from socketserver import ThreadingTCPServer
 from threading import Lock
 from time import monotonic, sleep, thread_time
 from typing import Any, NamedTuple
-from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
+from urllib.parse import unquote
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.serve.hosts import HostCheck
@@ -41,47 +43,51 @@ class Limits(NamedTuple):
     max_load: float
 
 
-class LimitedServer(ThreadingMixIn, WSGIServer):
-    """Serves a WSGI application with a thread for each connection, within limits."""
+class LimitedServer(ThreadingTCPServer):
+    """An HTTP server with a thread for each connection, within limits.
+
+    Args:
+        address: the address and port to listen on.
+        limits: what serving may cost.
+        hosts: which hosts are answered.
+        answer: makes the response to a method, a decoded path and a query; it must not raise.
+    """
 
     address_family: int
-    server_name: str
-    server_port: int
 
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], limits: Limits, hosts: HostCheck) -> None:
+    def __init__(
+        self, address: tuple[str, int], limits: Limits, hosts: HostCheck, answer: Callable[[str, str, str], Response]
+    ) -> None:
         host, port = address
         self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         self.limits = limits
         self.hosts = hosts
-        self.connections: dict[socket.socket, tuple[str, float]] = {}  # each with its client's address and its end
+        self.answer = answer
+        self.connections: dict[socket.socket, tuple[str, float]] = {}  # the client's address and the end of its time
         self._budget = _Budget(limits.max_load)
         self._loop_seconds = 0.0
         super().__init__(address, _Handler)
 
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # HTTPServer's also looks up the name of this machine, which may take seconds
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection. If too much CPU time was used, connections wait with the system, at no cost."""
+        """Accept a connection. If too much CPU time was used, connections wait in the system's queue, at no cost."""
         if delay := self._budget.delay():
             sleep(min(delay, _MAX_PAUSE))
             raise BlockingIOError(errno.EAGAIN, "no CPU time left")  # `serve_forever` ignores an OSError here
         return super().get_request()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Turn away a connection above the limits, without a thread and without waiting for its client."""
+        """Refuse a connection above the limits, without a thread and without waiting for its client."""
         limits, client = self.limits, client_address[0]
         clients = [address for address, _ in self.connections.copy().values()]
         if len(clients) >= limits.max_connections:
-            message = f"the server has {len(clients)} connections; try again, or raise max_connections"
+            message = f"the limit of connections is {limits.max_connections}; try again, or raise max_connections"
         elif clients.count(client) >= limits.max_connections_per_client:
-            used = f"{client} has {clients.count(client)} connections"
-            message = f"{used}; close one, or raise max_connections_per_client"
+            limit = f"the limit of connections from {client} is {limits.max_connections_per_client}"
+            message = f"{limit}; close one, or raise max_connections_per_client"
         else:
             return True
         _logger.debug("refused a connection: %s", message)
@@ -112,7 +118,7 @@ class LimitedServer(ThreadingMixIn, WSGIServer):
         """After each connection, and twice a second: end the connections whose time is up, however busy they are."""
         for request, (_, end) in self.connections.copy().items():
             if monotonic() > end:
-                _shut(request, socket.SHUT_RDWR)
+                _shut_down(request, socket.SHUT_RDWR)
         before, self._loop_seconds = self._loop_seconds, thread_time()
         self._budget.spend(self._loop_seconds - before)
 
@@ -120,13 +126,13 @@ class LimitedServer(ThreadingMixIn, WSGIServer):
         """Free the port. Responses that are being sent may end; no client is waited for any longer."""
         super().server_close()
         for request in self.connections.copy():
-            _shut(request, socket.SHUT_RD)
+            _shut_down(request, socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         _logger.debug("a connection from %s broke", client_address, exc_info=True)
 
 
-def _shut(connection: socket.socket, how: int) -> None:
+def _shut_down(connection: socket.socket, how: int) -> None:
     with suppress(OSError):  # its client may have ended it
         connection.shutdown(how)
 
@@ -147,12 +153,12 @@ class _Budget:
             self._last = now
 
     def delay(self) -> float:
-        """Seconds until there is CPU time to use again, 0 if there is some now."""
+        """Return the seconds until there is CPU time to use again, 0 if there is some now."""
         self.spend(0)
         return max(0.0, -self._left / self._load)
 
 
-class _Handler(WSGIRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     """One connection, with one request."""
 
     server: LimitedServer
@@ -173,27 +179,22 @@ class _Handler(WSGIRequestHandler):
             return self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
         if not self.parse_request():
             return
-        if problem := self._host_problem():
-            self._send(refusal(self.command, *problem))
-        else:
-            stdin: Any = self.rfile
-            stdout: Any = self.wfile
-            stderr = StringIO()  # for what an application prints; this one writes to the program's log
-            gateway: Any = _Gateway(stdin, stdout, stderr, self.get_environ(), multithread=True)
-            gateway.request_handler = self
-            gateway.run(self.server.get_app())
-        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
-            self._read_off()
-
-    def _host_problem(self) -> tuple[int, str] | None:
-        """Why the request's host is refused, or None. Strips scheme and host from an absolute-form target."""
         hosts = self.headers.get_all("Host", [])
         if len(hosts) > 1:
-            return 400, f"the request has {len(hosts)} Host headers; send one"
-        if match := re.match("https?://([^/?]*)", self.path, re.IGNORECASE):
+            self._send(refusal(self.command, 400, f"the request has {len(hosts)} Host headers; send one"))
+        else:
+            self._answer(hosts)
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self._discard_body()
+
+    def _answer(self, hosts: list[str]) -> None:
+        if match := re.match("https?://([^/?]*)", self.path, re.IGNORECASE):  # the form in which a proxy is asked
             hosts.append(match[1])
             self.path = self.path[match.end() :]
-        return self.server.hosts.problem(hosts, self.connection.getsockname()[0])
+        if problem := self.server.hosts.problem(hosts, self.connection.getsockname()[0]):
+            return self._send(refusal(self.command, *problem))
+        path, _, query = self.path.partition("?")
+        self._send(self.server.answer(self.command, unquote(path), query))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is not an HTTP request, in the form of every refusal."""
@@ -201,7 +202,7 @@ class _Handler(WSGIRequestHandler):
             limit = f"{self.server.limits.max_header_bytes:,} bytes"
             message = f"the request line and headers have more than {limit}, or there are over 100 headers; send less"
         self._send(refusal(self.command or "", code, (message or HTTPStatus(code).phrase)[:_MAX_REASON]))
-        self._read_off()
+        self._discard_body()
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status)
@@ -210,8 +211,8 @@ class _Handler(WSGIRequestHandler):
         self.end_headers()
         self.wfile.write(response.body)
 
-    def _read_off(self) -> None:
-        """Discard the rest of the request: closing with unread bytes resets the connection and loses the response."""
+    def _discard_body(self) -> None:
+        """Read the rest of the request: closing with unread bytes resets the connection and loses the response."""
         self.connection.shutdown(socket.SHUT_WR)
         left = _MAX_BODY
         while left > 0 and (data := self.rfile.read1(1 << 16)):
@@ -232,26 +233,9 @@ class _HeadReader(BufferedReader):
         self._left = max_bytes
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """The next line. Raises LineTooLong if it is longer than what is left, whatever `size` is."""
+        """Return the next line, or raise LineTooLong if it is longer than what is left, whatever `size` is."""
         line = super().readline(self._left + 1)
         self._left -= len(line)
         if self._left < 0:
             raise LineTooLong("head")
         return line
-
-
-class _Gateway(ServerHandler):
-    """From a connection to the WSGI application and back."""
-
-    server_software = _NAME
-    os_environ: dict[str, str] = {}  # noqa: RUF012 - never changed; requests do not need the program's environment
-
-    def send_headers(self) -> None:
-        """Send the head in one piece: at each send another thread may take the interpreter for 5 ms."""
-        connection, self.stdout = self.stdout, BytesIO()
-        super().send_headers()
-        head, self.stdout = self.stdout.getvalue(), connection
-        self.stdout.write(head)
-
-    def handle_error(self) -> None:
-        raise  # the application handles its own errors, so the one in hand is the connection's

@@ -9,11 +9,18 @@ from urllib.parse import parse_qs
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.log import EventLog, default_log
+from otel_kcevents.store.log import default_log
+from otel_kcevents.store.source import Source
 
-__all__ = ["LOG_PATH", "Response", "refusal", "respond"]
+__all__ = ["LOG_PATH", "PATHS", "Response", "refusal", "respond"]
 
 LOG_PATH = "/model/etl/log"
+
+_METHODS = {f"/model/etl/{name}": name for name in ("runs", "events", "coverage")}
+"""The paths that only some sources can answer, each with the source's method."""
+
+PATHS = (LOG_PATH, *_METHODS)
+"""Every path that may be answered."""
 
 _MAX_QUERY = 8_192  # characters; a query that names every kind in full has about 400
 _MAX_PARAMETERS = 100
@@ -28,49 +35,57 @@ class Response(NamedTuple):
 
 
 def respond(
-    method: str, path: str, query: str = "", *, log: EventLog = default_log, now: datetime | None = None
+    method: str, path: str, query: str = "", *, log: Source = default_log, now: datetime | None = None
 ) -> Response:
-    """Answer one request for the log. It reads the log and changes nothing.
+    """Answer one request from a source, without side effects.
 
     Args:
         method: the HTTP method, in capitals.
-        path: the decoded path; the log is at `/model/etl/log`.
+        path: the decoded path. `/model/etl/log` is the log; `/model/etl/runs`, `/model/etl/events` and
+            `/model/etl/coverage` are available from sources that have a method of that name.
         query: the part after `?`, still encoded, at most 8,192 characters. `kind` (repeated, or separated
-            by commas) and `window` select from the lists; other parameters change nothing.
-        log: the log to show.
+            by commas) and `window` select from the log's lists; other parameters are ignored.
+        log: the source to answer from.
         now: the time from which a window such as `24h` counts back; the current time by default.
 
     Returns:
         The document with status 200, or a refusal `{"code", "message"}`: 400 for a wrong parameter, 404 for
         another path, 405 for another method, 414 for a longer query.
     """
-    if path.rstrip("/") != LOG_PATH:
-        return refusal(method, 404, f"{short_repr(path)} is not here; the log is at GET {LOG_PATH}")
+    path = path.rstrip("/") or "/"
+    name = _METHODS.get(path)
+    read = getattr(log, name, None) if name else None
+    if path != LOG_PATH and read is None:
+        problem = "is not available from this source" if name else "does not exist"
+        return refusal(method, 404, f"{short_repr(path)} {problem}; the log is at GET {LOG_PATH}")
     if method not in ("GET", "HEAD"):
         return refusal(method, 405, f"{short_repr(method)} is not allowed; use GET", ("Allow", "GET, HEAD"))
     if len(query) > _MAX_QUERY:
         message = f"the query has {len(query):,} characters, the limit is {_MAX_QUERY:,}; name each kind once"
         return refusal(method, 414, message)
+    if read is not None:
+        return _response(method, 200, json.dumps({"code": 200, "data": read()}))
     try:
-        document = log.document(*_filters(query, now))
+        document = log.document(*_selection(query, now))
     except ValueError as error:
         return refusal(method, 400, str(error))
     return _response(method, 200, document.to_json())
 
 
-def _filters(query: str, now: datetime | None) -> tuple[list[str], Window | None]:
+def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -> Response:
+    """Return the response that refuses a request: `{"code", "message"}` as JSON."""
+    return _response(method, status, json.dumps({"code": status, "message": message}), *headers)
+
+
+def _selection(query: str, now: datetime | None) -> tuple[list[str], Window | None]:
+    """Return the kinds and the window that a query selects."""
     parameters = parse_qs(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     kinds = [kind for text in parameters.get("kind", []) for kind in text.split(",") if kind]
     windows = parameters.get("window", [])
     if len(windows) > 1:
         raise ValueError(f"the query has {len(windows)} windows; give one")
-    # The log looks each kind up among all the kinds it knows, so a repeated one must not cost that again.
+    # A source compares each kind with all the kinds it knows, so a repeated one must not cost that again.
     return list(dict.fromkeys(kinds)), Window.parse(windows[0], now) if windows else None
-
-
-def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -> Response:
-    """The response that refuses a request: `{"code", "message"}` as JSON, in the form of every refusal."""
-    return _response(method, status, json.dumps({"code": status, "message": message}), *headers)
 
 
 def _response(method: str, status: int, text: str, *headers: tuple[str, str]) -> Response:

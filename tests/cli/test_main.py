@@ -484,7 +484,7 @@ def tail(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> Tail:
 def append(*events: Event) -> Callable[[], None]:
     def step() -> None:
         for event in events:
-            STAGE.log.append(event)
+            STAGE.log.append(event)  # type: ignore
 
     return step
 
@@ -591,7 +591,7 @@ def test_tail_goes_on_through_a_time_without_answers(tail: Tail, server: LogServ
     STAGE.log = log = log_of(SAVED)
     broken = Broken()
     out, err = tail(swap(broken), nothing, swap(log), append(ASSETS), swap(broken))[1:]
-    away = f"otel-kcevents: {server.url} answers 500: the log cannot be shown; the program's own log has the reason"
+    away = f"otel-kcevents: {server.url} answers 500: the log cannot be shown; the reason is in the program's own log"
     assert err.splitlines() == [
         f"{away}; still trying",
         f"otel-kcevents: {server.url} answers again",
@@ -641,8 +641,8 @@ def test_check_of_the_documents_example(run: Run, documented: str, tmp_path: Pat
 
 def test_check_of_what_log_printed(run: Run, url: str, tmp_path: Path) -> None:
     """What `log --json` prints is a valid document, with the lists that a program added."""
-    STAGE.log.add_set("cloud", "CloudCostSet")
-    STAGE.log.append(Event("CloudCostSetSaved", 1, 5))
+    STAGE.log.add_set("cloud", "CloudCostSet")  # type: ignore
+    STAGE.log.append(Event("CloudCostSetSaved", 1, 5))  # type: ignore
     path = tmp_path / "saved.json"
     path.write_text(run("log", "--json", url).out, encoding="utf-8")
     told = f"{path}: a valid log document: allocation 2, asset 2, cloud 1; 5 events of 5 kinds counted\n"

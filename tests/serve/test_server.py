@@ -229,7 +229,7 @@ def test_wrong_request_is_refused_in_json(port: int, sent: bytes, status: int, t
     answer = ask_raw(port, sent)
     assert answer.status == status
     assert told in answer.message
-    assert dict(answer.headers)["content-length"] == str(len(answer.body))
+    assert answer.headers["content-length"] == str(len(answer.body))
     assert len(answer.body) < 400
 
 
@@ -305,7 +305,7 @@ def test_client_that_never_reads_is_let_go(debug: pytest.LogCaptureFixture) -> N
     with start_http_server(0, log=large(), timeout=0.2) as server, connected(server.port, REQUEST) as client:
         wait_for(lambda: "broke" in debug.text)
         answer = parsed(read_all(client))
-    assert len(answer.body) < int(dict(answer.headers)["content-length"])
+    assert len(answer.body) < int(answer.headers["content-length"])
 
 
 class Slow(EventLog):
@@ -345,8 +345,8 @@ def test_surplus_connection_gets_a_503(log: EventLog) -> None:
         with connected(server.port) as first, connected(server.port), connected(server.port) as third:
             answer = parsed(read_all(third))
             assert answer.status == 503
-            assert answer.message == "the server has 2 connections; try again, or raise max_connections"
-            assert dict(answer.headers)["retry-after"] == "1"
+            assert answer.message == "the limit of connections is 2; try again, or raise max_connections"
+            assert answer.headers["retry-after"] == "1"
             first.sendall(REQUEST)
             assert parsed(read_all(first)).status == 200
         wait_for(lambda: ask_port(server.port).status == 200)
@@ -363,7 +363,7 @@ def test_one_client_holds_few_connections(log: EventLog) -> None:
     with start_http_server(0, log=log, max_connections_per_client=1) as server, connected(server.port):
         answer = ask_port(server.port)
         assert answer.status == 503
-        assert answer.message == "127.0.0.1 has 1 connections; close one, or raise max_connections_per_client"
+        assert "127.0.0.1 is 1; close one, or raise max_connections_per_client" in answer.message
         try:
             with connected(server.port, REQUEST, source="127.0.0.2") as other:
                 second = parsed(read_all(other))
@@ -437,10 +437,10 @@ def test_full_document_is_kept_for_a_while() -> None:
     with start_http_server(0, log=log, cache_seconds=60) as server:
         first = ask_port(server.port, "HEAD")
         log.append(SAVED)
-        assert ask_port(server.port, "HEAD").headers[2:] == first.headers[2:]
+        assert ask_port(server.port, "HEAD").headers["content-length"] == first.headers["content-length"]
         answer = ask_port(server.port, target=f"{LOG_PATH}/?")
         assert sizes(answer) == []
-        assert answer.headers[2:] == first.headers[2:]
+        assert answer.headers["content-length"] == first.headers["content-length"]
         assert document_of(log) != answer.body  # `respond()` keeps nothing
 
 
@@ -617,7 +617,7 @@ def test_error_inside_is_the_programs_own(port: int, debug: pytest.LogCaptureFix
     """A client sees a 500 without the reason, which the program's log has with its traceback."""
     answer = ask_port(port)
     assert answer.status == 500
-    assert answer.message == "the log cannot be shown; the program's own log has the reason"
+    assert answer.message == "the log cannot be shown; the reason is in the program's own log"
     [error] = [record for record in debug.records if record.levelname == "ERROR"]
     assert error.getMessage() == "GET '/model/etl/log' could not be answered"
     assert error.exc_info

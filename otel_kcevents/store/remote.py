@@ -1,0 +1,194 @@
+"""`RemoteLog`: the log of a running program, read over HTTP."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.request import BaseHandler, HTTPDefaultErrorHandler, ProxyHandler, Request, build_opener
+
+from otel_kcevents.model.document import Document, read_document
+from otel_kcevents.model.event import Event
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
+from otel_kcevents.model.window import Window
+
+__all__ = ["RemoteLog", "RemoteLogError"]
+
+_LOG_PATH = "/model/etl/log"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_REMEDY = "start the program, or give the address at which it serves its log"
+_CHUNK = 1 << 16  # bytes read at once
+
+
+class RemoteLogError(ConnectionError):
+    """The log of a remote program cannot be read; the message has the address, the reason and the remedy."""
+
+
+class RemoteLog:
+    """A source that reads the log of a running program over HTTP.
+
+    A program on this machine is asked directly; for other hosts the proxy settings of the environment apply.
+
+    Args:
+        url: where the program serves its log: `host:port`, a base URL or the log's own URL. A user and a password
+            in it are sent as Basic authentication and appear in no message.
+        timeout: seconds to wait for each further part of the response.
+        total_timeout: seconds to wait for the whole response.
+        max_bytes: the largest response body; a full log has about half a million bytes.
+
+    Raises:
+        ValueError: *url* is not an address, or has a query.
+    """
+
+    url: str
+    """The log's full URL, without user and password."""
+
+    def __init__(
+        self, url: str, *, timeout: float = 5.0, total_timeout: float = 10.0, max_bytes: int = 16 * 2**20
+    ) -> None:
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            if not valid or parts.query or not url.isascii():
+                raise ValueError
+        except ValueError:
+            shown = short_repr(url.rpartition("@")[2])
+            raise ValueError(
+                f"{shown} is not an address; expected one such as 'http://127.0.0.1:9003', without a query"
+            ) from None
+        path = parts.path.rstrip("/").removesuffix(_LOG_PATH) + _LOG_PATH
+        self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path, fragment="").geturl()
+        self._timeout = timeout
+        self._total_timeout = total_timeout
+        self._max_bytes = max_bytes
+        handlers: list[BaseHandler] = [_KeepErrorResponse()]
+        if parts.username is not None:
+            handlers.append(_BasicAuthentication(parts))
+        if parts.hostname in _LOOPBACK:
+            handlers.append(ProxyHandler({}))  # a proxy's loopback is not this machine's
+        self._opener = build_opener(*handlers)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events of each kind the program has counted.
+
+        Raises:
+            RemoteLogError: the log cannot be read.
+        """
+        return dict(sorted(self.document().counters.items()))
+
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        """Return the program's log as it is now; kinds and metadata that are not documented are kept.
+
+        Args:
+            kinds: kinds, or beginnings of kinds, to list; all by default.
+            window: the period that the listed events happened in; any by default.
+            limit: how many events of each kind are listed at most, the newest; the program may send fewer.
+
+        Raises:
+            RemoteLogError: nothing answers, the response is an error, too slow, too large, or not a log document.
+            ValueError: the program refuses *kinds* or *window*, in its own words, or *limit* is not an integer
+                of at least 1.
+        """
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
+        selection = [("kind", kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+        if window is not None:
+            start = MIN_NS if window.start_ns is None else window.start_ns
+            end = MAX_NS if window.end_ns is None else window.end_ns
+            selection.append(("window", str(Window.from_ns(start, end))))
+        query = urlencode(selection, errors="surrogateescape")
+        status, body = self._get(f"{self.url}?{query}" if query else self.url)
+        if status != 200:
+            message = _refusal_message(body) or _REMEDY
+            if status == 400 and selection:
+                raise ValueError(message)
+            raise RemoteLogError(f"{self.url} answers {status}: {message}")
+        try:
+            document = read_document(body)
+        except ValueError as error:
+            reason = f"it is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
+            raise RemoteLogError(f"{self.url} does not serve a log document: {reason}; {_REMEDY}") from None
+        lists = {etl: tuple(_newest_of_each_kind(events, limit)) for etl, events in document.lists.items()}
+        return Document(lists, document.counters)
+
+    def _get(self, url: str) -> tuple[int, bytes]:
+        """Return status and body of a GET request."""
+        results: SimpleQueue[tuple[int, bytes] | str] = SimpleQueue()
+        deadline = monotonic() + self._total_timeout
+
+        def get() -> None:
+            try:
+                with self._opener.open(url, timeout=self._timeout) as response:
+                    body = bytearray()
+                    while len(body) <= self._max_bytes and monotonic() < deadline and (data := response.read1(_CHUNK)):
+                        body += data
+                    results.put((response.status, bytes(body)))
+            except Exception as error:
+                # The reason alone: the error's traceback would keep the connection open.
+                results.put(str(getattr(error, "reason", error)))
+
+        # A socket's timeout starts again with each byte, so a limit for the whole response needs a thread. While
+        # headers trickle in, it outlives this call; a daemon thread does not keep the program from ending.
+        Thread(target=get, name="kcevents-remote-log", daemon=True).start()
+        try:
+            result = results.get(timeout=self._total_timeout)
+        except Empty:
+            result = None
+        if result is None or monotonic() >= deadline:
+            seconds = f"{self._total_timeout:g} seconds"
+            raise RemoteLogError(f"{self.url} took more than {seconds} to answer; try again, or {_REMEDY}")
+        if isinstance(result, str):
+            raise RemoteLogError(f"{self.url} does not answer: {result}; {_REMEDY}")
+        if len(result[1]) > self._max_bytes:
+            limit = f"{self._max_bytes / 2**20:g} MB"
+            raise RemoteLogError(f"{self.url} sends more than {limit}, too much for a log document; {_REMEDY}")
+        return result
+
+
+class _KeepErrorResponse(HTTPDefaultErrorHandler):
+    """Returns an error's response like any other instead of raising HTTPError."""
+
+    def http_error_default(self, req: Any, fp: Any, code: Any, msg: Any, hdrs: Any) -> Any:
+        return fp
+
+
+class _BasicAuthentication(BaseHandler):
+    """Sends the user and password of a URL to its server, and to no other server that it redirects to."""
+
+    def __init__(self, parts: SplitResult) -> None:
+        self._server = (parts.scheme, parts.netloc.rpartition("@")[2])
+        credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        self._value = f"Basic {b64encode(credentials.encode()).decode()}"
+
+    def http_request(self, request: Request) -> Request:
+        if (request.type, request.host) == self._server:
+            request.add_unredirected_header("Authorization", self._value)
+        return request
+
+    https_request = http_request
+
+
+def _refusal_message(body: bytes) -> str | None:
+    """Return the message of a refusal `{"code", "message"}`, None if *body* is something else."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _newest_of_each_kind(events: Iterable[Event], limit: int) -> Iterable[Event]:
+    listed = Counter[str]()
+    for event in events:
+        listed[event.kind] += 1
+        if listed[event.kind] <= limit:
+            yield event
