@@ -174,13 +174,14 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
     return read
 
 
-def bind_partial(function: Callable[..., Any], read: Extractor | None) -> Extractor | None:
+def bind_partial(function: Callable[..., Any], field: FieldReader | None) -> FieldReader | None:
     """Return a reader of calls of a partial, from a reader of calls of the function behind it."""
-    if read is None or not isinstance(function, partial):
-        return read
-    args, keywords, inner = function.args, function.keywords, bind_partial(function.func, read)
+    if not isinstance(function, partial) or field is None:
+        return field
+    args, keywords, inner = function.args, function.keywords, bind_partial(function.func, field)
     assert inner is not None
-    return lambda more, kwargs, result: inner((*args, *more), {**keywords, **kwargs}, result)
+    read = inner.read
+    return replace(inner, read=lambda more, kwargs, result: read((*args, *more), {**keywords, **kwargs}, result))
 
 
 def result_size(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:

@@ -55,9 +55,12 @@ class RecordSet:
     ) -> None:
         self._target = Target(etl, set_name, log, tracer_provider)
         self._recorders = {name: Recorder(self._target, name) for name in OPERATIONS}
-        self.save, self.load, self.aggregate, self.total, self.reconcile, self.compute = (
-            Operation(self._target, name, recorder) for name, recorder in self._recorders.items()
-        )
+        self.save = Operation(self._recorders["save"])
+        self.load = Operation(self._recorders["load"])
+        self.aggregate = Operation(self._recorders["aggregate"])
+        self.total = Operation(self._recorders["total"])
+        self.reconcile = Operation(self._recorders["reconcile"])
+        self.compute = Operation(self._recorders["compute"])
         observe(log, meter_provider)
 
     def __repr__(self) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from sys import is_finalizing
 from time import time_ns
+from types import NoneType
 from typing import Any, TypeAlias
 
 from opentelemetry import trace
@@ -17,13 +20,16 @@ from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure, Kind
 from otel_kcevents.model.messages import error_message, short_repr, to_utf8
 from otel_kcevents.model.window import Window
 from otel_kcevents.model.wire import SCOPE, event_attributes, failure_attributes, failure_of, span_attributes
-from otel_kcevents.record.extract import Extractor, to_size
+from otel_kcevents.record.extract import Extractor, FieldReader, to_size
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.version import __version__
 
-__all__ = ["CallRecorder", "RecordedKind", "Recorder", "StartedSpan", "Target", "is_clean_exit"]
+__all__ = ["NO_RESULT", "CallRecorder", "RecordedKind", "Recorder", "StartedSpan", "Target", "is_clean_exit"]
 
 _logger = logging.getLogger("otel_kcevents")
+
+NO_RESULT = object()
+"""Stands for the result of a call that has none."""
 
 StartedSpan: TypeAlias = tuple[Span, Context, Context]
 """A started span, the context around it, and the context inside it; the two are the same if nothing is traced."""
@@ -88,13 +94,13 @@ class Recorder:
     is_sized: bool
     name: str
     operation: str
+    target: Target
 
     def __init__(self, target: Target, operation: str, function_name: str | None = None) -> None:
         success, failure = OPERATIONS[operation]
         self.operation = operation
         self.is_sized = success is not None and target.kinds[success].outcome.sized
-        self._target = target
-        self._append = target.log.append
+        self.target = target
         self._kind = None if success is None else target.kinds[success].name
         self._error_kind = target.kinds[failure].name
         self._span_name = f"{operation} {target.set_name}"
@@ -114,7 +120,7 @@ class Recorder:
         outside = get_current()
         if outside and outside.get("suppress_instrumentation"):
             return None
-        target = self._target
+        target = self.target
         try:
             span = target.tracer.start_span(self._span_name, outside, attributes=self._attributes, start_time=time)
             if type(span) is NonRecordingSpan and (span is INVALID_SPAN or not _is_new(span, outside)):
@@ -158,15 +164,15 @@ class Recorder:
         try:
             if type(span) is NonRecordingSpan:
                 if event is not None:
-                    self._append(event)
+                    self.target.log.append(event)
                 return
             try:
                 if event is not None and span.is_recording():
                     context = span.get_span_context()
-                    self._append(event, context.span_id, context.trace_id)
-                    span.add_event(self._target.recorded_kinds[event.kind], event_attributes(event), time)
+                    self.target.log.append(event, context.span_id, context.trace_id)
+                    span.add_event(self.target.recorded_kinds[event.kind], event_attributes(event), time)
                 elif event is not None:
-                    self._append(event)
+                    self.target.log.append(event)
             finally:
                 span.end(time)
         except Exception as error:
@@ -174,22 +180,21 @@ class Recorder:
 
     def window_of(self, value: Any) -> Window | None:
         """Convert *value* to a Window; None, with a warning, if that is not possible."""
-        try:
-            return None if value is None else Window.of(value)
-        except Exception as error:
-            self.warn("the window", error)
-            return None
+        return None if value is None else self.attempt("the window", Window.of, value)
 
     def size_of(self, value: Any) -> int | None:
         """Convert *value* to a size; None, with a warning, if that is not possible or the operation records none."""
-        if value is None:
+        if value is not None and not self.is_sized:
+            self.warn("the size", TypeError(f"{self.operation} records no size"))
             return None
+        return None if value is None else self.attempt("the size", to_size, value)
+
+    def attempt(self, field: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what *function* returns; None, with a warning, if it raises."""
         try:
-            if not self.is_sized:
-                raise TypeError(f"{self.operation} records no size")
-            return to_size(value)
+            return function(*args)
         except Exception as error:
-            self.warn("the size", error)
+            self.warn(field, error)
             return None
 
     def warn(self, field: str, error: Exception) -> None:
@@ -203,24 +208,32 @@ class Recorder:
 class CallRecorder(Recorder):
     """Records the calls of one function; reads the size and the window from arguments and result."""
 
-    measure: Callable[[tuple[Any, ...], Mapping[str, Any]], int | None] | None
-    """Reads the size before the call, for a set that the call may empty; None if nothing is read then."""
+    measure: Extractor | None
+    """Reads the size before the call, for a set that the call may empty."""
+
+    item_window: Extractor | None
+    """Reads the window of a generator's item, which is the reader's result."""
+
+    item_size: Extractor | None
+    """Reads the size of a generator's item, likewise."""
 
     def __init__(
         self,
         target: Target,
         operation: str,
         function_name: str,
-        window: Extractor | None,
-        size: Extractor | None,
-        before: Extractor | None,
+        window: FieldReader | None,
+        size: FieldReader | None,
+        before: FieldReader | None,
         fails_when: Callable[[Any], object] | None,
     ) -> None:
         super().__init__(target, operation, function_name)
-        self._window = window
-        self._size = size
+        self._window = window.read if window and not window.per_item else None
+        self._size = size.read if size and not size.per_item else None
         self._fails_when = fails_when
-        self.measure = before and (lambda args, kwargs: self._read("the size", before, args, kwargs, None))
+        self.item_window = window.read if window and window.per_item else None
+        self.item_size = size.read if size and size.per_item else None
+        self.measure = None if before is None else partial(self.attempt, "the size", before.read)
 
     def finish_call(
         self,
@@ -228,59 +241,52 @@ class CallRecorder(Recorder):
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         result: Any,
-        count: int | None,
-        returned: bool = True,
+        size: int | None,
+        window: Window | None = None,
     ) -> None:
         """Record a call that succeeded, or that failed according to its result.
 
         Args:
-            count: The size unless an extractor reads it: what was measured before the call, or the number of items.
-            returned: False for a generator that was closed early, which has no result.
+            result: What the call returned; NO_RESULT for a generator that was closed early.
+            size: What was measured before the call, or read from a generator's items; unless another size is named.
+            window: What was read from a generator's items.
         """
-        window = self.window_of(self._read("the window", self._window, args, kwargs, result, returned))
-        if returned and self._fails_when is not None and (failure := self._failure_from(result)):
+        if self._window is not None:
+            window = self.window_of(self._read("the window", self._window, args, kwargs, result))
+        fails_when = None if result is NO_RESULT else self._fails_when
+        if fails_when is not None and self.attempt("fails_when", fails_when, result):
+            is_shown = type(result) in (NoneType, bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
+            what = short_repr(result) if is_shown else f"a {type(result).__qualname__}"
+            failure = Failure("FailedResult", f"{self.name} returned {what}", self.operation)
             return self.fail(span, failure, window)
-        size = None if self._size is None else self._read("the size", self._size, args, kwargs, result, returned)
-        if self._size is None or (size is None and not returned):
-            size = count
+        if self._size is not None:
+            named = self._read("the size", self._size, args, kwargs, result)
+            size = size if named is None and result is NO_RESULT else named
         self.finish(span, size, window)
 
-    def fail_call(self, span: Span, error: BaseException, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Record a call that raised, with the window if the arguments have it."""
-        window = self.window_of(self._read("the window", self._window, args, kwargs, None, returned=False))
+    def fail_call(
+        self,
+        span: Span,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        error: BaseException,
+        window: Window | None = None,
+    ) -> None:
+        """Record a call that raised, with the window if the arguments, or the items before, have it."""
+        if self._window is not None:
+            window = self.window_of(self._read("the window", self._window, args, kwargs, NO_RESULT))
         if is_clean_exit(error):
             self.finish(span, None, window)
         else:
             self.fail(span, error, window)
 
-    def _read(
-        self,
-        field: str,
-        read: Extractor | None,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        result: Any,
-        returned: bool = True,
-    ) -> Any:
+    def _read(self, field: str, read: Extractor, args: Any, kwargs: Any, result: Any) -> Any:
         """Read a field of a call; an error is worth a warning only if there is a result to read from."""
-        try:
-            return read and read(args, kwargs, result)
-        except Exception as error:
-            if returned:
-                self.warn(field, error)
-            return None
-
-    def _failure_from(self, result: Any) -> Failure | None:
-        assert self._fails_when is not None
-        try:
-            if not self._fails_when(result):
-                return None
-        except Exception as error:
-            self.warn("fails_when", error)
-            return None
-        is_plain = result is None or type(result) in (bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
-        what = short_repr(result) if is_plain else f"a {type(result).__qualname__}"
-        return Failure("FailedResult", f"{self.name} returned {what}", self.operation)
+        if result is not NO_RESULT:
+            return self.attempt(field, read, args, kwargs, result)
+        with suppress(Exception):
+            return read(args, kwargs, None)
+        return None
 
 
 def is_clean_exit(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""The shapes a decorated callable can have: plain, coroutine, generator, async generator, and what holds one."""
+"""Wrap a callable of any shape: function, coroutine, generator or async generator, and what holds one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN
 
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.window import Window
 from otel_kcevents.record.callables import is_async_generator, is_coroutine, is_generator, name_of
-from otel_kcevents.record.recorder import CallRecorder
+from otel_kcevents.record.extract import add_size, cover
+from otel_kcevents.record.recorder import NO_RESULT, CallRecorder
 
 __all__ = ["rewrap", "wrap"]
 
@@ -20,26 +23,27 @@ _Function = Callable[..., Any]
 
 
 def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
-    """Decorate a callable, or the function in a classmethod or staticmethod, which is made anew around it.
+    """Decorate a callable; of a classmethod or a staticmethod the function in it.
 
-    Raises TypeError for what can't be called, and for a class.
+    Raises:
+        TypeError: *target* is a class, or not callable.
     """
     if isinstance(target, (classmethod, staticmethod)):
         return type(target)(rewrap(target.__func__, decorate))
     if not callable(target) or isinstance(target, type):
-        raise TypeError(f"{target!r} is no function to decorate; decorate a function, a method or a callable object")
+        raise TypeError(f"cannot wrap {short_repr(target)}; decorate a function, a method or a callable object")
     return decorate(target)
 
 
 def wrap(function: _Function, recorder: CallRecorder) -> _Function:
-    """A function of the same shape and signature, with `recorder` around each call."""
+    """Return a function of the same shape and signature that records each call with *recorder*."""
     shape = next((shape for is_one, shape in _SHAPES if is_one(function)), _plain)
     wrapper = shape(function, recorder)
     wrapper.__qualname__ = name_of(function)
     wrapper.__name__ = wrapper.__qualname__.rpartition(".")[2]
     if inspect.isfunction(function) or inspect.ismethod(function):
         return functools.update_wrapper(wrapper, function)
-    functools.update_wrapper(wrapper, function, updated=())  # an object's data change; a copy would not
+    functools.update_wrapper(wrapper, function, updated=())  # a copy of an object's attributes would become outdated
     for name in dir(type(function)):
         if not name.startswith("_") and callable(method := getattr(function, name)):
             setattr(wrapper, name, method)  # such as cache_clear
@@ -50,11 +54,11 @@ def _plain(function: _Function, recorder: CallRecorder) -> _Function:
     start, measure, finish, fail = recorder.start, recorder.measure, recorder.finish_call, recorder.fail_call
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        begun = start()
-        if begun is None:
+        started = start()
+        if started is None:
             return function(*args, **kwargs)
-        span, outside, inside = begun
-        count = measure(args, kwargs) if measure else None
+        span, outside, inside = started
+        size = measure(args, kwargs, None) if measure else None
         if inside is not outside:
             attach(inside)
         try:
@@ -62,11 +66,11 @@ def _plain(function: _Function, recorder: CallRecorder) -> _Function:
         except BaseException as error:
             if inside is not outside:
                 attach(outside)
-            fail(span, error, args, kwargs)
+            fail(span, args, kwargs, error)
             raise
         if inside is not outside:
             attach(outside)
-        finish(span, args, kwargs, result, count)
+        finish(span, args, kwargs, result, size)
         return result
 
     return wrapper
@@ -74,47 +78,50 @@ def _plain(function: _Function, recorder: CallRecorder) -> _Function:
 
 def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        begun = recorder.start()
-        if begun is None:
+        started = recorder.start()
+        if started is None:
             return await function(*args, **kwargs)
-        span, outside, inside = begun
-        count = recorder.measure(args, kwargs) if recorder.measure else None
+        span, outside, inside = started
+        size = recorder.measure(args, kwargs, None) if recorder.measure else None
         attach(inside)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            _leave(inside, outside, error)
-            recorder.fail_call(span, error, args, kwargs)
+            _restore(inside, outside, error)
+            recorder.fail_call(span, args, kwargs, error)
             raise
         attach(outside)
-        recorder.finish_call(span, args, kwargs, result, count)
+        recorder.finish_call(span, args, kwargs, result, size)
         return result
 
     return wrapper
 
 
-def _leave(inside: Context, outside: Context, error: BaseException | None) -> None:
-    """Restore the context around a coroutine that an exception may have left.
+def _restore(inside: Context, outside: Context, error: BaseException | None) -> None:
+    """Restore the context around a coroutine that may have ended by *error*.
 
-    One that is on_throw away half done is closed wherever the garbage collector runs, in a context that is
-    not ours to change.
+    The garbage collector closes an abandoned coroutine anywhere, where the current context is not ours to change.
     """
     if not isinstance(error, GeneratorExit) or get_current() is inside:
         attach(outside)
 
 
 class _GeneratorRun:
-    """What one run of a generator needs between its steps: the span, the context inside, the number of items."""
-
-    __slots__ = ("_args", "_begun", "_inside", "_kwargs", "_outside", "_recorder", "_span", "closed_early", "count")
+    """The state of one run of a generator between its steps: the span, the contexts, and what its items gave."""
 
     def __init__(self, recorder: CallRecorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._recorder, self._args, self._kwargs, self.count, self.closed_early = recorder, args, kwargs, 0, False
-        self._begun = recorder.start()
-        self._span, self._outside, self._inside = self._begun or (INVALID_SPAN, get_current(), get_current())
+        self._recorder = recorder
+        self._args = args
+        self._kwargs = kwargs
+        self._started = recorder.start()
+        self._span, self._outside, self._inside = self._started or (INVALID_SPAN, get_current(), get_current())
+        self._count: Any = 0  # of items, or the sum of their sizes
+        self._window: Window | None = None
+        self._item_window = recorder.item_window
+        self._is_closed_early = False
 
     def step(self, step: Callable[[], Any]) -> Any:
-        """Run the generator to its next item, with the span current in it alone."""
+        """Run the generator to its next item, with the span current only inside it."""
         entered = self._enter()
         try:
             return step()
@@ -123,7 +130,7 @@ class _GeneratorRun:
             self._leave(entered)
 
     async def async_step(self, step: Awaitable[Any]) -> Any:
-        """The same for an async generator."""
+        """Run an async generator to its next item, likewise."""
         entered = self._enter()
         try:
             item = await step
@@ -136,66 +143,81 @@ class _GeneratorRun:
         return item
 
     def _enter(self) -> Context | None:
-        """Make the generator's context current: what it set itself, over what its consumer has by now."""
+        """Attach what the generator itself has set, on top of what its consumer has set meanwhile."""
         if self._inside is self._outside:
             return None
         outside = get_current()
         if outside is not self._outside:
             own = {key: value for key, value in self._inside.items() if self._outside.get(key) is not value}
-            self._inside, self._outside = Context({**outside, **own}), outside
+            self._inside = Context({**outside, **own})
+            self._outside = outside
         attach(self._inside)
         return self._inside
 
     def _leave(self, entered: Context | None, error: BaseException | None = None) -> None:
         if entered is not None:
-            self._inside = get_current()  # the generator's own spans stay its own while it waits
-            _leave(entered, self._outside, error)
+            self._inside = get_current()  # with the spans that the generator holds open across its `yield`
+            _restore(entered, self._outside, error)
 
     def count_item(self, item: Any) -> Any:
-        """Count an item: whatever was thrown in before, the generator goes on."""
-        self.count, self.closed_early = self.count + 1, False
+        """Count an item, and read its size and its window if `yield` paths name them."""
+        self._is_closed_early = False  # the generator continues, whatever was thrown in
+        recorder, args, kwargs = self._recorder, self._args, self._kwargs
+        if recorder.item_size is None:
+            self._count += 1
+        elif self._count is not None and self._started is not None:
+            try:
+                self._count = add_size(self._count, recorder.item_size(args, kwargs, item))
+            except Exception as error:
+                recorder.warn("the size", error)
+                self._count = None  # the sum of the other items would be wrong
+        if self._item_window is not None and self._started is not None:
+            try:
+                self._window = cover(self._window, self._item_window(args, kwargs, item))
+            except Exception as error:
+                recorder.warn("the window", error)
+                self._window = self._item_window = None  # what covers the other items would be wrong
         return item
 
     def on_throw(self, error: BaseException) -> BaseException:
-        """Note what the consumer throws in: with GeneratorExit it had enough."""
-        self.closed_early = isinstance(error, GeneratorExit)
+        """Note what the consumer throws in: GeneratorExit closes the generator early."""
+        self._is_closed_early = isinstance(error, GeneratorExit)
         return error
 
     def finish(self, result: Any = None) -> None:
-        if self._begun is None:
-            return
-        if self.closed_early:
-            self._recorder.finish_call(self._span, self._args, self._kwargs, None, self.count, returned=False)
-        else:
-            self._recorder.finish_call(self._span, self._args, self._kwargs, result, self.count)
+        """Record that the generator ended, by returning or because it was closed early."""
+        if self._started is not None:
+            result = NO_RESULT if self._is_closed_early else result
+            self._recorder.finish_call(self._span, self._args, self._kwargs, result, self._count, self._window)
 
     def fail(self, error: BaseException) -> None:
-        if self.closed_early and isinstance(error, GeneratorExit):
+        """Record that *error* left the generator, which is not a failure if it was closed early."""
+        if self._is_closed_early and isinstance(error, GeneratorExit):
             self.finish()
-        elif self._begun is not None:
-            self._recorder.fail_call(self._span, error, self._args, self._kwargs)
+        elif self._started is not None:
+            self._recorder.fail_call(self._span, self._args, self._kwargs, error, self._window)
 
 
 def _generator(function: _Function, recorder: CallRecorder) -> _Function:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        items, step = _GeneratorRun(recorder, args, kwargs), None
+        run, step = _GeneratorRun(recorder, args, kwargs), None
         try:
             generator = function(*args, **kwargs)
             step = functools.partial(generator.send, None)
             while True:
-                item = items.count_item(items.step(step))
+                item = run.count_item(run.step(step))
                 try:
                     step = functools.partial(generator.send, (yield item))
                 except BaseException as error:
-                    step = functools.partial(generator.throw, items.on_throw(error))
+                    step = functools.partial(generator.throw, run.on_throw(error))
         except StopIteration as stop:
             result = stop.value
         except BaseException as error:
-            items.fail(error)
+            run.fail(error)
             raise
         finally:
             step = None  # it may hold the error, whose traceback holds it
-        items.finish(result)
+        run.finish(result)
         return result
 
     return wrapper
@@ -203,20 +225,20 @@ def _generator(function: _Function, recorder: CallRecorder) -> _Function:
 
 def _async_generator(function: _Function, recorder: CallRecorder) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        items, step = _GeneratorRun(recorder, args, kwargs), None
+        run, step = _GeneratorRun(recorder, args, kwargs), None
         try:
             generator = function(*args, **kwargs)
-            step = _first(generator)
+            step = _first_step(generator)
             while True:
-                item = items.count_item(await items.async_step(step))
+                item = run.count_item(await run.async_step(step))
                 try:
                     step = generator.asend((yield item))
                 except BaseException as error:
-                    step = generator.athrow(items.on_throw(error))
+                    step = generator.athrow(run.on_throw(error))
         except StopAsyncIteration:
-            items.finish()
+            run.finish()
         except BaseException as error:
-            items.fail(error)
+            run.fail(error)
             raise
         finally:
             step = None  # it may hold the error, whose traceback holds it
@@ -224,8 +246,11 @@ def _async_generator(function: _Function, recorder: CallRecorder) -> _Function:
     return wrapper
 
 
-def _first(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
-    """The first step, unseen by the event loop, which at its end would close the generator beside its wrapper."""
+def _first_step(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Return the first step of *generator*, hidden from the event loop, which closes what it knows when it ends.
+
+    It knows the wrapper, which closes the generator.
+    """
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:
