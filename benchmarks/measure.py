@@ -1,4 +1,4 @@
-"""What all measurements share: sides run in turn, processes of their own, and the rows of the table."""
+"""What all measurements share: rounds of alternating sides, fresh processes, and the rows of the table."""
 
 from __future__ import annotations
 
@@ -7,96 +7,111 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from itertools import repeat
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["ROOT", "Rounds", "Row", "Side", "calls_of", "child", "in_turn", "pairs"]
+__all__ = ["ROOT", "Rounds", "Row", "Side", "alternate", "repeat_call", "run_child"]
 
 ROOT = Path(__file__).parents[1]
 
 Side: TypeAlias = Callable[[int], object]
-"""One of the things compared: does its work so many times."""
+"""One of the things compared: does its work the given number of times."""
 
-Rounds: TypeAlias = list[list[float]]
-"""For each round one number for each side."""
+Rounds: TypeAlias = Sequence[Sequence[float]]
+"""For each round: the figure of this package, the one that it is compared with and, optionally, the limit."""
 
 
 class Row(NamedTuple):
-    """A line of the table: pairs of what we take and what it is held against, one for each round.
+    """A row of the table.
 
-    The goal is for the ratio of the two, or, with `by_difference`, for the difference in `unit`.
+    Args:
+        what: what is measured.
+        relative_to: what it is compared with.
+        rounds: the figures, in `unit`. They are reported as ratios.
+        goal: the goal, as printed.
+        difference: report the difference in `unit` instead of the ratio.
+        note: why nothing was measured.
     """
 
-    name: str
+    what: str
+    relative_to: str
+    rounds: Rounds = ()
     unit: str = ""
-    pairs: Sequence[tuple[float, float]] = ()
-    goal: float | None = None
-    by_difference: bool = False
-    second: Sequence[tuple[float, float]] = ()
+    goal: str = ""
+    difference: bool = False
     note: str = ""
 
-    def cells(self) -> tuple[str, ...]:
-        """The line as texts: name, ours, against, ratio and its spread, second reading, goal, verdict."""
-        if not self.pairs:
-            return (self.name, "", "", "", "", "", self.note)
-        ours, against = (f"{median(side):.4g} {self.unit}".rstrip() for side in zip(*self.pairs, strict=True))
-        ratios = [mine / other for mine, other in self.pairs]
-        spread = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        second = f"{median([mine / other for mine, other in self.second]):.2f}" if self.second else ""
-        return (self.name, ours, against, spread, second, *self._judged())
-
-    def _judged(self) -> tuple[str, str]:
-        if self.goal is None:
-            return "", self.note
-        compared = (mine - other if self.by_difference else mine / other for mine, other in self.pairs)
-        missed = median(compared) - self.goal
-        unit = f" {self.unit}" if self.by_difference else ""
-        verdict = "met" if missed <= 0 else f"missed by {missed:.2f}{unit}"
-        return f"{'+' * self.by_difference}{self.goal:g}{unit}", verdict
+    def cells(self) -> tuple[str, str, str, str, str, str]:
+        """Return the cells of the table's columns; see `run.py`."""
+        if not self.rounds:
+            return (self.what, self.relative_to, self.note, "", "", "")
+        if self.difference:
+            results = [ours - other for ours, other, *_ in self.rounds]
+            measured = f"{median(results):+.0f} {self.unit} ({min(results):+.0f} to {max(results):+.0f})"
+        else:
+            results = [ours / other for ours, other, *_ in self.rounds]
+            measured = f"{median(results):.2f} ({min(results):.2f} to {max(results):.2f})"
+        ours, other, *limit = map(median, zip(*self.rounds, strict=True))
+        limit_ratio = f"{median([limits[0] / other for _, other, *limits in self.rounds]):.2f}" if limit else ""
+        sides = " / ".join(f"{side:.3g} {self.unit}".rstrip() for side in (ours, other))
+        return (self.what, self.relative_to, measured, self.goal, limit_ratio, sides)
 
 
-def calls_of(function: Callable[[Any], object], argument: object) -> Side:
-    """A side that calls a function with one argument, the same each time."""
+def repeat_call(function: Callable[[Any], object], argument: object) -> Side:
+    """Return a side that calls a function with the same argument each time."""
 
-    def run(calls: int) -> None:
-        for _ in repeat(None, calls):
+    def side(calls: int) -> None:
+        for _ in range(calls):
             function(argument)
 
-    return run
+    return side
 
 
-def in_turn(sides: Sequence[Side], rounds: int, calls: int, settle: Callable[[], object] = bool) -> Rounds:
-    """Seconds per call. Each round runs every side once, from another one on; `settle` runs before each, untimed."""
+def alternate(sides: Sequence[Side], rounds: int, calls: int, settle: Callable[[], object] = bool) -> Rounds:
+    """Measure the sides in alternation.
+
+    Args:
+        sides: what to measure. Each round runs every side once and starts with another one.
+        rounds: how many rounds to run, after a first one that is not measured.
+        calls: how often a side does its work in a round.
+        settle: called before each side, outside the measured time.
+
+    Returns:
+        The microseconds per call of each side, for each round.
+    """
     for side in sides:
         side(calls)
     measured = []
     for turn in range(rounds):
-        seconds = [0.0] * len(sides)
+        times = [0.0] * len(sides)
         for place in range(len(sides)):
             at = (turn + place) % len(sides)
             settle()
             start = perf_counter()
             sides[at](calls)
-            seconds[at] = (perf_counter() - start) / calls
-        measured.append(seconds)
+            times[at] = (perf_counter() - start) / calls * 1e6
+        measured.append(times)
     settle()
     return measured
 
 
-def pairs(rounds: Rounds, factor: float = 1.0, ours: int = 0, other: int = 1) -> list[tuple[float, float]]:
-    """Two sides of each round, in another unit."""
-    return [(round_[ours] * factor, round_[other] * factor) for round_ in rounds]
+def run_child(*command: str, **environment: str) -> Any:
+    """Run a Python process and return what it prints, decoded from JSON.
 
-
-def child(*command: str, **settings: str) -> Any:
-    """What a fresh Python process prints, read as JSON. Raises RuntimeError with its last words where it fails."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
-    environment |= {"PYTHONPATH": os.pathsep.join(paths), **settings}
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+    Raises:
+        RuntimeError: The process failed; the message is the last line that it wrote to stderr.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**inherited, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The pipelines that are measured: ours and one by hand, each with providers of its own, set up alike."""
+"""The two pipelines that are compared, this package's and the handwritten one, each with its own providers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
-from benchmarks.hand import Period
-from otel_kcevents import EventLog, RecordSet
-from otel_kcevents.record.processor import EventLogProcessor
+from benchmarks.hand import ROWS, Load, Period
+from otel_kcevents import EventLog, EventLogProcessor, RecordSet
 
 __all__ = ["HOUR", "WINDOW", "Drop", "Pipeline", "set_up"]
 
@@ -24,31 +23,47 @@ WINDOW: Period = (datetime(2024, 1, 1, tzinfo=timezone.utc), datetime(2024, 1, 1
 
 
 class Drop(SpanExporter):
-    """Takes every span and does nothing with it."""
+    """Accepts every span and discards it."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
 
 class Pipeline(NamedTuple):
-    """Ours as `records`, by hand `tracer` and `counter`; `settle` exports what waits, on both sides."""
+    """This package's record set, and the tracer and the counter of the handwritten code.
+
+    `settle` exports what both sides have buffered.
+    """
 
     records: RecordSet
     tracer: trace.Tracer
     counter: metrics.Counter
     settle: Callable[[], object]
 
+    def decorated(self) -> Load:
+        """Return a decorated function."""
 
-def set_up(mode: str, processor: bool = False) -> Pipeline:
-    """A pipeline with the SDK `on`, its sampler `off`, or none; `processor` adds the log's, as `configure()` does."""
+        @self.records.load
+        def load(window: Period) -> list[int]:
+            return ROWS
+
+        return load
+
+
+def set_up(mode: str) -> Pipeline:
+    """Set up both pipelines: with the SDK ("on"), with its sampler off ("off") or without an SDK ("none").
+
+    With the SDK, this package's side also has an `EventLogProcessor`, as after `configure()`.
+    """
     log = EventLog()
     if mode == "none":
         records = RecordSet("allocation", "AllocationSet", log=log)
         counter = metrics.get_meter("by hand").create_counter("kubecost.etl.events")
         return Pipeline(records, trace.get_tracer("by hand"), counter, bool)
-    ours, theirs = _tracers(mode), _tracers(mode)
-    if processor:
-        ours.add_span_processor(EventLogProcessor(log))
+    ours, theirs = (TracerProvider(ALWAYS_OFF if mode == "off" else ALWAYS_ON) for _ in range(2))
+    for provider in (ours, theirs):
+        provider.add_span_processor(BatchSpanProcessor(Drop()))
+    ours.add_span_processor(EventLogProcessor(log))
     our_meters, their_meters = (MeterProvider([InMemoryMetricReader()]) for _ in range(2))
     return Pipeline(
         RecordSet("allocation", "AllocationSet", log=log, tracer_provider=ours, meter_provider=our_meters),
@@ -56,9 +71,3 @@ def set_up(mode: str, processor: bool = False) -> Pipeline:
         their_meters.get_meter("by hand").create_counter("kubecost.etl.events"),
         lambda: (ours.force_flush(), theirs.force_flush()),
     )
-
-
-def _tracers(mode: str) -> TracerProvider:
-    provider = TracerProvider(ALWAYS_OFF if mode == "off" else ALWAYS_ON)
-    provider.add_span_processor(BatchSpanProcessor(Drop()))
-    return provider

@@ -1,4 +1,8 @@
-"""Runs every measurement and prints one table of ratios: `python benchmarks/run.py [--quick] [--only NAME]`."""
+"""Measure everything and print one Markdown table: `python benchmarks/run.py [--quick] [--only PART]`.
+
+Each figure is the median of the ratios of one run, with their range. "Limit" is the same ratio for `start_span`,
+`add_event` and `end` alone. The last column shows the median of both sides.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +14,34 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout, so that it is measured as it is
+sys.path.insert(0, str(Path(__file__).parents[1]))  # measure this checkout, not an installed version
 
-from benchmarks import document, export, growth, imports, peers, price, serving
+from benchmarks import document, growth, imports, peers, price, serving
 
 _PARTS = {
     "price": price,
-    "document": document,
-    "growth": growth,
     "imports": imports,
-    "peers": peers,
-    "export": export,
+    "growth": growth,
+    "document": document,
     "serving": serving,
+    "peers": peers,
 }
-_HEAD = ("", "ours", "against", "ratio (of all rounds)", "second", "goal", "")
-_WIDTHS = (42, 10, 10, 21, 6, 6, 0)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table as its lines come."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few rounds: seconds, and ratios of little worth")
-    parser.add_argument("--only", action="append", choices=_PARTS, metavar="NAME", help=f"of {', '.join(_PARTS)}")
-    arguments = parser.parse_args(argv)
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("opentelemetry-api", "opentelemetry-sdk"))
-    print(f"Python {platform.python_version()}, {libraries}, {os.cpu_count()} cores, {platform.machine()}")
-    _print(_HEAD)
-    for name in arguments.only or _PARTS:
-        print(f"\n{name}: {_PARTS[name].TITLE}")
-        for row in _PARTS[name].rows(arguments.quick):
-            _print(row.cells())
-
-
-def _print(cells: Sequence[str]) -> None:
-    texts = (
-        f"{cell:{'<' if at in (0, 6) else '>'}{width}}"
-        for at, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True))
+    """Print the rows of the table as they are measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="run few rounds: takes seconds, but is not reliable")
+    parser.add_argument(
+        "--only", action="append", choices=_PARTS, metavar="PART", help=f"run only this part: {', '.join(_PARTS)}"
     )
-    print("  ".join(texts).rstrip(), flush=True)
+    options = parser.parse_args(argv)
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("opentelemetry-api", "opentelemetry-sdk"))
+    print(f"Python {platform.python_version()}, {libraries}, {os.cpu_count()} cores, {platform.machine()}\n")
+    print("| what | relative to | measured | goal | limit | sides |\n|---|---|---|---|---|---|")
+    for name in options.only or _PARTS:
+        for row in _PARTS[name].rows(options.quick):
+            print(f"| {' | '.join(row.cells())} |", flush=True)
 
 
 if __name__ == "__main__":

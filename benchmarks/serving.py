@@ -1,4 +1,4 @@
-"""What serving the log costs a program whose clients do their worst, against the same program without clients."""
+"""The rate of a program whose log is served to abusive clients, relative to its rate without clients."""
 
 from __future__ import annotations
 
@@ -12,36 +12,33 @@ from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
 from benchmarks.document import full_log
-from benchmarks.measure import ROOT, Row, child
+from benchmarks.measure import ROOT, Rounds, Row, run_child
 from benchmarks.pipeline import WINDOW
 from otel_kcevents import RecordSet, start_http_server
 
-__all__ = ["TITLE", "rows"]
+__all__ = ["rows"]
 
-TITLE = "a program's time per event with 2 ms of work, its full log served (with clients / without)"
-
-_WORK = 0.002  # seconds for each event
-_MAX_COST = 1.11  # so that the program keeps 0.90 of its rate without clients
+_WORK = 0.002  # seconds of work per event
 _CLIENTS = {
-    "16 polling clients": ("poll", 16),
-    "200 slow clients": ("drip", 200),
-    "16 clients with a query of 64 KB": ("query", 16),
+    "16 clients poll without a pause": ("poll", 16),
+    "200 clients send slowly": ("drip", 200),
+    "16 clients send queries of 64 KB": ("query", 16),
 }
 _SCHEDULED = Path("/proc/thread-self/schedstat")
-_MAX_SECONDS = 60  # for which a client goes on without its program
+_MAX_SECONDS = 60  # after which a client ends even if its program did not stop it
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """A line for each kind of clients: the time per event, so the ratio is that of the rates turned over."""
+    """Measure the rate for each kind of clients."""
     rounds, seconds = (1, 0.5) if quick else (9, 2.0)
-    for name, (kind, number) in _CLIENTS.items():
-        found = child("-m", "benchmarks.serving", "program", kind, str(number), str(rounds), str(seconds))
-        yield Row(name, "ms", found, _MAX_COST)
+    for what, (kind, number) in _CLIENTS.items():
+        found = run_child("-m", "benchmarks.serving", "program", kind, str(number), str(rounds), str(seconds))
+        yield Row(f"a program with 2 ms of work per event while {what}", "no clients", found, "/s", "at least 0.90")
 
 
-def _program(kind: str, number: int, rounds: int, seconds: float) -> list[tuple[float, float]]:
-    """Milliseconds per event with the clients and without, in turn."""
-    log, work = full_log(), _calibrated()
+def _program(kind: str, number: int, rounds: int, seconds: float) -> Rounds:
+    """Measure the events per second with the clients and without them, in alternation."""
+    log, work = full_log(), _calibrate()
     records = RecordSet("allocation", "AllocationSet", log=log)
 
     @records.load
@@ -49,26 +46,26 @@ def _program(kind: str, number: int, rounds: int, seconds: float) -> list[tuple[
         work()
         return [1]
 
-    def per_event() -> float:
+    def rate() -> float:
         events, start, waited = 0, perf_counter(), _waited()
         while perf_counter() - start < seconds:
             load(WINDOW)
             events += 1
-        return (perf_counter() - start - (_waited() - waited)) / events * 1e3
+        return events / (perf_counter() - start - (_waited() - waited))
 
     measured = []
     with start_http_server(0, log=log) as server:
         for _ in range(rounds):
-            without = per_event()
+            without = rate()
             with _clients(kind, number, server.port):
-                measured.append((per_event(), without))
+                measured.append((rate(), without))
     return measured
 
 
 def _waited() -> float:
-    """Seconds this thread waited for a core while other programs had them, the clients too; 0 if not known.
+    """Return the seconds that this thread has waited for a free core, or 0 if the system does not report them.
 
-    That is not what is measured, and on a busy machine it is more than what is.
+    Other programs, the clients among them, use the cores too; that is not part of what serving costs the program.
     """
     try:
         return int(_SCHEDULED.read_text().split()[1]) / 1e9
@@ -76,8 +73,8 @@ def _waited() -> float:
         return 0.0
 
 
-def _calibrated() -> Callable[[], None]:
-    """Pure Python code that takes `_WORK` seconds."""
+def _calibrate() -> Callable[[], object]:
+    """Return pure Python code that takes `_WORK` seconds."""
 
     def work(steps: int) -> float:
         start = perf_counter()
@@ -87,23 +84,19 @@ def _calibrated() -> Callable[[], None]:
 
     steps = 10_000
     steps = int(steps * _WORK / min(work(steps) for _ in range(200)))
-
-    def calibrated() -> None:
-        work(steps)
-
-    return calibrated
+    return lambda: work(steps)
 
 
 @contextmanager
 def _clients(kind: str, number: int, port: int) -> Iterator[None]:
-    """Clients in processes of their own: one each, but one for all the slow ones."""
+    """Run the clients: each in a process of its own, except that all slow clients share one."""
     processes = 1 if kind == "drip" else number
     command = [sys.executable, "-m", "benchmarks.serving", kind, str(number), str(port)]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(processes)]
     try:
         for process in running:
             assert process.stdout
-            process.stdout.readline()  # it has begun
+            process.stdout.readline()  # printed when the client is running
         yield
     finally:
         for process in running:
@@ -114,7 +107,7 @@ def _clients(kind: str, number: int, port: int) -> Iterator[None]:
 
 
 def _ask(port: int, target: str, end: float) -> None:
-    """Ask again and again, without a pause, whatever the answer is."""
+    """Send requests without a pause, regardless of the responses."""
     request = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
     while monotonic() < end:
         try:
@@ -127,7 +120,7 @@ def _ask(port: int, target: str, end: float) -> None:
 
 
 def _drip(port: int, number: int, end: float) -> None:
-    """Send a byte of a request on each of many connections every 100 ms; connect again where one was closed."""
+    """Send one byte on each of many connections every 100 ms, and replace connections that were closed."""
     clients: list[socket.socket] = []
     while monotonic() < end:
         clients = [client for client in clients if _is_open(client)]
@@ -158,7 +151,7 @@ def _main(role: str, *arguments: str) -> None:
         print(json.dumps(_program(kind, int(clients), int(rounds), float(seconds))))
         return
     number, port = map(int, arguments)
-    print("begun", flush=True)
+    print("running", flush=True)
     end = monotonic() + _MAX_SECONDS
     path = "/model/etl/log"
     if role == "drip":

@@ -1,86 +1,70 @@
-"""The benchmarks run and tell a ratio for each line, and what they hold ours against is the same telemetry."""
+"""The benchmarks run, print a figure in each row, and compare with handwritten code for the same telemetry."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from telemetry import Telemetry, collect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import Telemetry
-
-from benchmarks import hand
+from benchmarks.hand import ROWS, Period, format_ends, load_by_hand
+from benchmarks.measure import ROOT
 from benchmarks.pipeline import WINDOW
 
-RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
-PARTS = ["price", "document", "growth", "imports", "peers", "export", "serving"]
-RATIO = re.compile(r"\d\.\d\d \(\d+\.\d\d-\d+\.\d\d\)")
+PARTS = {"price": 3, "imports": 1, "growth": 2, "document": 2, "serving": 3, "peers": 1}
+FIGURE = re.compile(r"(\d+\.\d\d|[+-]\d+ ms) \(\S+ to \S+\)")
 
 
-@pytest.mark.parametrize(
-    ("part", "least"),
-    [("price", 12), ("document", 2), ("growth", 6), ("imports", 1), ("peers", 2), ("export", 0), ("serving", 3)],
-)
-def test_each_part_prints_a_ratio_for_each_line(part: str, least: int) -> None:
-    command = [sys.executable, str(RUN), "--quick", "--only", part]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def run_part(part: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick", "--only", part]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(("part", "number"), PARTS.items())
+def test_each_part_prints_markdown_rows_with_figures(part: str, number: int) -> None:
+    done = run_part(part)
     assert done.returncode == 0, done.stderr
-    machine, _, _, title, *lines = done.stdout.splitlines()
+    machine, _, *lines = done.stdout.splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert machine.startswith("Python ")
-    assert title.startswith(f"{part}: ")
-    told = [line for line in lines if not re.search(r"not installed|does not run here|not built", line)]
-    assert len(told) >= least
-    assert [line for line in told if not RATIO.search(line)] == []
+    assert head == ["what", "relative to", "measured", "goal", "limit", "sides"]
+    measured = [row[2] for row in rows if not row[2].startswith(("not installed", "fails"))]
+    assert len(measured) >= number
+    assert [figure for figure in measured if not FIGURE.fullmatch(figure)] == []
 
 
-def test_a_part_that_is_none_is_refused() -> None:
-    done = subprocess.run([sys.executable, str(RUN), "--only", "luck"], capture_output=True, text=True, check=False)
+def test_unknown_part_is_refused_with_the_known_ones() -> None:
+    done = run_part("luck")
     assert done.returncode == 2
-    assert (
-        re.findall(r"price|document|growth|imports|peers|export|serving", done.stderr.partition("choose from")[2])
-        == PARTS
-    )
+    assert "'luck'" in done.stderr
+    assert re.findall("|".join(PARTS), done.stderr.partition("choose from")[2]) == [*PARTS]
 
 
-def test_the_code_by_hand_makes_the_telemetry_that_the_decorator_makes(pipeline: Telemetry) -> None:
-    @pipeline.allocation.load
-    def load(window: hand.Period) -> list[int]:
-        return hand.ROWS
+@pytest.mark.parametrize("ends", [format_ends(WINDOW), None], ids=["formatted once", "formatted in each call"])
+def test_handwritten_code_makes_the_same_telemetry(telemetry: Telemetry, ends: tuple[str, str] | None) -> None:
+    @telemetry.allocation.load
+    def load(window: Period) -> list[int]:
+        return ROWS
 
-    counter = pipeline.meter_provider.get_meter("by hand").create_counter("by.hand")
-    for texts in (None, hand.formatted(WINDOW)):
-        hand.loading(pipeline.tracer, counter, texts)(WINDOW)
+    counter = telemetry.meter_provider.get_meter("by hand").create_counter("by.hand")
+    load_by_hand(telemetry.tracer, counter, ends)(WINDOW)
     load(WINDOW)
-    formatting, by_hand, ours = map(_told, pipeline.spans)
-    assert formatting == by_hand == ours
-
-
-def test_the_code_by_hand_tells_of_a_failure_as_the_decorator_does(pipeline: Telemetry) -> None:
-    @pipeline.allocation.load
-    def load(window: hand.Period) -> None:
-        raise hand.FAILURE
-
-    counter = pipeline.meter_provider.get_meter("by hand").create_counter("by.hand")
-    for function in (hand.failing(pipeline.tracer, counter, hand.formatted(WINDOW)), load):
-        with pytest.raises(ValueError, match="no prices"):
-            function(WINDOW)
-    by_hand, ours = map(_told, pipeline.spans)
+    by_hand, ours = map(_content, telemetry.spans)
     assert by_hand == ours
+    points: list[Any] = [metric.data.data_points for scope in collect(telemetry.reader) for metric in scope.metrics]
+    expected = [(1, {"etl": "allocation", "event": "AllocationSetLoaded"})]
+    assert [[(point.value, point.attributes) for point in of_metric] for of_metric in points] == [expected] * 2
 
 
-def _told(span: ReadableSpan) -> Any:
-    """What a span tells, but for what differs from one function to the next."""
-    attributes = _plain(span.attributes or {}, "code.function.name")
-    events = sorted((event.name, _plain(event.attributes or {}, "exception.stacktrace")) for event in span.events)
-    return span.name, span.kind, span.status.status_code, span.status.description, attributes, events
-
-
-def _plain(attributes: Any, but: str) -> Iterable[tuple[str, str]]:
-    return sorted((key, str(value)) for key, value in attributes.items() if key != but)
+def _content(span: ReadableSpan) -> Any:
+    """What a span records, except for the name of the function."""
+    attributes = {key: value for key, value in (span.attributes or {}).items() if key != "code.function.name"}
+    events = [(event.name, dict(event.attributes or {})) for event in span.events]
+    return span.name, span.kind, span.status.status_code, attributes, events
