@@ -28,18 +28,12 @@ Warned: TypeAlias = Callable[[], list[str]]
 class Telemetry:
     """One test's own log, spans and metrics, with the two record sets bound to them."""
 
-    def __init__(
-        self,
-        sampler: Sampler = ALWAYS_ON,
-        *,
-        log: EventLog | None = None,
-        tracer_provider: trace.TracerProvider | None = None,
-    ) -> None:
+    def __init__(self, sampler: Sampler = ALWAYS_ON, *, tracer_provider: trace.TracerProvider | None = None) -> None:
         self._exporter = InMemorySpanExporter()
         self.reader = InMemoryMetricReader()
         sdk_provider = TracerProvider(sampler, shutdown_on_exit=False)
         sdk_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.log = log or EventLog()
+        self.log = EventLog()
         self.tracer_provider = tracer_provider or sdk_provider
         self.meter_provider = MeterProvider([self.reader], shutdown_on_exit=False)
         self.allocation = self.record_set("allocation", "AllocationSet")

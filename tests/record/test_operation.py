@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,16 +29,6 @@ def test_arguments_in_a_partial_count(telemetry: Telemetry) -> None:
     telemetry.asset.save(functools.partial(save, [1, 2, 3]))(DAY)
     telemetry.asset.save(functools.partial(functools.partial(save, [1, 2]), window=DAY))()
     assert [(event.size, event.window) for event in telemetry.events] == [(3, DAY), (2, DAY)]
-
-
-def test_return_value_of_a_generator_can_be_the_size(telemetry: Telemetry) -> None:
-    @telemetry.asset.load(size="result")
-    def batches(window: Any) -> Generator[int, None, list[str]]:
-        yield from range(5)
-        return ["cpu", "ram", "gpu"]
-
-    assert list(batches(DAY)) == [0, 1, 2, 3, 4]
-    assert telemetry.event.size == 3
 
 
 @pytest.mark.parametrize(("size", "recorded"), [(None, 1), ("result.total", 1), ("rows", 3)])
@@ -88,23 +77,6 @@ def test_other_results_are_successes(telemetry: Telemetry) -> None:
     count: Any = telemetry.asset.load(fails_when=lambda result: result is None)(load)
     assert count(DAY) == [0, 1]
     assert telemetry.event == Event("AssetSetLoaded", telemetry.event.time, 2, DAY)
-
-
-def test_result_of_a_coroutine_can_mean_failure(telemetry: Telemetry) -> None:
-    @telemetry.asset.load(fails_when=lambda result: result is None)
-    async def get() -> None: ...
-
-    asyncio.run(get())
-    assert telemetry.kinds == ["AssetSetComputeError"]
-
-
-def test_return_value_of_a_generator_can_mean_failure(telemetry: Telemetry) -> None:
-    @telemetry.asset.load(fails_when=lambda result: result is None)
-    def items() -> Iterator[int]:
-        yield 1
-
-    assert list(items()) == [1]
-    assert telemetry.kinds == ["AssetSetComputeError"]
 
 
 def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned) -> None:
