@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +14,13 @@ from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
-from otel_kcevents.record.extract import Call, add_size, cover, size_reader, to_size, window_reader
+from otel_kcevents.record.extract import Call, add_size, cover, to_size
 
 NEXT = Window("2022-06-04T00:00:00Z", "2022-06-05T00:00:00Z")
 PAIR = ("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     rows: Any
     window: Any = DAY
@@ -152,22 +153,25 @@ def test_each_of_nothing(telemetry: Telemetry, warned: Warned, batches: Any, siz
     assert (telemetry.event.size, telemetry.event.window, warned()) == (size, None, [])
 
 
-def items(rows: Any) -> Any:
-    yield rows
+def stream(batches: Any) -> Iterator[Any]:
+    yield from batches
 
 
-def test_yield_is_read_for_each_item() -> None:
-    window: Any = window_reader("yield.window", items)
-    size = size_reader("yield[*].rows", items)
-    assert (window.per_item, size.per_item) == (True, True)
-    assert window.read((), {}, BATCHES[0]) == NEXT
-    assert size.read((), {}, BATCHES) == 6
+@pytest.mark.parametrize("function", [stream, partial(stream)])
+def test_each_is_read_of_the_items_of_a_generator(telemetry: Telemetry, function: Any) -> None:
+    load = telemetry.asset.load(window="yield[*].window", size="yield[*].rows")(function)
+    list(load([BATCHES[:2], [], BATCHES[3:]]))
+    assert (telemetry.event.size, telemetry.event.window) == (6, Window(DAY.start, NEXT.end))
 
 
-@pytest.mark.parametrize("source", [None, "return", "rows.window", lambda call: None])
-def test_other_values_are_read_once_a_call(source: Any) -> None:
-    found: Any = window_reader(source, lambda rows, window: None)
-    assert not found.per_item
+def test_items_of_a_generator_are_not_retained(telemetry: Telemetry) -> None:
+    """But for the last one."""
+    load = telemetry.asset.load(window="yield.window", size="yield.rows")(stream)
+    alive: weakref.WeakSet[Batch] = weakref.WeakSet()
+    for batch in load(Batch([1]) for _ in range(20)):
+        alive.add(batch)
+        assert len(alive) <= 2
+    assert telemetry.event.size == 20
 
 
 @pytest.mark.parametrize(
