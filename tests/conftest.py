@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from telemetry import Telemetry as Telemetry
-from telemetry import Warned
+from telemetry import Telemetry, Warned
 
 # A shell that starts the tests in the background makes them, and the programs they start, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,12 +43,6 @@ def documented(spec: str) -> str:
 def telemetry() -> Telemetry:
     """Telemetry with every span sampled."""
     return Telemetry()
-
-
-@pytest.fixture
-def pipeline(telemetry: Telemetry) -> Telemetry:
-    """The former name of `telemetry`, for the tests that still use it."""
-    return telemetry
 
 
 @pytest.fixture
