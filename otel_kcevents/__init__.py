@@ -79,7 +79,8 @@ def __getattr__(name: str) -> object:
     return value
 
 
-if "OTEL_PYTHON_KCEVENTS_CHILDREN" in os.environ:
-    from importlib import import_module
+if os.environ.get("OTEL_PYTHON_KCEVENTS_CHILDREN"):  # set by configure() in a parent process
+    from otel_kcevents.sdk.children import join_parent
+    from otel_kcevents.sdk.configure import configure
 
-    import_module("otel_kcevents.sdk.configure")  # a child of a process that called configure() does the same
+    join_parent(configure)

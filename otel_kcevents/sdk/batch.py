@@ -1,4 +1,4 @@
-"""How large an OTLP request with some spans becomes, and the parts that each fit into one."""
+"""Split spans into batches that each fit into one OTLP request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["MAX_REQUEST", "max_encoded_size", "parts_that_fit"]
 
 MAX_REQUEST = 4_000_000
 """Bytes of a request before compression. A gRPC server accepts 4 MiB unless configured otherwise, and Jaeger never
-accepts more; the rest is for what a collector adds."""
+accepts more; the difference is for what a collector adds."""
 
 # Upper bounds in bytes of what protobuf adds to the strings: tags, lengths and fixed-size numbers.
 _SPAN = 160
@@ -34,49 +34,49 @@ def max_encoded_size(spans: Iterable[ReadableSpan]) -> int:
     size = 0
     seen = set()  # a request holds each resource once, and each scope once for each resource
     for span in spans:
-        size += _SPAN + _text(span.name) + _text(span.status.description) + _attributes(span.attributes)
+        size += _SPAN + _string(span.name) + _string(span.status.description) + _attributes(span.attributes)
         if span.context is not None and span.context.trace_state:
-            size += sum(_text(key) + _text(value) + 2 for key, value in span.context.trace_state.items())
+            size += sum(_string(key) + _string(value) + 2 for key, value in span.context.trace_state.items())
         for event in span.events:
-            size += _EVENT + _text(event.name) + _attributes(event.attributes)
+            size += _EVENT + _string(event.name) + _attributes(event.attributes)
         for link in span.links:
             size += _LINK + _attributes(link.attributes)
         scope = span.instrumentation_scope
         if (id(span.resource), id(scope)) not in seen:
             seen.add((id(span.resource), id(scope)))
-            size += _SCOPE + _text(span.resource.schema_url) + _attributes(span.resource.attributes)
+            size += _SCOPE + _string(span.resource.schema_url) + _attributes(span.resource.attributes)
             if scope is not None:
-                size += _text(scope.name) + _text(scope.version) + _text(scope.schema_url)
+                size += _string(scope.name) + _string(scope.version) + _string(scope.schema_url)
                 size += _attributes(scope.attributes)
     return size
 
 
-def _text(text: object) -> int:
+def _string(text: object) -> int:
     if not isinstance(text, str):
         return 0
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _attributes(attributes: Mapping[str, Any] | None) -> int:
-    return sum(_ATTRIBUTE + _text(key) + _value(value) for key, value in attributes.items()) if attributes else 0
+    return sum(_ATTRIBUTE + _string(key) + _value(value) for key, value in attributes.items()) if attributes else 0
 
 
 def _value(value: object) -> int:
     if isinstance(value, str):
-        return _text(value)
+        return _string(value)
     if isinstance(value, (bytes, bytearray)):
         return len(value)
     if isinstance(value, Mapping):
         return _ITEM + _attributes({str(key): item for key, item in value.items()})
     if isinstance(value, Sequence):
         return _ITEM + sum(_ITEM + _value(item) for item in value)
-    return 0  # a number: the attribute's own bytes have room for it
+    return 0  # a number fits into the attribute's own bytes
 
 
 def parts_that_fit(
     spans: Sequence[ReadableSpan], encoded_size: Callable[[Sequence[ReadableSpan]], float], limit: int = MAX_REQUEST
 ) -> Iterator[tuple[Sequence[ReadableSpan], float]]:
-    """Yield *spans* in parts, each with its request's share of the limit; only that of a single span is above 1.
+    """Yield *spans* in parts, each with its request's share of the limit. Only a single span's share may exceed 1.
 
     Args:
         spans: The spans of one batch, in order.

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from threading import Lock, Thread, get_ident
 from time import monotonic
 from typing import Any
@@ -18,35 +19,39 @@ __all__ = ["Delivery"]
 
 IDLE_TIMEOUT = 5.0  # seconds without a success after which the end of a program gives up
 SHUTDOWN_TIMEOUT = 10.0  # seconds that it takes in all
-_MAX_WAIT = 3600.0  # seconds; threading refuses some centuries
 FORK_TIMEOUT = 1.0  # seconds that a fork waits for an export under way
+_MAX_WAIT = 3600.0  # seconds; threading does not accept centuries
 
 _logger = logging.getLogger("otel_kcevents")
 
 
 class Delivery:
-    """What one process exports: the outboxes of its signals, their threads, and the end, which they share.
+    """What one process exports: the outboxes of its signals, their threads, and a common end.
 
     Args:
         clock: Seconds of a clock that is never set back.
     """
 
+    outboxes: list[Outbox]
     is_closed: bool
 
-    ends: int
-    """How many ends are under way."""
-
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self.outboxes: list[Outbox] = []
+        self.outboxes = []
         self.is_closed = False
         self._progress = Progress(clock)
-        self._start_anew()
+        self._reset_end()
         _deliveries.add(self)
+        _register_fork_hooks()
 
-    def _start_anew(self) -> None:
-        self._ending = Lock()  # a signal's end and that of the main thread come one after the other
-        self.ends = 0
+    def _reset_end(self) -> None:
+        self._ending = Lock()  # the end on a signal and that of the main thread run one after the other
+        self._ends = 0
         self._ends_since: float | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a call of `end` is running."""
+        return self._ends > 0
 
     def outbox(self, name: str, client: Client, interval: float = math.inf) -> Outbox:
         """Add an outbox; the arguments are those of `Outbox`."""
@@ -55,10 +60,10 @@ class Delivery:
         return outbox
 
     def start(self) -> None:
-        """Start the thread of each signal, early: at the interpreter's exit none can be started."""
+        """Start the thread of each outbox, early: none can be started at the interpreter's exit."""
         for outbox in self.outboxes:
             thread = Thread(target=self._run, args=(outbox,), name=f"kcevents-export-{outbox.name}", daemon=True)
-            with suppress(RuntimeError):  # a process that is at its end, or that may have no more threads
+            with suppress(RuntimeError):  # the process is at its end, or may have no more threads
                 thread.start()
 
     def _run(self, outbox: Outbox) -> None:
@@ -82,11 +87,11 @@ class Delivery:
             outboxes: The signals to flush; all if None.
 
         Returns:
-            Whether all of it was taken in that time.
+            Whether the collector accepted all of it in that time. False after `close`, unless nothing is exported.
         """
-        if self.is_closed:
-            return False
         chosen = self.outboxes if outboxes is None else outboxes
+        if self.is_closed:
+            return not chosen
         end = self._progress.clock() + timeout
         dropped = sum(outbox.dropped for outbox in chosen)
         unsent = self._wait_until_sent(chosen, lambda: end)
@@ -94,11 +99,11 @@ class Delivery:
         return handed_over and not unsent and dropped == sum(outbox.dropped for outbox in chosen)
 
     def end(self) -> None:
-        """Send what is queued and kept, for 5 s without a success or 10 s in all, and log how many spans were lost.
+        """Send what is queued and kept, and log how many spans were lost.
 
-        Further calls share the time limits of the first one.
+        Gives up after 5 s without a success, or 10 s in all. Further calls share the time limits of the first one.
         """
-        self.ends += 1  # set first, so that a signal handler sees that the final export has started
+        self._ends += 1  # set first, so that a signal handler sees that the final export has started
         try:
             with self._ending:
                 begun = self._ends_since = self._progress.clock() if self._ends_since is None else self._ends_since
@@ -108,37 +113,39 @@ class Delivery:
                 )
                 self.report_lost(unsent)
         finally:
-            self.ends -= 1
+            self._ends -= 1
 
-    def _wait_until_sent(self, outboxes: Sequence[Outbox], end: Callable[[], float]) -> list[Outbox]:
-        """Wait until the SDK has handed over and that was taken, or for the end; return the outboxes that had not."""
+    def _wait_until_sent(self, outboxes: Sequence[Outbox], deadline: Callable[[], float]) -> list[Outbox]:
+        """Wait until the SDK has handed over and all of that was sent; return the outboxes that missed the deadline."""
         with self._progress.changed:
-            tickets = [outbox.request_hand_over() for outbox in outboxes]
-            numbers: dict[int, int] = {}  # by ticket's place: the newest batch to wait for
+            tickets = {outbox: outbox.request_hand_over() for outbox in outboxes}
+            last_batches: dict[Outbox, int] = {}  # the newest batch to wait for, known after the hand-over
             self._progress.flushing += 1
             self._progress.changed.notify_all()
             try:
                 while True:
-                    unsent = []
-                    for place, (outbox, ticket) in enumerate(zip(outboxes, tickets, strict=True)):
-                        if place not in numbers and outbox.has_handed_over(ticket):
-                            numbers[place] = outbox.number_handed_over
-                        if place not in numbers or not outbox.is_sent(numbers[place]):
-                            unsent.append(outbox)
-                    left = end() - self._progress.clock()
+                    for outbox, ticket in tickets.items():
+                        if outbox not in last_batches and outbox.has_handed_over(ticket):
+                            last_batches[outbox] = outbox.number_handed_over
+                    unsent = [
+                        outbox
+                        for outbox in outboxes
+                        if outbox not in last_batches or not outbox.is_sent(last_batches[outbox])
+                    ]
+                    left = deadline() - self._progress.clock()
                     if not unsent or left <= 0:
                         return unsent
                     self._progress.changed.wait(min(left, _MAX_WAIT))
             finally:
-                self._progress.flushing = max(0, self._progress.flushing - 1)  # 0 in a child that was forked in here
+                self._progress.flushing = max(0, self._progress.flushing - 1)  # 0 in a child that was forked meanwhile
 
     def report_lost(self, unsent: Sequence[Outbox] = ()) -> None:
         """Log how many spans were lost since the last report, and whether the last metrics are among *unsent*."""
         for outbox in self.outboxes:
             spans = outbox.source.seen is not None
             lost = (outbox.lost if spans else int(outbox in unsent)) - outbox.reported
-            outbox.reported = max(outbox.reported, outbox.reported + lost)
             if lost > 0:
+                outbox.reported += lost
                 what = f"{lost} spans" if spans else "the last metrics"
                 _logger.warning("%s were not exported to the OTLP endpoint %s", what, outbox.client.endpoint)
 
@@ -153,7 +160,7 @@ class Delivery:
                 outbox.sending.release()
 
     def locks(self) -> Iterator[Any]:
-        """The locks that are held while the SDK collects or an exporter exports."""
+        """Yield the locks that are held while the SDK collects or an exporter exports."""
         for outbox in self.outboxes:
             yield outbox.handing_over
             yield outbox.sending
@@ -161,19 +168,27 @@ class Delivery:
     def after_fork_in_child(self) -> None:
         """Start with nothing kept, and with connections and threads of the child's own."""
         self._progress.start_anew()
-        self._start_anew()
+        self._reset_end()
         for outbox in self.outboxes:
             outbox.after_fork_in_child()
         self.start()
 
 
 _deliveries: WeakSet[Delivery] = WeakSet()
-_held: dict[int, list[Any]] = {}  # by thread: the locks that the fork which it makes holds
+_locks_held: dict[int, list[Any]] = {}  # by thread: the locks that the fork which it makes holds
+
+
+@cache
+def _register_fork_hooks() -> None:
+    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+        )
 
 
 def _before_fork() -> None:
     """Wait until no export is under way: a library's lock that is held at the fork is never released in the child."""
-    held = _held[get_ident()] = []
+    held = _locks_held[get_ident()] = []
     end = monotonic() + FORK_TIMEOUT
     for delivery in list(_deliveries):
         for lock in delivery.locks():
@@ -182,15 +197,11 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    for lock in _held.pop(get_ident(), ()):
+    for lock in _locks_held.pop(get_ident(), ()):
         lock.release()
 
 
 def _after_fork_in_child() -> None:
-    _held.clear()
+    _locks_held.clear()
     for delivery in list(_deliveries):
         delivery.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,4 +1,4 @@
-"""The SDK's own components for the two signals, each handing over to an outbox instead of exporting itself."""
+"""The SDK's batch processor, metric reader and meter provider, handing over to outboxes instead of exporting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -26,14 +25,14 @@ from otel_kcevents.sdk.outbox import Outbox
 
 __all__ = ["FlushingMeterProvider", "MetricReader", "SpanProcessor"]
 
-_MAX_BATCH = 4096  # spans of a request, so that one that is not taken is a fraction of what may be kept
-_COLLECT_TIMEOUT = 30.0  # seconds, as the SDK's own reader has it
+_MAX_BATCH = 4096  # spans of a request; a rejected one is then a fraction of what may be kept
+_COLLECT_TIMEOUT = 30.0  # seconds, as in the SDK's own reader
 
 _logger = logging.getLogger("otel_kcevents")
 
 
 class _SpanHandOver(SpanExporter):
-    """What `BatchSpanProcessor` exports to. It never waits, so neither does the processor."""
+    """The exporter of `BatchSpanProcessor`. It never waits, so neither does the processor."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -46,23 +45,23 @@ class _SpanHandOver(SpanExporter):
                     self._outbox.put(part, len(part), share)
                 else:
                     self._outbox.drop(1)
-                    self._warn(part[0])
+                    self._warn_once(part[0])
         return SpanExportResult.SUCCESS
 
-    def _warn(self, span: ReadableSpan) -> None:
+    def _warn_once(self, span: ReadableSpan) -> None:
         if not self._warned:
             self._warned = True
             size = _encoded_size([span])
-            what = (
-                "cannot be encoded"
-                if math.isinf(size)
-                else f"has {size} bytes, more than the {MAX_REQUEST} of a request"
+            reason = (
+                "it cannot be encoded" if math.isinf(size) else f"its {size} bytes exceed the limit of {MAX_REQUEST}"
             )
-            _logger.warning("a span is not exported, because it %s; give it less or other data", what)
+            _logger.warning("a span is not exported because %s; reduce or change its attributes", reason)
 
 
 def _encoded_size(spans: Sequence[ReadableSpan]) -> float:
-    """The size of a request in bytes, infinite if it cannot be encoded: then one of the spans cannot."""
+    """The size of a request in bytes; infinite if one of the spans cannot be encoded."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # an optional package
+
     try:
         return int(encode_spans(spans).ByteSize())
     except Exception:
@@ -70,18 +69,18 @@ def _encoded_size(spans: Sequence[ReadableSpan]) -> float:
 
 
 class SpanProcessor(BatchSpanProcessor):
-    """A `BatchSpanProcessor` that counts what it is given, and flushes up to the collector.
+    """A `BatchSpanProcessor` that counts its spans, and whose `force_flush` waits for the collector.
 
     Args:
         delivery: Flushes the outbox.
         outbox: Keeps and sends the spans.
-        max_queue_size: Spans between two hand-overs; None for what `OTEL_BSP_MAX_QUEUE_SIZE` says.
+        max_queue_size: Spans between two hand-overs; None for the SDK's default.
     """
 
     seen: int
     """Sampled spans that ended."""
 
-    def __init__(self, delivery: Delivery, outbox: Outbox, max_queue_size: int | None) -> None:
+    def __init__(self, delivery: Delivery, outbox: Outbox, max_queue_size: int | None = None) -> None:
         self._delivery = delivery
         self._outbox = outbox
         self.after_fork_in_child()
@@ -101,16 +100,16 @@ class SpanProcessor(BatchSpanProcessor):
         super().on_end(span)
 
     def hand_over(self) -> bool:
-        """Move the queue to the outbox, which waits for nothing."""
+        """Move the queue to the outbox, without waiting."""
         return super().force_flush()
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
-        """Send what is queued and kept; whether all of it was taken within the timeout (30 s by default)."""
+        """Send what is queued and kept; return whether all of it was accepted within the timeout (default: 30 s)."""
         return self._delivery.flush((30_000 if timeout_millis is None else timeout_millis) / 1000, [self._outbox])
 
 
 class _MetricHandOver:
-    """What `PeriodicExportingMetricReader` exports to; its preferences are those of the stock exporter."""
+    """The exporter of `PeriodicExportingMetricReader`, with the preferences of the stock exporter."""
 
     def __init__(self, outbox: Outbox, exporter: Any) -> None:
         self._outbox = outbox
@@ -120,29 +119,27 @@ class _MetricHandOver:
         return getattr(self._exporter, name)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any) -> MetricExportResult:
-        self._outbox.put(metrics_data, supersedes=not _has_delta(metrics_data))
+        points = (
+            metric.data
+            for resource in metrics_data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        )
+        # Each delta counts, as it holds what came since the last export; a cumulative export replaces earlier ones.
+        delta = AggregationTemporality.DELTA
+        has_delta = any(getattr(point, "aggregation_temporality", None) == delta for point in points)
+        self._outbox.put(metrics_data, supersedes=not has_delta)
         return MetricExportResult.SUCCESS
 
     def shutdown(self, timeout_millis: float = 30_000, **options: Any) -> None:
         """Leave the connection to the outbox, which may still send."""
 
 
-def _has_delta(data: MetricsData) -> bool:
-    """Whether metrics report what came since the last export, so that each export counts."""
-    points = (
-        metric.data
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    )
-    return any(getattr(point, "aggregation_temporality", None) == AggregationTemporality.DELTA for point in points)
-
-
 class MetricReader(PeriodicExportingMetricReader):
     """A `PeriodicExportingMetricReader` that never collects during a fork, and flushes up to the collector.
 
-    If a fork came during a timed export of the base class, the child would inherit a held lock, so the timer is the
-    outbox's.
+    Its timer is the outbox's: if a fork came during a timed export of the base class, the child would inherit a held
+    lock.
 
     Args:
         delivery: Flushes the outbox.
@@ -150,7 +147,7 @@ class MetricReader(PeriodicExportingMetricReader):
         exporter: The stock exporter, for its preferences.
     """
 
-    seen = None  # the totals of all events are in the next export too
+    seen = None  # the next export has the totals of all events too
 
     def __init__(self, delivery: Delivery, outbox: Outbox, exporter: Any) -> None:
         self._delivery = delivery
@@ -162,14 +159,14 @@ class MetricReader(PeriodicExportingMetricReader):
         super().__init__(hand_over, export_interval_millis=math.inf)
 
     def after_fork_in_child(self) -> None:
-        """Keep nothing back: the totals are those of the log."""
+        """Keep everything: the totals are those of the log."""
 
     def hand_over(self) -> bool:
         """Collect into the outbox."""
         try:
             with self._outbox.handing_over:
                 self.collect(_COLLECT_TIMEOUT * 1000)
-        except Exception as error:  # raised by the program's own instruments, or by the SDK because they took too long
+        except Exception as error:  # from the program's own instruments, or from the SDK if they took too long
             if not self._warned:
                 self._warned = True
                 _logger.warning("the metrics could not be collected: %s", type(error).__name__)
@@ -177,7 +174,7 @@ class MetricReader(PeriodicExportingMetricReader):
         return True
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Collect, and send what is collected and kept; whether all of it was taken within the timeout."""
+        """Collect, send what is kept, and return whether all of it was accepted within the timeout."""
         self._last.flushed = self._delivery.flush(timeout_millis / 1000, [self._outbox])
         return self.was_flushed
 
@@ -188,7 +185,7 @@ class MetricReader(PeriodicExportingMetricReader):
 
 
 class FlushingMeterProvider(MeterProvider):
-    """A `MeterProvider` whose `force_flush` returns False if the collector did not take everything in time.
+    """A `MeterProvider` whose `force_flush` returns False if the collector did not accept everything in time.
 
     Args:
         reader: Its reader.

@@ -600,7 +600,6 @@ def test_a_programs_own_handler_of_sigterm_stays() -> None:
         script(
             "import os, signal\n"
             "signal.signal(signal.SIGTERM, lambda *signal: sys.exit(7))\n"
-            "otel_kcevents.sdk.configure._setup.done = False; otel_kcevents.configure()\n"
             "save([1]); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
             7,
             **received.environment,

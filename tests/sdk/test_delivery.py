@@ -22,7 +22,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
-from otel_kcevents import export, signals
+from otel_kcevents.sdk import delivery as delivery_module
+from otel_kcevents.sdk import signals
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.sdk.signals import FlushingMeterProvider, MetricReader, SpanProcessor
 
@@ -195,7 +196,7 @@ def test_a_flush_does_not_wait_for_a_slow_collection(pipeline: Pipeline) -> None
 
 
 def test_an_end_reports_what_was_lost_once(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, warned: Warned) -> None:
-    monkeypatch.setattr(export, "IDLE_TIMEOUT", 0.1)
+    monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 0.1)
     pipeline.spans.takes = pipeline.metrics.takes = refuse
     pipeline.emit(3)
     pipeline.delivery.end()
@@ -208,8 +209,8 @@ def test_an_end_reports_what_was_lost_once(pipeline: Pipeline, monkeypatch: pyte
 
 
 def test_an_end_without_success_gives_up_early(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "IDLE_TIMEOUT", 0.1)
-    monkeypatch.setattr(export, "SHUTDOWN_TIMEOUT", 1000.0)
+    monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 0.1)
+    monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 1000.0)
     pipeline.spans.takes = refuse
     pipeline.emit()
     pipeline.delivery.end()
@@ -218,8 +219,8 @@ def test_an_end_without_success_gives_up_early(pipeline: Pipeline, monkeypatch: 
 
 def test_an_end_with_successes_gives_up_too(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """A collector that takes one batch after the other cannot hold the end for ever."""
-    monkeypatch.setattr(export, "IDLE_TIMEOUT", 1000.0)
-    monkeypatch.setattr(export, "SHUTDOWN_TIMEOUT", 0.5)
+    monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 1000.0)
+    monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 0.5)
     outbox = pipeline.delivery.outboxes[0]
 
     def takes(data: Any) -> int:
@@ -337,7 +338,7 @@ def test_a_span_too_large_is_lost_and_said(pipeline: Pipeline, warned: Warned) -
     pipeline.delivery.end()
     assert sum(len(batch) for batch in pipeline.spans.taken) == 2
     first, last = warned()
-    assert "bytes, more than the 4000000 of a request" in first
+    assert "exceed the limit of 4000000" in first
     assert last.startswith("2 spans were not exported")
 
 
@@ -405,8 +406,8 @@ def test_closing_leaves_an_export_under_way_behind(pipeline: Pipeline) -> None:
 FORK = """
 import os, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a fork beside threads
-sys.path.insert(0, {tests!r})
-from test_export import Pipeline
+sys.path[:0] = {tests!r}
+from test_delivery import Pipeline
 
 pipeline = Pipeline()
 under_way, goes_on = threading.Event(), threading.Event()
@@ -422,7 +423,9 @@ def leave(code):
 
 
 def fork(script: str) -> str:
-    out, err = run_script(FORK.format(tests=os.path.dirname(os.path.dirname(__file__))) + script)
+    out, err = run_script(
+        FORK.format(tests=[os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]) + script
+    )
     assert err == ""
     return out
 

@@ -15,11 +15,11 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip instal
 
 from faults import GRPC_FAULTS, HTTP_FAULTS
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
 
-from otel_kcevents import export
+from otel_kcevents.sdk import delivery as delivery_module
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.sdk.otlp import otlp_client
+from otel_kcevents.sdk.settings import otlp_settings
 from otel_kcevents.sdk.signals import SpanProcessor
 
 FAULTS = [("http/protobuf", name) for name in HTTP_FAULTS] + [("grpc", name) for name in GRPC_FAULTS]
@@ -34,8 +34,8 @@ def test_an_endpoint_with_a_fault(
     protocol: str, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Emitted - reported lost <= taken <= emitted, a bounded end, and no secret in a line of ours."""
-    monkeypatch.setattr(export, "IDLE_TIMEOUT", 1.0)
-    monkeypatch.setattr(export, "SHUTDOWN_TIMEOUT", 3.0)
+    monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 1.0)
+    monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 3.0)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret,x-tenant=hunter2")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
@@ -44,9 +44,9 @@ def test_an_endpoint_with_a_fault(
         scheme, rest = endpoint.url.split("://")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{scheme}://user:p%40ss@{rest}")
         delivery = Delivery()
-        client = otlp_client("trace", SpanExportResult.SUCCESS)
-        assert client is not None
-        processor = SpanProcessor(delivery, delivery.outbox("spans", client), None)
+        settings = otlp_settings("traces")
+        assert settings is not None
+        processor = SpanProcessor(delivery, delivery.outbox("spans", otlp_client(settings)))
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(processor)
         delivery.start()

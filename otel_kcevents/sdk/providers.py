@@ -1,0 +1,57 @@
+"""The providers that `configure()` sets, which export as the environment asks."""
+
+from __future__ import annotations
+
+import math
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel_kcevents.sdk import settings
+from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.sdk.otlp import otlp_client
+from otel_kcevents.sdk.signals import FlushingMeterProvider, MetricReader, SpanProcessor
+
+__all__ = ["build_providers"]
+
+
+def build_providers(
+    delivery: Delivery, service_name: str | None, *, traces: bool, metrics: bool
+) -> tuple[TracerProvider | None, MeterProvider | None]:
+    """Build the providers of a process, with exporters if an endpoint is set.
+
+    Args:
+        delivery: Gets the outboxes of what is exported.
+        service_name: The service's name if the environment has none.
+        traces: Whether to build a tracer provider.
+        metrics: Whether to build a meter provider.
+
+    Raises:
+        ValueError: If a setting is malformed.
+        ModuleNotFoundError: If an exporter is not installed.
+    """
+    settings.remove_empty_variables()
+    exported_traces = settings.otlp_settings("traces") if traces else None
+    exported_metrics = settings.otlp_settings("metrics") if metrics else None
+    interval = settings.metric_export_interval() if exported_metrics else math.inf
+    is_named = service_name is None or settings.service_is_named()
+    resource = Resource.create({} if is_named else {"service.name": service_name})
+
+    tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False) if traces else None
+    if tracer_provider and exported_traces:
+        queue_size = settings.span_queue_size()
+        outbox = delivery.outbox("spans", otlp_client(exported_traces))
+        try:
+            tracer_provider.add_span_processor(SpanProcessor(delivery, outbox, queue_size))
+        except ValueError as error:
+            raise ValueError(f"the settings OTEL_BSP_* do not fit together: {error}") from error
+
+    meter_provider: MeterProvider | None = None
+    if exported_metrics:
+        client = otlp_client(exported_metrics)
+        reader = MetricReader(delivery, delivery.outbox("metrics", client, interval), client.exporter)
+        meter_provider = FlushingMeterProvider(reader, resource)
+    elif metrics:
+        meter_provider = MeterProvider(resource=resource, shutdown_on_exit=False)
+    return tracer_provider, meter_provider

@@ -1,0 +1,239 @@
+"""The environment variables that `configure()` reads, checked and converted.
+
+An empty or blank variable is an unset one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from otel_kcevents.model.messages import short_repr
+
+__all__ = [
+    "OtlpSettings",
+    "Signal",
+    "metric_export_interval",
+    "otlp_settings",
+    "publish_configuration",
+    "published_configuration",
+    "remove_empty_variables",
+    "service_is_named",
+    "span_queue_size",
+]
+
+Signal = Literal["traces", "metrics"]
+
+_CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
+_COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
+_MAX_TIMEOUT = 60.0  # seconds; what waits behind an attempt must be sent again within minutes
+
+# One header as OpenTelemetry accepts it: a name, and a value that is URL-encoded or has no character that needs it.
+_HEADER = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
+_HEADER_NAMES = {
+    "grpc": re.compile(r"[a-z0-9_.-]+(?<!-bin)"),  # a key of gRPC's metadata; those that end in -bin hold bytes
+    "http/protobuf": re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+"),  # a token of RFC 9110
+}
+
+_logger = logging.getLogger("otel_kcevents")
+
+
+@dataclass(frozen=True)
+class OtlpSettings:
+    """How one signal is exported.
+
+    Args:
+        signal: `traces` or `metrics`.
+        protocol: `grpc` or `http/protobuf`.
+        url: Where to send it, without user info. Over HTTP, the signal's path is included.
+        display_url: Scheme, host and port of the URL, for messages.
+        timeout: Seconds of one attempt.
+        compression: `gzip`, `deflate` or `none`.
+        authorization: The `Authorization` header for the user info of the endpoint, None if it has none.
+        has_credential_provider: Whether one of OpenTelemetry's credential providers makes the HTTP session.
+    """
+
+    signal: Signal
+    protocol: str
+    url: str = field(repr=False)
+    display_url: str
+    timeout: float
+    compression: str
+    authorization: str | None = field(repr=False)
+    has_credential_provider: bool
+
+
+def _read(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _read_otlp(signal: Signal, name: str) -> tuple[str, str]:
+    """The name and value of an OTLP variable: the signal's own one, or the one for all signals."""
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}"
+    general = f"OTEL_EXPORTER_OTLP_{name}"
+    return (own, _read(own)) if _read(own) else (general, _read(general))
+
+
+def otlp_settings(signal: Signal) -> OtlpSettings | None:
+    """Read how a signal is exported; None if it is not.
+
+    Reads `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER`, and `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_TIMEOUT`,
+    `_COMPRESSION` and `_HEADERS`. The signal's own form (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) takes precedence.
+    The stock exporters send the headers and read the variables for TLS.
+
+    Raises:
+        ValueError: If a variable is malformed. The message names it; it never shows an endpoint or a header.
+    """
+    exporters = _read(f"OTEL_{signal.upper()}_EXPORTER") or "otlp"
+    names = [name.strip() for name in exporters.split(",")]
+    if unknown := [name for name in names if name not in ("otlp", "none")]:
+        _logger.warning(
+            "OTEL_%s_EXPORTER=%s: configure() does not know %s; expected otlp or none",
+            signal.upper(),
+            short_repr(exporters),
+            ", ".join(map(short_repr, unknown)),
+        )
+    endpoint_name, endpoint = _read_otlp(signal, "ENDPOINT")
+    if "otlp" not in names or not endpoint:
+        return None
+
+    name, value = _read_otlp(signal, "PROTOCOL")
+    protocol = value or "grpc"
+    if protocol not in _COMPRESSIONS:
+        raise ValueError(f"{name}={short_repr(protocol)} is unknown; expected {' or '.join(_COMPRESSIONS)}")
+    _check_headers(*_read_otlp(signal, "HEADERS"), protocol)
+    timeout = min(_positive(*_read_otlp(signal, "TIMEOUT"), 10, "number of seconds"), _MAX_TIMEOUT)
+    name, value = _read_otlp(signal, "COMPRESSION")
+    compression = value.lower() or "none"
+    if compression not in _COMPRESSIONS[protocol]:
+        raise ValueError(
+            f"{name}={short_repr(value)} is not a compression for {protocol}; "
+            f"expected {' or '.join(_COMPRESSIONS[protocol])}"
+        )
+
+    url, authorization = _split_user_info(endpoint)
+    display_url = _display_url(endpoint_name, url, protocol)
+    provider = "OTEL_PYTHON_EXPORTER_OTLP_HTTP{}_CREDENTIAL_PROVIDER"
+    has_provider = bool(_read(provider.format(f"_{signal.upper()}")) or _read(provider.format("")))
+    if authorization and (protocol == "grpc" or has_provider):
+        _logger.warning(
+            "the user name and password in %s are not sent over gRPC or with a credential provider; "
+            "put them into OTEL_EXPORTER_OTLP_HEADERS",
+            endpoint_name,
+        )
+    if protocol != "grpc" and endpoint_name == "OTEL_EXPORTER_OTLP_ENDPOINT":  # a signal's own endpoint is complete
+        url = f"{url.rstrip('/')}/v1/{signal}"
+    return OtlpSettings(signal, protocol, url, display_url, timeout, compression, authorization, has_provider)
+
+
+def _check_headers(variable: str, headers: str, protocol: str) -> None:
+    """Refuse headers that the stock exporter would log with their values, drop, or fail with at each export."""
+    for header in filter(None, (part.strip() for part in headers.split(","))):
+        name, value = (unquote(part).strip() for part in header.partition("=")[::2])
+        can_be_sent = value.isascii() and (not value or value.isprintable())
+        if not (_HEADER.fullmatch(header) and _HEADER_NAMES[protocol].fullmatch(name.lower()) and can_be_sent):
+            raise ValueError(
+                f"{variable} is malformed; expected name=value, separated by commas, values URL-encoded "
+                "(its content is not shown: it may hold a secret)"
+            )
+
+
+def _split_user_info(endpoint: str) -> tuple[str, str | None]:
+    """The endpoint without `user:password@`, and these as the value of an `Authorization` header."""
+    scheme, separator, rest = endpoint.partition("://")
+    if not separator:
+        scheme, rest = "", endpoint
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user_info, at, host = authority.rpartition("@")
+    if not at:
+        return endpoint, None
+    token = b64encode(unquote(user_info).encode("utf-8", "surrogateescape")).decode()
+    return f"{scheme}{separator}{host}{rest[len(authority) :]}", f"Basic {token}"
+
+
+def _display_url(variable: str, url: str, protocol: str) -> str:
+    """Scheme, host and port of an endpoint, for messages.
+
+    Raises:
+        ValueError: If it is not a URL for the protocol. It is not shown: what is malformed may be a password.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        port = parts.port
+        if protocol == "grpc":  # an @ that is left may be behind a password
+            usable = "@" not in url and not url.startswith("//") and bool(parts.hostname or "http" not in parts.scheme)
+        else:
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        example = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
+        raise ValueError(
+            f"{variable} is not a URL for {protocol}; expected one such as {example}, "
+            "a user name and password URL-encoded (it is not shown: it may hold a secret)"
+        )
+    shown = f"{parts.scheme or protocol}://{parts.hostname or ''}{f':{port}' if port else ''}"
+    return "".join(character if character.isprintable() else "?" for character in shown)
+
+
+def _positive(variable: str, text: str, default: float, what: str) -> float:
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = 0.0
+    if not number > 0 or (what == "integer" and number % 1):  # nan is not above 0 either
+        raise ValueError(f"{variable}={short_repr(text)}: expected a positive {what}, such as {default:g}")
+    return number
+
+
+def metric_export_interval() -> float:
+    """Read the seconds between two exports of metrics from `OTEL_METRIC_EXPORT_INTERVAL`; 60 by default.
+
+    Raises:
+        ValueError: If it is not a positive number.
+    """
+    name = "OTEL_METRIC_EXPORT_INTERVAL"
+    return _positive(name, _read(name), 60_000, "number of milliseconds") / 1000
+
+
+def span_queue_size() -> int:
+    """Read how many spans the SDK queues between two hand-overs from `OTEL_BSP_MAX_QUEUE_SIZE`; 16,384 by default.
+
+    Raises:
+        ValueError: If it is not a positive integer.
+    """
+    name = "OTEL_BSP_MAX_QUEUE_SIZE"
+    return int(_positive(name, _read(name), 16_384, "integer"))
+
+
+def service_is_named() -> bool:
+    """Whether `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` names the service."""
+    attributes = (pair.partition("=") for pair in _read("OTEL_RESOURCE_ATTRIBUTES").split(","))
+    return bool(_read("OTEL_SERVICE_NAME")) or any(
+        name.strip() == "service.name" and value.strip() for name, _, value in attributes
+    )
+
+
+def remove_empty_variables() -> None:
+    """Remove empty OpenTelemetry variables from the environment: some of the SDK's components fail on them."""
+    for name in [name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()]:
+        del os.environ[name]
+
+
+def publish_configuration(service_name: str | None) -> None:
+    """Put into the environment of child processes that this process is configured, and with which service name."""
+    os.environ[_CONFIGURED_BY] = f"{os.getpid()} {service_name or ''}"
+
+
+def published_configuration() -> tuple[int, str | None] | None:
+    """Return the process id and the service name of the configured process that this environment comes from.
+
+    None if there is none. It may be any ancestor: programs pass their environment on to others.
+    """
+    pid, _, service_name = _read(_CONFIGURED_BY).partition(" ")
+    return (int(pid), service_name or None) if pid.isdecimal() else None

@@ -1,0 +1,321 @@
+"""What `configure()` reads from the environment, and the values that it refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import otel_kcevents
+from otel_kcevents.sdk import settings
+from otel_kcevents.sdk.settings import OtlpSettings, otlp_settings
+
+SetVariable = Callable[[str, str], None]
+PROTOCOLS = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+
+
+@pytest.fixture
+def otlp(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
+    """Sets `OTEL_EXPORTER_OTLP_…`; at first only an endpoint and HTTP."""
+
+    def set_variable(name: str, value: str) -> None:
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+
+    set_variable("ENDPOINT", "http://127.0.0.1:1")
+    set_variable("PROTOCOL", "http/protobuf")
+    return set_variable
+
+
+def traces() -> OtlpSettings:
+    found = otlp_settings("traces")
+    assert found is not None
+    return found
+
+
+def test_only_settings_and_paths_read_the_environment() -> None:
+    package = Path(otel_kcevents.__file__).parent
+    reading = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"os\.environ|getenv|import environ", path.read_text(encoding="utf-8"))
+    }
+    assert reading - {"record/paths.py"} == {"__init__.py", "sdk/settings.py"}
+
+
+def test_nothing_is_exported_without_an_endpoint() -> None:
+    assert (otlp_settings("traces"), otlp_settings("metrics")) == (None, None)
+
+
+def test_the_defaults_are_those_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    found = traces()
+    assert (found.protocol, found.timeout, found.compression) == ("grpc", 10, "none")
+    assert settings.metric_export_interval() == 60
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_variable_is_unset(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    expected = traces()
+    for name in ("TIMEOUT", "HEADERS", "ENDPOINT", "PROTOCOL", "COMPRESSION"):
+        otlp(f"TRACES_{name}", empty)
+    for name in ("TIMEOUT", "HEADERS", "COMPRESSION"):
+        otlp(name, empty)
+    for name in ("OTEL_TRACES_EXPORTER", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_SERVICE_NAME"):
+        monkeypatch.setenv(name, empty)
+    assert traces() == expected
+    assert (settings.span_queue_size(), settings.metric_export_interval()) == (16_384, 60)
+    assert not settings.service_is_named()
+    otlp("ENDPOINT", empty)
+    assert otlp_settings("traces") is None
+
+
+def test_empty_variables_of_opentelemetry_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own components read others, and some fail on an empty one."""
+    for name, value in (("OTEL_BSP_SCHEDULE_DELAY", " "), ("OTEL_TRACES_SAMPLER", "always_on"), ("OTHER", "")):
+        monkeypatch.setenv(name, value)
+    settings.remove_empty_variables()
+    assert "OTEL_BSP_SCHEDULE_DELAY" not in os.environ
+    assert (os.environ["OTEL_TRACES_SAMPLER"], os.environ["OTHER"]) == ("always_on", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "general", "attribute", "expected"),
+    [
+        ("ENDPOINT", "http://own:1/path?x=1", "http://127.0.0.1:1", "url", "http://own:1/path?x=1"),
+        ("PROTOCOL", "grpc", "http/protobuf", "protocol", "grpc"),
+        ("TIMEOUT", "2.5", "3", "timeout", 2.5),
+        ("COMPRESSION", "GZIP", "deflate", "compression", "gzip"),
+    ],
+)
+def test_a_signals_own_variable_takes_precedence(
+    otlp: SetVariable, name: str, own: str, general: str, attribute: str, expected: object
+) -> None:
+    otlp(name, general)
+    otlp(f"TRACES_{name}", own)
+    otlp(f"METRICS_{name}", "other")
+    assert getattr(traces(), attribute) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "signal", "url"),
+    [
+        ("http://host:4318", "traces", "http://host:4318/v1/traces"),
+        ("http://host:4318/", "metrics", "http://host:4318/v1/metrics"),
+        ("http://host:4318/base", "traces", "http://host:4318/base/v1/traces"),
+    ],
+)
+def test_the_general_endpoint_gets_the_signals_path(
+    otlp: SetVariable, endpoint: str, signal: settings.Signal, url: str
+) -> None:
+    otlp("ENDPOINT", endpoint)
+    found = otlp_settings(signal)
+    assert found is not None
+    assert found.url == url
+
+
+def test_a_long_timeout_is_cut_to_a_minute(otlp: SetVariable) -> None:
+    otlp("TIMEOUT", "10000")
+    assert traces().timeout == 60
+
+
+@pytest.mark.parametrize(
+    ("user_info", "decoded"), [("me:p%40ss", b"me:p@ss"), ("me:p\udcff", b"me:p\xff"), ("me", b"me")]
+)
+def test_user_info_becomes_an_authorization_header(otlp: SetVariable, user_info: str, decoded: bytes) -> None:
+    otlp("ENDPOINT", f"http://{user_info}@127.0.0.1:1")
+    found = traces()
+    assert (found.url, found.display_url) == ("http://127.0.0.1:1/v1/traces", "http://127.0.0.1:1")
+    assert found.authorization == f"Basic {b64encode(decoded).decode()}"
+
+
+def test_the_repr_of_settings_has_no_credentials(otlp: SetVariable) -> None:
+    otlp("ENDPOINT", "http://me:s3cret@127.0.0.1:1/?token=hunter2")
+    found = traces()
+    assert str(found.authorization) not in repr(found)
+    assert "hunter2" not in repr(found)
+
+
+@pytest.mark.parametrize("without", ["grpc", "provider"])
+def test_user_info_that_is_not_sent_is_reported(
+    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]], without: str
+) -> None:
+    if without == "grpc":
+        otlp("PROTOCOL", "grpc")
+    else:
+        monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER", "provider")
+    otlp("ENDPOINT", "http://me:s3cret@127.0.0.1:1")
+    traces()
+    [message] = warned()
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in message
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize("name", ["HTTP", "HTTP_TRACES"])
+def test_a_credential_provider_is_noticed(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert not traces().has_credential_provider
+    monkeypatch.setenv(f"OTEL_PYTHON_EXPORTER_OTLP_{name}_CREDENTIAL_PROVIDER", "provider")
+    assert traces().has_credential_provider
+
+
+@pytest.mark.parametrize("name", ["PROTOCOL", "TRACES_PROTOCOL"])
+def test_an_unknown_protocol_is_named_and_shown(otlp: SetVariable, name: str) -> None:
+    otlp(name, "http/json")
+    with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_{name}='http/json' .* expected grpc or http/protobuf"):
+        traces()
+
+
+@pytest.mark.parametrize("text", ["10s", "0", "-1", "nan", "ten"])
+@pytest.mark.parametrize("name", ["TIMEOUT", "TRACES_TIMEOUT"])
+def test_a_wrong_timeout_is_named_and_shown(otlp: SetVariable, name: str, text: str) -> None:
+    otlp(name, text)
+    with pytest.raises(ValueError, match=rf"OTEL_EXPORTER_OTLP_{name}='{text}': .* seconds, such as 10"):
+        traces()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "text", "expected"),
+    [("grpc", "zip", "gzip or none"), ("grpc", "deflate", "gzip or none"), ("http/protobuf", "br", "deflate or none")],
+)
+def test_a_wrong_compression_is_named_and_shown(otlp: SetVariable, protocol: str, text: str, expected: str) -> None:
+    otlp("PROTOCOL", protocol)
+    otlp("TRACES_COMPRESSION", text)
+    with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION='{text}' .* {expected}"):
+        traces()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3cret",
+        "=s3cret",
+        "na me=s3cret",
+        "a=s3\ncret",
+        "a=s3\x1bcret",
+        "a=s3%0Acret",
+        "a=s3cret%C3%A9",
+        "a=s3;cret",
+        "%20=s3cret",
+        "a%20b=s3cret",
+        "é=1",
+    ],
+)
+@pytest.mark.parametrize("name", ["HEADERS", "TRACES_HEADERS"])
+@PROTOCOLS
+def test_malformed_headers_are_named_and_not_shown(otlp: SetVariable, protocol: str, name: str, text: str) -> None:
+    otlp("PROTOCOL", protocol)
+    otlp(name, f"x-tenant=cret-tenant,{text}")
+    with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_{name} .* expected name=value") as raised:
+        traces()
+    assert "cret" not in str(raised.value).replace("secret", "")
+
+
+@pytest.mark.parametrize("text", ["x!y=s3cret", "x-bin=s3cret"])
+def test_headers_that_grpc_cannot_send_are_refused(otlp: SetVariable, text: str) -> None:
+    otlp("HEADERS", text)
+    traces()
+    otlp("PROTOCOL", "grpc")
+    with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+        traces()
+
+
+@pytest.mark.parametrize("text", ["a=b", "A-b=c%20d, x = y z ,", "api-key=a==", "a="])
+def test_headers_as_opentelemetry_reads_them_pass(otlp: SetVariable, text: str) -> None:
+    otlp("HEADERS", text)
+    traces()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "text"),
+    [
+        ("http/protobuf", "localhost:4318"),
+        ("http/protobuf", "ftp://localhost"),
+        ("http/protobuf", "http://"),
+        ("http/protobuf", "http://me:s3cret/x@host"),
+        ("grpc", "http://me:s3cret/x@host"),
+        ("grpc", "http://[::1"),
+        ("grpc", "http://"),
+        ("grpc", "//me:s3cret@host:4317"),
+        ("grpc", "dns:///me:s3cret@host:4317"),
+        ("grpc", "http://host:99999"),
+    ],
+)
+@pytest.mark.parametrize("name", ["ENDPOINT", "TRACES_ENDPOINT"])
+def test_a_malformed_endpoint_is_named_and_not_shown(otlp: SetVariable, protocol: str, name: str, text: str) -> None:
+    otlp("PROTOCOL", protocol)
+    otlp(name, text)
+    with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_{name} .* such as http://localhost:431") as raised:
+        traces()
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://[::1]:4317/x?token=s3cret", "http://::1:4317"),
+        ("localhost:4317", "grpc://localhost:4317"),
+        ("me:pass@localhost:4317", "grpc://localhost:4317"),
+        ("http://ho\x1bst", "http://ho?st"),
+    ],
+)
+def test_messages_show_scheme_host_and_port_alone(otlp: SetVariable, text: str, shown: str) -> None:
+    otlp("PROTOCOL", "grpc")
+    otlp("ENDPOINT", text)
+    assert traces().display_url == shown
+
+
+def test_a_signal_is_turned_off_by_none(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    assert otlp_settings("metrics") is None
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none, otlp")
+    assert otlp_settings("metrics") is not None
+
+
+def test_an_unknown_exporter_is_named(
+    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "oltp")
+    assert otlp_settings("traces") is None
+    [message] = warned()
+    assert "OTEL_TRACES_EXPORTER='oltp'" in message
+    assert "expected otlp or none" in message
+
+
+def test_the_metric_interval_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", " 2500 ")
+    assert settings.metric_export_interval() == 2.5
+
+
+@pytest.mark.parametrize("text", ["100.5", "0", "-1", "many"])
+def test_a_wrong_queue_size_is_named_and_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", text)
+    with pytest.raises(ValueError, match=f"OTEL_BSP_MAX_QUEUE_SIZE='{text}': .* positive integer"):
+        settings.span_queue_size()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_named"),
+    [
+        ("OTEL_SERVICE_NAME", "nightly", True),
+        ("OTEL_RESOURCE_ATTRIBUTES", "host=a, service.name = nightly", True),
+        ("OTEL_RESOURCE_ATTRIBUTES", "foo.service.name=x,service.name.x=y", False),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=", False),
+        ("OTEL_RESOURCE_ATTRIBUTES", "host=service.name=x", False),
+    ],
+)
+def test_a_service_name_is_read_as_the_sdk_reads_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_named: bool
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert settings.service_is_named() == is_named
+
+
+@pytest.mark.parametrize("service_name", ["nightly etl", None])
+def test_a_published_configuration_can_be_read(monkeypatch: pytest.MonkeyPatch, service_name: str | None) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_CHILDREN", "not published by a process")
+    assert settings.published_configuration() is None
+    settings.publish_configuration(service_name)
+    assert settings.published_configuration() == (os.getpid(), service_name)
