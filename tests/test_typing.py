@@ -1,4 +1,4 @@
-"""Promises to type checkers: mypy and pyright, both strict, see every decorated function as it was written."""
+"""mypy and pyright, both in strict mode, see the types of decorated functions and of the public names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,66 +34,65 @@ async def save(rows: list[int]) -> int:
     return len(rows)
 
 
-load("today", 5)  # wrong: too many
-load()  # wrong: too few
-wrong: int = load(Window())  # wrong: what is returned
-Etl().total("today")  # wrong: a text is no window here
+load("today", 5)  # wrong: too many arguments
+load()  # wrong: too few arguments
+wrong: int = load(Window())  # wrong: the type of the result
+Etl().total("today")  # wrong: a string is not a Window
 also: int = save([1])  # wrong: not awaited
-allocation.save(5)  # wrong: no function
-allocation.save(windows="day")  # wrong: no such keyword
-allocation.save(fails_when="None")  # wrong: no function
-allocation.delete  # wrong: no such operation
-allocation.emit()  # wrong: no outcome
-allocation.emit("saved", error=5)  # wrong: no error
-allocation.emit("saved", time="noon")  # wrong: no time
-RecordSet("cloudCost")  # wrong: no set name
+allocation.save(5)  # wrong: not a function
+allocation.save(windows="day")  # wrong: unknown keyword
+allocation.save(fails_when="None")  # wrong: not a function
+allocation.delete  # wrong: unknown operation
+allocation.emit()  # wrong: an outcome is required
+allocation.emit("saved", error=5)  # wrong: not an exception or a string
+allocation.emit("saved", time="noon")  # wrong: not a time
+RecordSet("cloudCost")  # wrong: the set's name is required
 with allocation.save() as op:
-    op.windows = 5  # wrong: no such field
+    op.windows = 5  # wrong: unknown field
 """
 WRONG = [number for number, line in enumerate(MISUSE.splitlines(), 1) if "# wrong" in line]
 
 
 def run(*command: str | Path) -> str:
-    """What a checker prints, run on this checkout's package."""
+    """Run a checker on the package of this checkout, and return what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MYPYPATH": str(ROOT)}
     line = [sys.executable, "-m", *map(str, command)]
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    return done.stdout
+    finished = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert finished.returncode in (0, 1), finished.stdout + finished.stderr
+    return finished.stdout
 
 
 def mypy(file: Path, cache: Path) -> list[int]:
-    """The lines in which mypy finds an error."""
+    """Return the lines in which mypy finds an error."""
     pytest.importorskip("mypy")
     out = run("mypy", "--strict", "--config-file=", f"--cache-dir={cache}", "--no-error-summary", file)
     return [int(number) for number in re.findall(rf"{re.escape(file.name)}:(\d+): error", out)]
 
 
 def pyright(file: Path, folder: Path) -> list[int]:
-    """The lines in which pyright finds an error."""
+    """Return the lines in which pyright finds an error."""
     pytest.importorskip("pyright")
     settings = folder / "pyrightconfig.json"
-    copy = folder / file.name  # a project's files are those in its own folder
+    copy = folder / file.name  # pyright checks only the files in the project's own folder
     copy.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
     settings.write_text(json.dumps({"typeCheckingMode": "strict", "include": [copy.name], "extraPaths": [str(ROOT)]}))
     out = run("pyright", "--outputjson", "--pythonpath", sys.executable, "--project", settings)
-    found = json.loads(out)
-    assert found["summary"]["filesAnalyzed"] == 1
-    errors = [item for item in found["generalDiagnostics"] if item["severity"] == "error"]
+    report = json.loads(out)
+    assert report["summary"]["filesAnalyzed"] == 1
+    errors = [item for item in report["generalDiagnostics"] if item["severity"] == "error"]
     return [item["range"]["start"]["line"] + 1 for item in errors]
 
 
-@pytest.mark.parametrize("checker", [mypy, pyright], ids=lambda checker: checker.__name__)
-def test_signatures_survive(checker: object, tmp_path: Path) -> None:
-    """Functions, methods, coroutines and generators have the same types decorated, bare or called."""
-    assert callable(checker)
+each_checker = pytest.mark.parametrize("checker", [mypy, pyright], ids=["mypy", "pyright"])
+
+
+@each_checker
+def test_decorated_functions_keep_their_types(checker: Callable[[Path, Path], list[int]], tmp_path: Path) -> None:
     assert checker(API, tmp_path) == []
 
 
-@pytest.mark.parametrize("checker", [mypy, pyright], ids=lambda checker: checker.__name__)
-def test_misuse_is_an_error(checker: object, tmp_path: Path) -> None:
-    """A wrong call of a decorated function or of this package is found in its line, and nothing else is."""
-    assert callable(checker)
+@each_checker
+def test_misuse_is_an_error_in_its_line(checker: Callable[[Path, Path], list[int]], tmp_path: Path) -> None:
     file = tmp_path / "misuse.py"
     file.write_text(MISUSE, encoding="utf-8")
     assert sorted(set(checker(file, tmp_path))) == WRONG

@@ -1,6 +1,6 @@
-"""What type checkers must see: decorated functions keep their types, and the public names have theirs.
+"""The types of the public API: decorated functions keep their types, and the public names have theirs.
 
-Checked by mypy and pyright, both strict; never run.
+Checked by mypy and pyright in strict mode; never run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from otel_kcevents import Call, EventLog, Operation, RecordSet, Stretch, Window, allocation, asset
+from otel_kcevents import Call, EventLog, Operation, OperationScope, RecordSet, Stretch, Window, allocation, asset
 
 
 @allocation.load
@@ -117,12 +117,14 @@ async def use(day: Window) -> None:
     loader = asset.load(Loader())
     assert_type(loader, Loader)
     assert_type(loader("today"), list[str])
-    held = asset.load(functools.partial(save, {}))
-    assert_type(held("today"), int | None)
+    partial = asset.load(functools.partial(save, {}))
+    assert_type(partial("today"), int | None)
 
-    with allocation.save() as called:
-        assert_type(called, Stretch)
-        called.window, called.size = day, 97
+    with allocation.save() as op:
+        assert_type(op, OperationScope)
+        op.window, op.size = day, 97
+    former_name: Stretch = op
+    assert_type(former_name, OperationScope)
     assert_type(allocation.save, Operation)
     assert_type(allocation.save(window=day, size=97), Operation)
 
