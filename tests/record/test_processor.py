@@ -1,24 +1,32 @@
-"""Promises of `otel_kcevents.record.processor`: the events of any span that ends are retained."""
+"""`EventLogProcessor`: the events on any span that ends are in the log, each of them once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import pickle
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Event as SpanEvent
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
+from telemetry import DAY, Warned
 
 from otel_kcevents.model.document import read_document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.processor import EventLogProcessor
+from otel_kcevents.record.record_set import RecordSet
 from otel_kcevents.store.log import EventLog, default_log
 
 TIME = 1654275521_289194368
 WINDOW = {"kcevents.window.start": "2022-06-03T00:00:00Z", "kcevents.window.end": "2022-06-04T00:00:00Z"}
-DAY = Window("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
 
 
 @pytest.fixture
@@ -27,88 +35,59 @@ def log() -> EventLog:
 
 
 @pytest.fixture
-def provider() -> Iterator[TracerProvider]:
-    provider = TracerProvider(shutdown_on_exit=False)
-    yield provider
-    provider.shutdown()
+def provider(log: EventLog) -> TracerProvider:
+    """A provider with a processor of `log`."""
+    return provider_of(EventLogProcessor(log))
 
 
-@pytest.fixture
-def processor(log: EventLog, provider: TracerProvider) -> EventLogProcessor:
-    processor = EventLogProcessor(log)
-    provider.add_span_processor(processor)
-    return processor
+def provider_of(*processors: SpanProcessor, **options: Any) -> TracerProvider:
+    provider = TracerProvider(shutdown_on_exit=False, **options)
+    for processor in processors:
+        provider.add_span_processor(processor)
+    return provider
 
 
-@pytest.fixture
-def tracer(provider: TracerProvider, processor: EventLogProcessor) -> Tracer:
-    """A tracer of a program that knows OpenTelemetry alone, with the processor on its provider."""
-    return provider.get_tracer("program")
+def assets(provider: TracerProvider, log: EventLog) -> RecordSet:
+    return RecordSet("asset", "AssetSet", log=log, tracer_provider=provider)
 
 
-def record(tracer: Tracer, name: str, attributes: dict[str, Any], time: Any = TIME) -> None:
-    """Do what a user does by hand: add one event to a span of the program's own."""
-    with tracer.start_as_current_span("nightly") as span:
+def add_event(provider: TracerProvider, name: str, attributes: dict[str, Any], time: Any = TIME) -> None:
+    """Add an event to a span of the program's own, as code does that knows OpenTelemetry alone."""
+    with provider.get_tracer("program").start_as_current_span("nightly") as span:
         span.add_event(name, attributes, timestamp=time)
 
 
-def retained(log: EventLog) -> list[Event]:
+def events_of(log: EventLog) -> list[Event]:
     return [event for events in log.document().lists.values() for event in events]
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [found.getMessage() for found in caplog.records if found.name == "otel_kcevents"]
+# Events of other code
 
 
-# What is taken
-
-
-def test_an_event_by_hand_is_retained(tracer: Tracer, log: EventLog) -> None:
-    """A span event of a documented kind is kept at its own time, to the nanosecond, with its size and window."""
-    record(tracer, "AssetSetSaved", {"kcevents.size": 29, **WINDOW})
-    assert retained(log) == [Event("AssetSetSaved", TIME, 29, DAY)]
-
-
-def test_a_size_is_retained_exactly(tracer: Tracer, log: EventLog) -> None:
-    """The greatest size that OTLP carries is kept to the last digit."""
-    record(tracer, "AssetSetSaved", {"kcevents.size": 2**63 - 1})
-    assert retained(log) == [Event("AssetSetSaved", TIME, 2**63 - 1)]
-
-
-def test_event_behind_the_name_is_accepted(tracer: Tracer, log: EventLog) -> None:
-    """A kind may be named as the document's list names it, and is kept under the log's name."""
-    record(tracer, "AllocationSetTotaledEvent", WINDOW)
-    assert retained(log) == [Event("AllocationSetTotaled", TIME, None, DAY)]
-
-
-@pytest.mark.parametrize("name", ["", "cache miss", "AssetSet", "assetsetsaved", "AssetSetSavedEventEvent"])
-def test_other_events_are_ignored(tracer: Tracer, log: EventLog, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What else is on a span is nobody's business here, and worth no warning."""
-    record(tracer, name, {"kcevents.size": 5})
-    assert (retained(log), warnings(caplog)) == ([], [])
-
-
-def test_every_event_of_a_span_is_taken(tracer: Tracer, log: EventLog) -> None:
-    """One span may carry many events, and each counts."""
-    with tracer.start_as_current_span("nightly") as span:
-        for number in range(100):
-            span.add_event("AssetSetSaved", {"kcevents.size": number}, timestamp=TIME + number)
-    assert [event.size for event in retained(log)] == list(range(99, -1, -1))
-
-
-@pytest.mark.parametrize("end", WINDOW)
-def test_a_window_may_be_open(tracer: Tracer, log: EventLog, end: str) -> None:
-    """One end alone is a window whose other end is open."""
-    record(tracer, "AssetSetTotaled", {end: "2022-06-03T00:00:00Z"})
-    ends = ["2022-06-03T00:00:00Z" if key == end else None for key in WINDOW]
-    assert retained(log) == [Event("AssetSetTotaled", TIME, None, Window(*ends))]
-
-
-def test_a_set_of_ones_own_is_taken(tracer: Tracer, log: EventLog) -> None:
-    """The kinds are the log's, those of added sets among them."""
-    log.add_set("cloud", "CloudCostSet")
-    record(tracer, "CloudCostSetSaved", {"kcevents.size": 5})
-    assert log.document().lists["cloud"] == (Event("CloudCostSetSaved", TIME, 5),)
+@pytest.mark.parametrize(
+    ("name", "attributes", "expected"),
+    [
+        ("AssetSetSaved", {"kcevents.size": 29, **WINDOW}, Event("AssetSetSaved", TIME, 29, DAY)),
+        ("AssetSetSaved", {"kcevents.size": 2**63 - 1}, Event("AssetSetSaved", TIME, 2**63 - 1)),
+        ("AllocationSetTotaledEvent", WINDOW, Event("AllocationSetTotaled", TIME, None, DAY)),
+        (
+            "AssetSetTotaled",
+            {"kcevents.window.start": "2022-06-03T00:00:00Z"},
+            Event("AssetSetTotaled", TIME, None, Window("2022-06-03T00:00:00Z", None)),
+        ),
+        (
+            "AssetSetTotaled",
+            {"kcevents.window.end": "2022-06-03T00:00:00Z"},
+            Event("AssetSetTotaled", TIME, None, Window(None, "2022-06-03T00:00:00Z")),
+        ),
+    ],
+    ids=["size and window", "largest size", "trailing Event", "open end", "open start"],
+)
+def test_an_event_is_in_the_log_as_it_is(
+    provider: TracerProvider, log: EventLog, name: str, attributes: dict[str, Any], expected: Event
+) -> None:
+    add_event(provider, name, attributes)
+    assert events_of(log) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -119,95 +98,196 @@ def test_a_set_of_ones_own_is_taken(tracer: Tracer, log: EventLog) -> None:
             {"error.type": "OSError", "error.message": "disk full"},
             Failure("OSError", "disk full", "save"),
         ),
-        ({}, {"error.type": "OSError", "error.message": "disk full"}, Failure("OSError", "disk full")),
         ({}, {"error.type": "OSError"}, Failure("OSError", "")),
         ({}, {"error.message": "disk full"}, Failure("", "disk full")),
+        ({}, {"error.message": "x" * 5_000_000}, Failure("", "x" * 4096 + "…")),
         ({"kcevents.operation": "save"}, {}, None),
     ],
+    ids=["all", "type", "message", "long message", "nothing"],
 )
-def test_an_error_tells_what_failed(
-    tracer: Tracer, log: EventLog, on_span: dict[str, str], on_event: dict[str, str], failure: Failure | None
+def test_an_error_has_what_is_known_of_it(
+    provider: TracerProvider, log: EventLog, on_span: dict[str, str], on_event: dict[str, str], failure: Failure | None
 ) -> None:
-    """An error's type and message are the event's, its operation the span's, as far as they are known."""
-    with tracer.start_as_current_span("nightly", attributes=on_span) as span:
+    with provider.get_tracer("program").start_as_current_span("nightly", attributes=on_span) as span:
         span.add_event("AssetSetComputeError", {**on_event, **WINDOW}, timestamp=TIME)
-    assert retained(log) == [Event("AssetSetComputeError", TIME, None, DAY, failure)]
+    assert events_of(log) == [Event("AssetSetComputeError", TIME, None, DAY, failure)]
 
 
-@pytest.mark.parametrize("kind", ["AssetSetTotaled", "AssetSetReconciled", "AssetSetComputeError"])
-def test_a_size_that_is_not_documented_is_dropped(
-    tracer: Tracer, log: EventLog, kind: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("AssetSetTotaled", {"kcevents.size": 5}),
+        ("AssetSetReconciled", {"kcevents.size": "five"}),
+        ("AssetSetComputeError", {"kcevents.size": 5}),
+        ("AssetSetSaved", {"error.type": "OSError", "error.message": "disk full"}),
+    ],
+)
+def test_undocumented_fields_are_ignored(
+    provider: TracerProvider, log: EventLog, warned: Warned, name: str, attributes: dict[str, Any]
 ) -> None:
-    """A kind without a size in the document has none in the log, whether the attribute can be read or not."""
-    record(tracer, kind, {"kcevents.size": 5, **WINDOW})
-    record(tracer, kind, {"kcevents.size": "five", **WINDOW})
-    assert (retained(log), warnings(caplog)) == ([Event(kind, TIME, None, DAY)] * 2, [])
+    add_event(provider, name, attributes)
+    assert (events_of(log), warned()) == ([Event(name, TIME)], [])
 
 
-def test_an_error_that_is_not_documented_is_dropped(tracer: Tracer, log: EventLog) -> None:
-    """What succeeded has no error in the log, whatever its attributes say."""
-    record(tracer, "AssetSetSaved", {"error.type": "OSError", "error.message": "disk full"})
-    assert retained(log) == [Event("AssetSetSaved", TIME)]
+@pytest.mark.parametrize("name", ["", "cache miss", "AssetSet", "assetsetsaved", "AssetSetSavedEventEvent"])
+def test_other_events_are_ignored(provider: TracerProvider, log: EventLog, warned: Warned, name: str) -> None:
+    add_event(provider, name, {"kcevents.size": 5})
+    assert (events_of(log), warned()) == ([], [])
 
 
-def test_the_documents_own_events_are_retained_as_they_stand(tracer: Tracer, log: EventLog, documented: str) -> None:
-    """The example's six events, put on spans by hand, give the very same entries, newest first."""
+def test_the_documents_example_comes_out_as_it_went_in(
+    provider: TracerProvider, log: EventLog, documented: str
+) -> None:
     document = read_document(documented)
     for event in (event for events in document.lists.values() for event in events):
         assert event.window is not None
-        attributes = {"kcevents.window.start": event.window.start_text, "kcevents.window.end": event.window.end_text}
+        window = {"kcevents.window.start": event.window.start_text, "kcevents.window.end": event.window.end_text}
         size = {} if event.size is None else {"kcevents.size": event.size}
-        record(tracer, event.kind, {**size, **attributes}, event.time)
-    newest_first = {
-        etl: sorted((event.to_dict() for event in events), key=lambda entry: str(entry["time"]), reverse=True)
-        for etl, events in document.lists.items()
-    }
-    entries = log.document().to_dict()["data"]
-    assert {etl: entries[etl] for etl in newest_first} == newest_first
+        add_event(provider, event.kind, {**size, **window}, event.time)
+    for etl, events in document.lists.items():
+        assert set(log.document().lists[etl]) == set(events)
 
 
-# Once and no more
+def test_an_added_set_is_known(provider: TracerProvider, log: EventLog) -> None:
+    log.add_set("cloud", "CloudCostSet")
+    add_event(provider, "CloudCostSetSaved", {"kcevents.size": 5})
+    assert log.document().lists["cloud"] == (Event("CloudCostSetSaved", TIME, 5),)
 
 
-def test_a_processor_added_twice_counts_once(
-    provider: TracerProvider, processor: EventLogProcessor, tracer: Tracer, log: EventLog
-) -> None:
-    """The same processor may be on a provider twice over."""
-    provider.add_span_processor(processor)
-    record(tracer, "AssetSetSaved", {})
-    assert log.counts() == {"AssetSetSaved": 1}
+# Each once
 
 
-def test_two_processors_on_one_log_count_once(provider: TracerProvider, tracer: Tracer, log: EventLog) -> None:
-    """Two processors that share a log share its entries."""
+def test_each_event_of_a_span_is_appended_once(provider: TracerProvider, log: EventLog) -> None:
+    """Those of one kind and time too, as a coarse clock gives them; a second processor adds none."""
     provider.add_span_processor(EventLogProcessor(log))
-    record(tracer, "AssetSetSaved", {})
+    with provider.get_tracer("program").start_as_current_span("nightly") as span:
+        for number in range(100):
+            span.add_event("AssetSetSaved", {"kcevents.size": number}, timestamp=TIME + number)
+        for name in ("AssetSetLoaded", "AssetSetLoadedEvent", "AssetSetLoaded"):
+            span.add_event(name, {"kcevents.size": 2}, timestamp=TIME)
+    assert log.counts() == {"AssetSetLoaded": 3, "AssetSetSaved": 100}
+    assert [event.size for event in events_of(log) if event.kind == "AssetSetSaved"] == list(range(99, -1, -1))
+
+
+def test_processors_in_several_threads_append_once(log: EventLog) -> None:
+    concurrent = ConcurrentMultiSpanProcessor(num_threads=2)
+    provider = provider_of(EventLogProcessor(log), EventLogProcessor(log), active_span_processor=concurrent)
+    for number in range(50):
+        add_event(provider, "AssetSetSaved", {}, TIME + number)
+        assets(provider, log).emit("loaded")
+    provider.shutdown()
+    assert log.counts() == {"AssetSetLoaded": 50, "AssetSetSaved": 50}
+
+
+def test_each_log_has_the_event_once(provider: TracerProvider, log: EventLog) -> None:
+    """The event of a recorder too, which appends it to its own log."""
+    other = EventLog()
+    for _ in range(2):
+        provider.add_span_processor(EventLogProcessor(other))
+    add_event(provider, "AssetSetSaved", {})
+    assets(provider, log).emit("loaded", size=3, window=DAY, time=TIME)
+    assert log.counts() == other.counts() == {"AssetSetLoaded": 1, "AssetSetSaved": 1}
+    assert other.document().lists["asset"] == log.document().lists["asset"]
+
+
+class RecordOnly(Sampler):
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        return SamplingResult(Decision.RECORD_ONLY)
+
+    def get_description(self) -> str:
+        return "RecordOnly"
+
+
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, RecordOnly()], ids=["dropped", "recorded only"])
+def test_events_on_unsampled_spans_count_once(log: EventLog, sampler: Sampler) -> None:
+    assets(provider_of(EventLogProcessor(log), sampler=sampler), log).emit("saved")
     assert log.counts() == {"AssetSetSaved": 1}
 
 
-def test_processors_in_threads_of_their_own_count_once(log: EventLog) -> None:
-    """With the SDK's concurrent processor, which calls each from a thread, the events are the same."""
-    concurrent = ConcurrentMultiSpanProcessor(num_threads=2)
-    provider = TracerProvider(active_span_processor=concurrent, shutdown_on_exit=False)
-    for _ in range(2):
-        provider.add_span_processor(EventLogProcessor(log))
-    for number in range(50):
-        record(provider.get_tracer("program"), "AssetSetSaved", {}, TIME + number)
-    provider.shutdown()
-    assert log.counts() == {"AssetSetSaved": 50}
+def let_events_pass(log: EventLog) -> None:
+    """Append more events than a log remembers the spans of."""
+    for number in range(35_000):
+        log.append(Event("AssetSetSaved", TIME), span_id=number + 1)
 
 
-def test_two_logs_have_the_event_each(provider: TracerProvider, tracer: Tracer, log: EventLog) -> None:
-    """A second processor with a log of its own takes nothing from the first."""
-    other = EventLog()
-    provider.add_span_processor(EventLogProcessor(other))
-    record(tracer, "AssetSetSaved", {})
-    assert log.counts() == other.counts() == {"AssetSetSaved": 1}
+class Blocking(SpanProcessor):
+    """Holds the end of a span until it is released."""
+
+    def __init__(self) -> None:
+        self.blocked = threading.Event()
+        self.released = threading.Event()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.blocked.set()
+        assert self.released.wait(60)
 
 
-def test_the_log_is_the_process_wide_one_where_none_is_given() -> None:
-    """`EventLogProcessor()` fills the default log."""
-    assert EventLogProcessor().log is default_log
+def test_an_error_behind_a_slow_processor_counts_once(log: EventLog) -> None:
+    slow = Blocking()
+    emit = assets(provider_of(slow, EventLogProcessor(log)), log).emit
+    thread = threading.Thread(target=emit, args=("compute_error",))
+    thread.start()
+    assert slow.blocked.wait(60)
+    let_events_pass(log)
+    slow.released.set()
+    thread.join()
+    assert log.counts() == {"AssetSetComputeError": 1, "AssetSetSaved": 35_000}
+
+
+class Deferring(SpanProcessor):
+    """Collects the spans that end, for later."""
+
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.append(span)
+
+
+def test_a_deferred_error_counts_once(log: EventLog) -> None:
+    deferring = Deferring()
+    assets(provider_of(deferring), log).emit("compute_error")
+    let_events_pass(log)
+    EventLogProcessor(log).on_end(deferring.spans[0])
+    assert log.counts()["AssetSetComputeError"] == 1
+
+
+@pytest.mark.parametrize("scope", ["program", "otel_kcevents"])
+def test_a_copy_on_another_span_counts(provider: TracerProvider, log: EventLog, scope: str) -> None:
+    """Even on a span of ours, which ends later."""
+    deferring = Deferring()
+    provider.add_span_processor(deferring)
+    assets(provider, log).emit("saved", size=3)
+    (event,) = deferring.spans[0].events
+    with provider.get_tracer(scope).start_as_current_span("copy") as span:
+        span.add_event(event.name, event.attributes, event.timestamp)
+    assert [found.size for found in events_of(log)] == [3, 3]
+
+
+class AddingOnStart(SpanProcessor):
+    """Adds an event to each span that starts."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        span.add_event("AssetSetSaved", {"kcevents.size": 5}, TIME)
+
+
+def test_a_repeat_by_other_code_on_our_span_counts(log: EventLog) -> None:
+    """Of the same kind and at the very same time, before the recorder's own event."""
+    provider = provider_of(AddingOnStart(), EventLogProcessor(log), EventLogProcessor(log))
+    assets(provider, log).emit("saved", size=3, time=TIME)
+    assert sorted(event.size or 0 for event in events_of(log)) == [3, 5]
+
+
+def test_the_name_of_our_event_is_an_ordinary_string(log: EventLog) -> None:
+    """An exporter encodes it, and copies and pickles hold no log."""
+    exporter = InMemorySpanExporter()
+    assets(provider_of(SimpleSpanProcessor(exporter)), log).emit("saved")
+    spans: Sequence[ReadableSpan] = exporter.get_finished_spans()
+    (event,) = spans[0].events
+    (encoded,) = encode_spans(spans).resource_spans[0].scope_spans[0].spans[0].events
+    for name in (encoded.name, pickle.loads(pickle.dumps(event.name)), copy.deepcopy(event.name)):
+        assert (type(name), name) == (str, "AssetSetSaved")
+    assert '"AssetSetSaved"' in spans[0].to_json()
 
 
 # What can go wrong
@@ -228,112 +308,84 @@ def test_the_log_is_the_process_wide_one_where_none_is_given() -> None:
         ({"kcevents.window.end": ""}, {"size": 97}),
     ],
 )
-def test_a_broken_attribute_leaves_its_field_out(
-    tracer: Tracer, log: EventLog, broken: dict[str, Any], kept: dict[str, Any], caplog: pytest.LogCaptureFixture
+def test_an_unreadable_field_is_omitted_with_one_warning(
+    provider: TracerProvider, log: EventLog, warned: Warned, broken: dict[str, Any], kept: dict[str, Any]
 ) -> None:
-    """What can not be read is left out and the rest kept, with one warning however often it happens."""
     for number in range(3):
-        record(tracer, "AssetSetSaved", {"kcevents.size": 97, **WINDOW, **broken}, TIME + number)
-    assert retained(log) == [Event("AssetSetSaved", TIME + number, **kept) for number in (2, 1, 0)]
-    assert [text[:32] for text in warnings(caplog)] == ["an event on the span 'nightly' i"]
+        add_event(provider, "AssetSetSaved", {"kcevents.size": 97, **WINDOW, **broken}, TIME + number)
+    assert events_of(log) == [Event("AssetSetSaved", TIME + number, **kept) for number in (2, 1, 0)]
+    (warning,) = warned()
+    assert "'nightly'" in warning
 
 
-@pytest.mark.parametrize("time", [10**30, -(10**30), 1654275521.5, "2022-06-03T16:58:41Z"])
-def test_an_event_without_a_time_is_left_out_alone(
-    tracer: Tracer, log: EventLog, time: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [
+        ("AssetSetSaved", 10**30),
+        ("AssetSetSaved", -(10**30)),
+        ("AssetSetSaved", 1654275521.5),
+        ("AssetSetSaved", "2022-06-03T16:58:41Z"),
+        (None, TIME),
+        (["AssetSetSaved"], TIME),
+    ],
+)
+def test_an_invalid_event_leaves_the_others(
+    provider: TracerProvider, log: EventLog, warned: Warned, name: Any, time: Any
 ) -> None:
-    """An event whose time is none is dropped with one warning, and the span's other events are taken."""
-    with tracer.start_as_current_span("nightly") as span:
+    with provider.get_tracer("program").start_as_current_span("nightly") as span:
         span.add_event("AssetSetLoaded", timestamp=TIME)
-        span.add_event("AssetSetSaved", timestamp=time)
+        span.add_event(name, timestamp=time)
         span.add_event("AssetSetTotaled", timestamp=TIME + 1)
-    assert [event.kind for event in retained(log)] == ["AssetSetTotaled", "AssetSetLoaded"]
-    assert len(warnings(caplog)) == 1
+    assert [event.kind for event in events_of(log)] == ["AssetSetTotaled", "AssetSetLoaded"]
+    assert len(warned()) == 1
 
 
 class BrokenLog(EventLog):
-    """A log that can take nothing."""
-
-    def append(self, event: Event, span_id: int = 0, trace_id: int = 0, repeat: int = 0) -> bool:
+    def append(self, *args: Any, **kwargs: Any) -> bool:
         raise RuntimeError("the log is broken")
 
 
-def test_a_broken_log_never_reaches_the_program(provider: TracerProvider, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a log raises, the program's spans end as ever, with one warning."""
-    provider.add_span_processor(EventLogProcessor(BrokenLog()))
+class BrokenSpan(ReadableSpan):
+    @property
+    def events(self) -> Any:
+        raise RuntimeError("the span is broken")
+
+
+def test_a_broken_log_never_reaches_the_program(warned: Warned) -> None:
+    provider = provider_of(EventLogProcessor(BrokenLog()))
     for _ in range(3):
-        record(provider.get_tracer("program"), "AssetSetSaved", {})
-    assert warnings(caplog) == [
-        "an event on the span 'nightly' is omitted or incomplete (logged once per processor): the log is broken"
-    ]
+        add_event(provider, "AssetSetSaved", {})
+    (warning,) = warned()
+    assert "the log is broken" in warning
 
 
-def test_a_span_may_lack_context_and_attributes(log: EventLog) -> None:
-    """A span that another program rebuilt, without an identity and as bare as its events, is taken all the same."""
+def test_a_broken_span_never_reaches_the_program(log: EventLog, warned: Warned) -> None:
+    EventLogProcessor(log).on_end(BrokenSpan("broken"))
+    (warning,) = warned()
+    assert "the span is broken" in warning
+
+
+def test_a_span_may_lack_context_scope_and_attributes(log: EventLog) -> None:
+    """As one that another program rebuilt from an export."""
     bare = SpanEvent("AssetSetComputeError", timestamp=TIME)
     error = SpanEvent("AssetSetComputeError", {"error.type": "OSError"}, timestamp=TIME + 1)
     EventLogProcessor(log).on_end(ReadableSpan("rebuilt", events=[bare, error]))
-    assert [event.failure for event in retained(log)] == [Failure("OSError", ""), None]
+    assert [event.failure for event in events_of(log)] == [Failure("OSError", ""), None]
 
 
 # Its life
 
 
-def test_shutdown_stops_it(processor: EventLogProcessor, tracer: Tracer, log: EventLog) -> None:
-    """After `shutdown` no event is taken, and the log keeps what it has."""
-    record(tracer, "AssetSetSaved", {})
-    processor.shutdown()
-    record(tracer, "AssetSetSaved", {}, TIME + 1)
-    assert retained(log) == [Event("AssetSetSaved", TIME)]
+def test_the_default_log_is_the_one_of_the_process() -> None:
+    assert EventLogProcessor().log is default_log
 
 
-def test_a_flush_has_nothing_to_wait_for(provider: TracerProvider, processor: EventLogProcessor) -> None:
-    """`force_flush` is true at once, by itself and through the provider."""
-    assert processor.force_flush() is provider.force_flush() is True
+def test_shutdown_stops_it(provider: TracerProvider, log: EventLog) -> None:
+    add_event(provider, "AssetSetSaved", {})
+    provider.shutdown()
+    add_event(provider, "AssetSetSaved", {}, TIME + 1)
+    assert events_of(log) == [Event("AssetSetSaved", TIME)]
 
 
-def test_a_very_long_message_is_cut() -> None:
-    """The log's memory is bounded, whatever other code puts on its spans."""
-    log = EventLog()
-    provider = TracerProvider()
-    provider.add_span_processor(EventLogProcessor(log))
-    with provider.get_tracer("t").start_as_current_span("s") as span:
-        span.add_event("AssetSetComputeError", {"error.type": "E", "error.message": "x" * 5_000_000})
-    (event,) = log.document().lists["asset"]
-    assert event.failure is not None
-    assert len(event.failure.message) == 4097
-
-
-def test_a_span_whose_events_can_not_be_read_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of it reaches the program."""
-
-    class Unreadable(ReadableSpan):
-        @property
-        def events(self) -> Any:
-            raise RuntimeError("no events")
-
-    EventLogProcessor(EventLog()).on_end(Unreadable("broken"))
-    assert "no events" in caplog.text
-
-
-def test_events_of_one_name_and_time_on_one_span_are_each_taken(
-    provider: TracerProvider, tracer: Tracer, log: EventLog
-) -> None:
-    """A coarse clock loses none, and a second processor takes none twice."""
-    provider.add_span_processor(EventLogProcessor(log))
-    with tracer.start_as_current_span("nightly") as span:
-        for size in (1, 2, 2):
-            span.add_event("AssetSetSaved", {"kcevents.size": size}, timestamp=TIME)
-    assert sorted(event.size or 0 for event in retained(log)) == [1, 2, 2]
-
-
-def test_an_event_whose_name_is_no_text_leaves_the_others(
-    tracer: Tracer, log: EventLog, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is left out alone, with a warning."""
-    name: Any = None
-    with tracer.start_as_current_span("nightly") as span:
-        span.add_event(name)
-        span.add_event("AssetSetSaved")
-    assert log.counts() == {"AssetSetSaved": 1}
-    assert len(warnings(caplog)) == 1
+def test_a_flush_has_nothing_to_wait_for(provider: TracerProvider) -> None:
+    assert provider.force_flush()
