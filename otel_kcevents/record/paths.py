@@ -114,8 +114,11 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
             that its calls do not have: the items of a plain function, the result of an async generator.
     """
     name, steps = _parse(source, function)
-    root: Root = "argument" if name in parameters_of(function)[0] else _ROOTS.get(name, "argument")
     argument = argument_reader(name, function)
+    root: Root = _ROOTS.get(name, "argument")
+    is_unnamed = root in ("kept", "env") and (not steps or steps[0][0] != "name")
+    if name in parameters_of(function)[0] or (is_unnamed and argument is not None):
+        root = "argument"
     if root == "argument":
         if argument is None:
             raise TypeError(f"{name!r} in {source!r} is not an argument of {_alternatives(function, name)}")
@@ -126,7 +129,7 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
         raise TypeError(f"{source!r} reads a result, but {name_of(function)} is an async generator; use yield")
     elif root in ("return", "yield"):
         read = _after(_result, steps)
-    elif not steps or steps[0][0] != "name":
+    elif is_unnamed:
         raise TypeError(f"{source!r} is not a path: {name} needs a name; write {name}.NAME")
     else:
         read = _after(_variable(root, steps[0][1]), steps[1:])

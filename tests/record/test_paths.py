@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.record.paths`: what a path reads from a call, and what is said about a wrong one."""
+"""Promises of `otel_kcevents.record.paths`: what a path reads from a call, and the errors of a wrong one."""
 
 from __future__ import annotations
 
@@ -161,6 +161,12 @@ def test_a_keyword_argument_wins_if_the_call_passes_it(
         return read(path, save, CONFIG, **{name: SimpleNamespace(rows="mine")}), read(path, save, CONFIG)
 
     assert copy_context().run(read_twice) == ("mine", otherwise)
+
+
+@pytest.mark.parametrize(("path", "value"), [("env", ["prod"]), ("kept[0]", 5)])
+def test_a_keyword_argument_is_meant_if_no_name_follows(path: str, value: Any) -> None:
+    """A path of `kept` or `env` has a name."""
+    assert read(path, save, CONFIG, env=["prod"], kept=[5]) == value
 
 
 def test_a_missing_keyword_argument_is_omitted_with_one_warning(telemetry: Telemetry, warned: Warned) -> None:
