@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from functools import partial
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -42,15 +41,18 @@ class EventLogProcessor(SpanProcessor):
         try:
             events, own = span.events, None
             if span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE:
-                # The recorder ends the span with its event, which it has appended. A copy on another span, or the
+                # The recorder appended its event to its log, and ended the span with it. A copy on another span, or the
                 # event of a recorder with another log, does not meet these conditions.
                 for event in events:
-                    if isinstance(event.name, RecordedKind) and event.name.log is self.log:
-                        own = event if event.timestamp == span.end_time else own
+                    name = event.name
+                    if isinstance(name, RecordedKind) and name.log is self.log and event.timestamp == span.end_time:
+                        own = event
+                if own is not None and len(events) == 1:
+                    return
             span_id, trace_id = (span.context.span_id, span.context.trace_id) if span.context else (0, 0)
             # A coarse clock gives several events of one kind the same time: they are told apart by a number, from 0,
             # which is the number of the recorder's event.
-            repeats: Counter[tuple[str, int]] = Counter() if own is None else Counter([(str(own.name), own.timestamp)])
+            repeats = {} if own is None else {(str(own.name), own.timestamp): 1}
             for event in events:
                 if event is own:
                     continue
@@ -59,8 +61,8 @@ class EventLogProcessor(SpanProcessor):
                     if kind is None:
                         continue
                     time, attributes = event.timestamp, event.attributes or {}
-                    repeat = repeats[kind.name, time]
-                    repeats[kind.name, time] += 1
+                    repeat = repeats.get((kind.name, time), 0)
+                    repeats[kind.name, time] = repeat + 1
                     if not self.log.has(kind.name, time, span_id, repeat):
                         warn = partial(self._warn, span)
                         found = read_event(kind, time, attributes, span.attributes or {}, warn)
