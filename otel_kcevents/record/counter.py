@@ -21,7 +21,7 @@ __all__ = ["observe"]
 
 
 class _GlobalProvider:
-    """Stands for whichever meter provider is set for the process, now or later."""
+    """Stands for the global meter provider, which may be set later."""
 
 
 _GLOBAL = _GlobalProvider()
@@ -34,7 +34,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 
 def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
-    """Let a meter provider's readers read a log's counts: one instrument for each provider and all of its logs."""
+    """Make the counts of *log* a counter of a meter provider, which has one instrument for all of its logs."""
     with _observing:
         logs = _observed.setdefault(meter_provider or _GLOBAL, [])
         if log not in logs:
@@ -49,17 +49,13 @@ def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
     )
 
 
-def _logs_of(provider: MeterProvider | _GlobalProvider | None) -> list[EventLog]:
-    """The logs that a provider's one instrument tells: a provider given here may be the global one as well."""
-    same: list[Any] = [_GLOBAL, metrics.get_meter_provider()]
-    keys: list[Any] = same if any(provider is key for key in same) else [provider]
-    return list(dict.fromkeys(log for key in keys for log in _observed.get(key, ())))
-
-
 def _observations(
     provider: Callable[[], MeterProvider | _GlobalProvider | None], options: CallbackOptions
 ) -> Iterable[Observation]:
+    """Return the counts of all logs of a provider, which may be the global one as well."""
+    own, both = provider(), (_GLOBAL, metrics.get_meter_provider())
+    keys: Iterable[Any] = both if any(own is key for key in both) else (own,)
     totals: Counter[tuple[str, str]] = Counter()
-    for log in _logs_of(provider()):
+    for log in dict.fromkeys(log for key in keys for log in _observed.get(key, ())):
         totals.update({(log.kinds[name].etl, name): count for name, count in log.counts().items()})
     return [Observation(count, {"etl": etl, "event": name}) for (etl, name), count in totals.items()]

@@ -1,4 +1,4 @@
-"""`RecordSet`, and the two documented ones: `allocation` and `asset`."""
+"""`RecordSet`: the operations of one set; and the two documented sets, `allocation` and `asset`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,20 @@ _OPERATION_OF = {success: operation for operation, (success, _) in OPERATIONS.it
 
 
 class RecordSet:
-    """A set of records with its events: what `allocation` and `asset` are, for sets of your own too.
+    """The operations of a set of records, such as `allocation` and `asset`; make one for a set of your own.
 
-    `etl` names the set's list in the log and the counter's label, `set_name` begins its kinds:
-    `RecordSet("cloudCost", "CloudCostSet")` counts `CloudCostSetSaved` for `cloudCost`. Events go to `log`,
-    spans to `tracer_provider` and counts to `meter_provider`: the global ones, whenever they are set, where
-    none are given. Both are held, with the log, for as long as the process lives: make few of these, at the
-    start. Raises ValueError where a name is no name or is taken in the log.
+    `RecordSet("cloudCost", "CloudCostSet")` counts and lists `CloudCostSetSaved` under `cloudCost`. A record set, its
+    log and its providers are kept for as long as the process lives: make few of them, when the program starts.
+
+    Args:
+        etl: The name of the set's list in the log, and its label of the counter.
+        set_name: What the names of its kinds begin with.
+        log: Where its events go.
+        tracer_provider: Where its spans go; default: the global provider, which may be set later.
+        meter_provider: Where its counts go; default likewise.
+
+    Raises:
+        ValueError: A name is not valid, or already taken in the log.
     """
 
     __slots__ = ("_recorders", "_target", "aggregate", "compute", "load", "reconcile", "save", "total")
@@ -68,7 +75,7 @@ class RecordSet:
 
     @property
     def log(self) -> EventLog:
-        """The log that this set's events go to."""
+        """The log that the events of this set go to."""
         return self._target.log
 
     def emit(
@@ -81,13 +88,19 @@ class RecordSet:
         operation: str | None = None,
         time: datetime | int | None = None,
     ) -> None:
-        """Record what already happened: an instant span with the one event, an entry in the log, a count.
+        """Record something that already happened: a span without duration, its event, and an entry in the log.
 
-        `outcome` is `saved`, `loaded`, `aggregated`, `totaled`, `reconciled`, `compute_error` or
-        `reconcile_error`, or the kind's name. `size` is the number of records or the set, `window` anything
-        that means one, `time` a datetime or nanoseconds since 1970 (default: now). An error event takes
-        the `error` and the `operation` that failed. Raises ValueError for an unknown outcome or operation
-        and a time that a span can't have.
+        Args:
+            outcome: `saved`, `loaded`, `aggregated`, `totaled`, `reconciled`, `compute_error`, `reconcile_error`, or
+                the name of the kind.
+            size: The number of records, or the set.
+            window: The window of the set, as anything that `Window.of` converts.
+            error: Of an error event, the exception or a message.
+            operation: Of an error event, the operation that failed.
+            time: When it happened: a datetime, or nanoseconds since 1970; default: now.
+
+        Raises:
+            ValueError: The outcome or the operation is unknown, or a span cannot have the time.
         """
         kind = next(
             (kind for name, kind in self._target.kinds.items() if outcome in (name, kind.name, f"{kind.name}Event")),
@@ -120,7 +133,7 @@ class RecordSet:
 
 
 allocation: RecordSet = RecordSet("allocation", "AllocationSet")
-"""The allocation pipeline, with the process's own log."""
+"""The allocation pipeline; its events go to the default log."""
 
 asset: RecordSet = RecordSet("asset", "AssetSet")
-"""The asset pipeline, with the process's own log."""
+"""The asset pipeline; its events go to the default log."""

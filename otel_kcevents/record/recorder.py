@@ -156,7 +156,7 @@ class Recorder:
                 span.set_attributes(failure_attributes(failure))
                 span.set_status(StatusCode.ERROR, f"{failure.type.rpartition('.')[2]}: {failure.message}")
                 if isinstance(error, BaseException):
-                    span.record_exception(error, _utf8_texts(error), time)
+                    span.record_exception(error, _utf8_attributes(error), time)
         except Exception as problem:
             self.warn("the span's status", problem)
         self._record(span, time, Event(kind or self._error_kind, time, None, window, failure))
@@ -301,8 +301,11 @@ def is_clean_exit(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0))
 
 
-def _utf8_texts(error: BaseException) -> dict[str, str] | None:
-    """Return attributes that replace the texts of *error* if they are not valid UTF-8: an exporter would drop them."""
+def _utf8_attributes(error: BaseException) -> dict[str, str] | None:
+    """Return the message and the stack trace of *error* as valid UTF-8; None if the message already is.
+
+    An exporter drops what is not.
+    """
     message = str(error)
     if to_utf8(message) == message:
         return None

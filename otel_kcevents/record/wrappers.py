@@ -100,7 +100,7 @@ def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
 def _restore(inside: Context, outside: Context, error: BaseException | None) -> None:
     """Restore the context around a coroutine that may have ended by *error*.
 
-    The garbage collector closes an abandoned coroutine anywhere, where the current context is not ours to change.
+    The garbage collector closes an abandoned coroutine anywhere; the context that is current there has to stay.
     """
     if not isinstance(error, GeneratorExit) or get_current() is inside:
         attach(outside)
