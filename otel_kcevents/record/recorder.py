@@ -260,7 +260,7 @@ class CallRecorder(Recorder):
         if self._window is not None:
             window = self.window_of(self._read("the window", self._window, args, kwargs, result))
         fails_when = None if result is NO_RESULT else self._fails_when
-        if fails_when is not None and self.attempt("fails_when", fails_when, result):
+        if fails_when is not None and self.attempt("fails_when", lambda: bool(fails_when(result))):
             is_shown = type(result) in (NoneType, bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
             what = short_repr(result) if is_shown else f"a {type(result).__qualname__}"
             failure = Failure("FailedResult", f"{self.name} returned {what}", self.operation)

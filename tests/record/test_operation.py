@@ -79,8 +79,16 @@ def test_other_results_are_successes(telemetry: Telemetry) -> None:
     assert telemetry.event == Event("AssetSetLoaded", telemetry.event.time, 2, DAY)
 
 
-def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned) -> None:
-    get: Any = telemetry.asset.load(fails_when=lambda found: found["status"] == 500)(lambda: [1])
+class Ambiguous:
+    """An answer that is neither true nor false, like an array's."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize("fails_when", [lambda found: found["status"] == 500, lambda found: Ambiguous()])
+def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned, fails_when: Any) -> None:
+    get: Any = telemetry.asset.load(fails_when=fails_when)(lambda: [1])
     assert (get(), get()) == ([1], [1])
     assert telemetry.kinds == ["AssetSetLoaded"] * 2
     (warning,) = warned()
