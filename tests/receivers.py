@@ -8,7 +8,7 @@ from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from time import sleep
 from typing import Any
 
@@ -22,7 +22,6 @@ COUNTER = "kubecost.etl.events"
 _MOST_BODY = 4 * 2**20  # bytes, as gRPC has it by itself
 _STATUS = {
     grpc.StatusCode.OK: 200,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 413,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
@@ -36,22 +35,34 @@ class Received:
     traces: list[Any] = field(default_factory=list)
     metrics: list[Any] = field(default_factory=list)
     slow: float = 0.0
-    refusing: bool = False
+    """Seconds that the first request of spans waits, in vain."""
     busy: bool = False
+    """Whether the first request of spans is to be sent again."""
     slow_metrics: float = 0.0
+    """Seconds that each request of metrics waits."""
+    refused_metrics: int = 0
+    """How many requests of metrics are to be sent again."""
+    metrics_came: Event = field(default_factory=Event)
+    """Set when a request of metrics has come."""
 
-    def take(self, requests: list[Any], request: Any) -> grpc.StatusCode:
-        """Keep a request; but the first one of spans is late and in vain while `slow`, or refused, or put off."""
-        answer = grpc.StatusCode.OK
-        if requests is self.metrics:
-            sleep(self.slow_metrics)
-        if requests is self.traces and (self.slow or self.refusing or self.busy):
-            answer = grpc.StatusCode.UNAVAILABLE if self.busy else grpc.StatusCode.INVALID_ARGUMENT
-            pause, self.slow, self.refusing, self.busy = self.slow, 0.0, False, False
-            sleep(pause)
-        else:
-            requests.append(request)
-        return answer
+    def take_traces(self, request: Any) -> grpc.StatusCode:
+        """Keep a request, or not; return the answer."""
+        if not (self.slow or self.busy):
+            self.traces.append(request)
+            return grpc.StatusCode.OK
+        pause, self.slow, self.busy = self.slow, 0.0, False
+        sleep(pause)
+        return grpc.StatusCode.UNAVAILABLE
+
+    def take_metrics(self, request: Any) -> grpc.StatusCode:
+        """Keep a request, or not; return the answer."""
+        self.metrics_came.set()
+        sleep(self.slow_metrics)
+        if self.refused_metrics:
+            self.refused_metrics -= 1
+            return grpc.StatusCode.UNAVAILABLE
+        self.metrics.append(request)
+        return grpc.StatusCode.OK
 
     @property
     def spans(self) -> list[Any]:
@@ -116,14 +127,12 @@ def grpc_receiver(port: int = 0) -> Iterator[Received]:
 
     class Traces(trace_grpc.TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:
-            answer = received.take(received.traces, request)
-            if answer is not grpc.StatusCode.OK:
-                context.abort(answer, "not taken by the test")
+            context.set_code(received.take_traces(request))
             return trace_pb2.ExportTraceServiceResponse()
 
     class Metrics(metrics_grpc.MetricsServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:
-            received.take(received.metrics, request)
+            context.set_code(received.take_metrics(request))
             return metrics_pb2.ExportMetricsServiceResponse()
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
@@ -151,9 +160,9 @@ def http_receiver(port: int = 0) -> Iterator[Received]:
             if len(body) > _MOST_BODY:
                 answer = grpc.StatusCode.RESOURCE_EXHAUSTED
             elif self.path == "/v1/traces":
-                answer = received.take(received.traces, trace_pb2.ExportTraceServiceRequest.FromString(body))
+                answer = received.take_traces(trace_pb2.ExportTraceServiceRequest.FromString(body))
             else:
-                answer = received.take(received.metrics, metrics_pb2.ExportMetricsServiceRequest.FromString(body))
+                answer = received.take_metrics(metrics_pb2.ExportMetricsServiceRequest.FromString(body))
             self.send_response(_STATUS[answer])
             self.send_header("Content-Length", "0")
             self.end_headers()
