@@ -1,11 +1,9 @@
-"""What the export promises, held against each fault that an endpoint can have, with the stock exporters."""
+"""What the export promises, against each fault that an endpoint can have, with the stock exporters."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from time import monotonic
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,8 +23,8 @@ from otel_kcevents.sdk.signals import SpanProcessor
 FAULTS = [("http/protobuf", name) for name in HTTP_FAULTS] + [("grpc", name) for name in GRPC_FAULTS]
 SECRETS = ("s3cret", "hunter2", "p%40ss", "p@ss")
 EMITTED = 20
-WHOLE = ("none", "202 without a body", "OTLP in JSON")
-PARTIAL = ("partial success", "partial success in JSON")
+LOST = {"none": 0, "202 without a body": 0, "OTLP in JSON": 0, "partial success": 4, "partial success in JSON": 4}
+"""How many spans are lost if not all of them are."""
 
 
 @pytest.mark.parametrize(("protocol", "fault"), FAULTS, ids=[f"{protocol}: {name}" for protocol, name in FAULTS])
@@ -34,26 +32,26 @@ def test_an_endpoint_with_a_fault(
     protocol: str, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Emitted - reported lost <= taken <= emitted, a bounded end, and no secret in a line of ours."""
-    monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 1.0)
-    monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 3.0)
+    # A busy machine has the time to export; without a success there is nothing to wait for.
+    patience = 5.0 if fault in LOST else 0.15
+    monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", patience)
+    monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 3 * patience)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret,x-tenant=hunter2")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
-    open_endpoint: Callable[[], Any] = (GRPC_FAULTS if protocol == "grpc" else HTTP_FAULTS)[fault]
-    with open_endpoint() as endpoint:
-        scheme, rest = endpoint.url.split("://")
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{scheme}://user:p%40ss@{rest}")
-        delivery = Delivery()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", str(patience))
+    with (GRPC_FAULTS if protocol == "grpc" else HTTP_FAULTS)[fault]() as endpoint:
+        address = urlsplit(endpoint.url).netloc
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.url.replace("://", "://user:p%40ss@"))
         settings = otlp_settings("traces")
         assert settings is not None
-        processor = SpanProcessor(delivery, delivery.outbox("spans", otlp_client(settings)))
+        delivery = Delivery()
         provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(processor)
+        provider.add_span_processor(SpanProcessor(delivery, delivery.outbox("spans", otlp_client(settings))))
         delivery.start()
         for half in range(2):
             for number in range(EMITTED // 2):
                 provider.get_tracer("test").start_span(f"{half}.{number}").end()
-            provider.force_flush(200)
+            provider.force_flush(int(patience * 500))
         begun = monotonic()
         delivery.end()
         lasted = monotonic() - begun
@@ -61,10 +59,10 @@ def test_an_endpoint_with_a_fault(
         delivery.close()
         taken = len(endpoint.taken)
     ours = [record.getMessage() for record in caplog.records if record.name == "otel_kcevents"]
-    said = [re.match(r"(\d+) spans were not exported", line) for line in ours]
-    lost = sum(int(found[1]) for found in said if found)
+    reports = [re.match(r"(\d+) spans were not exported", line) for line in ours]
+    lost = sum(int(report[1]) for report in reports if report)
     assert EMITTED - lost <= taken <= EMITTED
-    assert lost == (0 if fault in WHOLE else 4 if fault in PARTIAL else EMITTED)
-    assert lasted < 3.0 + 2.0
+    assert lost == LOST.get(fault, EMITTED)
+    assert lasted < 3 * patience + 2.0
     assert not [line for line in ours if any(secret in line for secret in SECRETS) or not line.isprintable()]
-    assert all(urlsplit(endpoint.url).netloc in line for line in ours if "endpoint" in line)
+    assert all(address in line for line in ours if "endpoint" in line)
