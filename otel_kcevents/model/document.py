@@ -1,12 +1,14 @@
-"""The JSON of `GET /model/etl/log`, written and read."""
+"""`Document`: the JSON of `GET /model/etl/log`, written and read."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, filterfalse
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain
+from math import isfinite
+from typing import Any, NamedTuple
 
 from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, OUTCOMES, Event, Failure, Outcome, is_name
 from otel_kcevents.model.messages import short_repr
@@ -15,63 +17,71 @@ from otel_kcevents.model.window import Window
 
 __all__ = ["Document", "read_document"]
 
-_T = TypeVar("_T")
+_MAX_DEPTH = 50  # of unknown metadata: json.dumps with an indent uses several Python frames for each level
+_MAX_DIGITS = 640  # what `int` accepts under every setting of sys.set_int_max_str_digits
+_KIND = f"a kind, which ends in one of {', '.join(outcome.suffix for outcome in OUTCOMES.values())}"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A log as `GET /model/etl/log` gives it: the lists of events by etl, and the counters by kind."""
+    """A log as `GET /model/etl/log` returns it: the lists of events by etl, and the counters by kind."""
 
     lists: Mapping[str, tuple[Event, ...]]
     counters: Mapping[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole answer, envelope included, as plain dicts and lists."""
+        """Return the whole response, envelope included, as plain dicts and lists."""
         data: dict[str, Any] = {etl: [event.to_dict() for event in events] for etl, events in self.lists.items()}
         return {"code": 200, "data": {**data, "counters": dict(self.counters)}}
 
     def to_json(self, indent: int | None = None) -> str:
-        """The whole answer as JSON: without white space, or indented as `json.dumps` indents."""
+        """Return the whole response as JSON that UTF-8 can hold, without white space unless *indent* is given."""
+        response = self.to_dict()
         separators = (",", ":") if indent is None else None
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, separators=separators)
+        text = json.dumps(response, ensure_ascii=False, indent=indent, separators=separators)
         try:
             text.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair
-            return json.dumps(self.to_dict(), indent=indent, separators=separators)
+        except UnicodeEncodeError:  # a lone surrogate
+            return json.dumps(response, indent=indent, separators=separators)
         return text
 
 
-def read_document(text: str | bytes) -> Document:
-    """Read a log document strictly; what is accepted is written back with the same meaning.
+def read_document(text: str | bytes, *, strict: bool = False) -> Document:
+    """Read a log document; what is accepted is written back with the same meaning.
 
-    The order of lists and events stays. Raises ValueError that names the place, the value found there
-    and what belongs there: for broken JSON, a key too many, missing or twice, a wrong type, a kind in
-    the wrong list, a field that its kind does not document, a size beyond 2**63 - 1, a counter that is
-    less than the events listed.
+    Lists and events keep their order. A trailing `Event` of a known kind is removed. Kinds and metadata fields
+    that this package does not know are kept as written: such a kind by its very name, and such fields in
+    `Event.extra`. For an unknown kind, a size, window, error or operation in the documented form is read as such.
+
+    Args:
+        text: The JSON; bytes are UTF-8.
+        strict: Refuse kinds and metadata fields that are not documented.
+
+    Raises:
+        ValueError: The text is not a log document: it is broken JSON, has a missing, repeated or unexpected key,
+            a value of the wrong type or form, a kind in another set's list, or a counter that is less than the
+            number of events listed. The message names the place, the value and what is expected.
     """
     try:
         text = text if isinstance(text, str) else text.decode()
-        whole = json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
+        response = json.loads(text, object_pairs_hook=_unique, parse_int=_parse_int)
     except RecursionError:
         raise ValueError("not a log document: it is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"not a log document: it is not UTF-8: {error}") from None
-    whole = _object(whole, "document", ("code", "data"))
-    if type(whole["code"]) is not int or whole["code"] != 200:
-        raise _mismatch("code", whole["code"], "200")
-    data = _object(whole["data"], "data", (*DOCUMENTED, "counters"), others=True)
-    for etl in filterfalse(is_name, data):
-        raise ValueError(f"data: the key {short_repr(etl)} is no name of a list; use letters, digits and _")
-    lists = {etl: _events(etl, value) for etl, value in data.items() if etl != "counters"}
-    return Document(lists, _counters(data["counters"], lists))
-
-
-def _mismatch(place: str, value: object, wanted: str) -> ValueError:
-    return ValueError(f"{place}: expected {wanted}, found {short_repr(value)}")
+    response = _object(response, "document", ("code", "data"), ())
+    if type(response["code"]) is not int or response["code"] != 200:
+        raise _mismatch("code", response["code"], "200")
+    data = _object(response["data"], "data", (*DOCUMENTED, "counters"))
+    for etl in data:
+        if not is_name(etl):
+            raise ValueError(f"data: the key {short_repr(etl)} cannot name a list; use letters, digits and _")
+    lists = {etl: _events(etl, value, strict) for etl, value in data.items() if etl != "counters"}
+    return Document(lists, _counters(data["counters"], [event.kind for event in chain(*lists.values())], strict))
 
 
 class _DuplicateKey(NamedTuple):
-    """Stands for an object in which a key stands twice, until its place is known."""
+    """Replaces an object in which a key appears twice, until the error can name its place."""
 
     key: str
 
@@ -79,125 +89,176 @@ class _DuplicateKey(NamedTuple):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _DuplicateKey:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        return _DuplicateKey(next(key for key in keys if keys.count(key) > 1))
+        return _DuplicateKey(Counter(key for key, _ in pairs).most_common(1)[0][0])
     return found
 
 
-def _integer(digits: str) -> int | float:
-    """A number without decimals; a float, which is refused at its place, where `int` refuses without one."""
-    return int(digits) if len(digits) < 40 else float(digits)
+def _parse_int(digits: str) -> int | float:
+    """Return an integer, or a float if it has so many digits that `int` may raise an error without a place."""
+    return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
+
+
+def _mismatch(place: str, value: object, expected: str) -> ValueError:
+    return ValueError(f"{place}: expected {expected}, found {short_repr(value)}")
 
 
 def _object(
-    value: object, place: str, required: Iterable[str], optional: Iterable[str] = (), *, others: bool = False
+    value: object, place: str, required: Iterable[str] = (), optional: Iterable[str] | None = None
 ) -> dict[str, Any]:
+    """Return *value* if it is an object with these keys; without *optional*, it may have any others."""
     if isinstance(value, _DuplicateKey):
-        raise ValueError(f"{place}: the key {short_repr(value.key)} stands twice; keep one")
+        raise ValueError(f"{place}: the key {short_repr(value.key)} appears twice; keep one")
     if not isinstance(value, dict):
         raise _mismatch(place, value, "an object")
     for key in required:
         if key not in value:
             raise ValueError(f"{place}: the key {key!r} is missing")
     for key in value:
-        if not (others or key in required or key in optional):
-            raise ValueError(f"{place}: the key {short_repr(key)} does not belong here")
+        if optional is not None and key not in required and key not in optional:
+            raise _unexpected(place, key)
     return value
 
 
-def _list(value: object, place: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise _mismatch(place, value, "a list")
-    return value
+def _unexpected(place: str, key: str) -> ValueError:
+    return ValueError(f"{place}: the key {short_repr(key)} does not belong here; remove it")
 
 
-def _text(value: object, place: str) -> str:
+def _string(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise _mismatch(place, value, "a text")
+        raise _mismatch(place, value, "a string")
     return value
 
 
-def _integer_in_range(value: object, place: str, least: int) -> int:
-    if type(value) is not int or not least <= value <= MAX_SIZE:
-        raise _mismatch(place, value, f"a whole number from {least} to {MAX_SIZE}")
+def _integer_in_range(value: object, place: str, minimum: int = 0) -> int:
+    if type(value) is not int or not minimum <= value <= MAX_SIZE:
+        raise _mismatch(place, value, f"an integer from {minimum} to {MAX_SIZE}")
     return value
 
 
-def _at(place: str, read: Callable[[Any], _T], value: object) -> _T:
+def _time(value: object, place: str) -> int:
+    text = _string(value, place)
     try:
-        return read(value)
+        return parse_time(text)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
 
 
-def _split_kind(name: str, place: str) -> tuple[str, Outcome]:
-    """A kind's set and outcome, such as `AssetSet` and `Saved`; older logs write `Event` behind."""
-    kind = name.removesuffix("Event")
+def _window(value: object, place: str) -> Window:
+    ends = _object(value, place, ("start", "end"), ())
+    start, end = (None if ends[key] is None else _time(ends[key], f"{place}.{key}") for key in ("start", "end"))
+    try:
+        return Window.from_ns(start, end)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _error(value: object, place: str) -> Failure:
+    error = _object(value, place, ("type", "message"), ())
+    return Failure(_string(error["type"], f"{place}.type"), _string(error["message"], f"{place}.message"))
+
+
+def _split_kind(name: str) -> tuple[str, Outcome] | None:
+    """Return the set and the outcome that a kind is made of, such as `AssetSet` and `saved`; None for others."""
     for outcome in OUTCOMES.values():
-        set_name = kind.removesuffix(outcome.suffix)
-        if set_name != kind and is_name(set_name):
+        set_name, suffix, rest = name.rpartition(outcome.suffix)
+        if suffix and rest in ("", "Event") and is_name(set_name):
             return set_name, outcome
-    raise _mismatch(place, name, f"a kind, which ends in one of {', '.join(o.suffix for o in OUTCOMES.values())}")
+    return None
 
 
-def _events(etl: str, value: object) -> tuple[Event, ...]:
-    place = f"data.{etl}"
+def _events(etl: str, value: object, strict: bool) -> tuple[Event, ...]:
+    if not isinstance(value, list):
+        raise _mismatch(f"data.{etl}", value, "a list")
+    list_set = DOCUMENTED.get(etl)
     events = []
-    set_name = DOCUMENTED.get(etl)
-    for index, item in enumerate(_list(value, place)):
-        event, set_name = _event(item, f"{place}[{index}]", set_name)
-        events.append(event)
+    for number, item in enumerate(value):
+        place = f"data.{etl}[{number}]"
+        entry = _object(item, place, ("kind", "metadata", "time"), ())
+        kind = _string(entry["kind"], f"{place}.kind")
+        set_name, outcome = _split_kind(kind) or (None, None)
+        is_documented = set_name in DOCUMENTED.values()
+        if list_set is None and not is_documented:
+            list_set = set_name  # the first kind of an added set names the set of its list
+        if outcome is not None and set_name == list_set:
+            kind = f"{set_name}{outcome.suffix}"
+        elif strict or is_documented or not kind:
+            own = f"a kind of {list_set}" if list_set else "a kind of this list's own set"
+            raise _mismatch(f"{place}.kind", kind, own if outcome else _KIND)
+        else:
+            outcome = None
+        time = _time(entry["time"], f"{place}.time")
+        events.append(Event(kind, time, *_metadata(entry["metadata"], f"{place}.metadata", outcome, strict)))
     return tuple(events)
 
 
-def _event(value: object, place: str, expected: str | None) -> tuple[Event, str]:
-    item = _object(value, place, ("kind", "metadata", "time"))
-    name = _text(item["kind"], f"{place}.kind")
-    set_name, outcome = _split_kind(name, f"{place}.kind")
-    if set_name != (expected or set_name) or (expected is None and set_name in DOCUMENTED.values()):
-        raise _mismatch(f"{place}.kind", name, f"a kind of {expected}" if expected else "a kind of this list's own set")
-    time = _at(f"{place}.time", parse_time, _text(item["time"], f"{place}.time"))
-    kind = set_name + outcome.suffix
-    return Event(kind, time, *_metadata(item["metadata"], f"{place}.metadata", outcome)), set_name
+_FIELDS: dict[str, Callable[[object, str], Any]] = {
+    "size": _integer_in_range,
+    "window": _window,
+    "error": _error,
+    "operation": _string,
+}
 
 
-def _metadata(value: object, place: str, outcome: Outcome) -> tuple[int | None, Window | None, Failure | None]:
-    sized = ("size",) if outcome.sized else ()
-    failed = ("error", "operation") if outcome.error else ()
-    found = _object(value, place, (), (*sized, "window", *failed))
-    if "operation" in found:
-        _object(value, place, ("error",), others=True)
-    size = _integer_in_range(found["size"], f"{place}.size", 0) if "size" in found else None
-    window = _window(found["window"], f"{place}.window") if "window" in found else None
-    return size, window, _failure(found, place) if "error" in found else None
+def _metadata(
+    value: object, place: str, outcome: Outcome | None, strict: bool
+) -> tuple[int | None, Window | None, Failure | None, str | None]:
+    """Read the metadata of a known kind by its outcome, or those of an unknown kind as far as they fit."""
+    documented = _FIELDS if outcome is None else outcome.fields
+    known: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for key, member in _object(value, place).items():
+        if key not in documented:
+            unknown[key] = member
+            continue
+        try:
+            known[key] = _FIELDS[key](member, f"{place}.{key}")
+        except ValueError:
+            if outcome is not None:
+                raise
+            unknown[key] = member
+    if "operation" in known and "error" not in known:
+        if outcome is not None:
+            raise ValueError(f"{place}: the key 'error' is missing")
+        unknown["operation"] = known.pop("operation")
+    if unknown and strict:
+        raise _unexpected(place, next(iter(unknown)))
+    failure = known["error"]._replace(operation=known.get("operation")) if "error" in known else None
+    for key, member in unknown.items():
+        _check_unknown(member, place if len(key) > 80 or not is_name(key) else f"{place}.{key}")
+    extra = json.dumps(unknown, separators=(",", ":")) if unknown else None
+    return known.get("size"), known.get("window"), failure, extra
 
 
-def _window(value: object, place: str) -> Window:
-    ends = []
-    for key, end in _object(value, place, ("start", "end")).items():
-        at = f"{place}.{key}"
-        ends.append((key, None if end is None else _at(at, parse_time, _text(end, at))))
-    by_key = dict(ends)
-    return _at(place, lambda _: Window.from_ns(by_key["start"], by_key["end"]), value)
+def _check_unknown(value: object, place: str, depth: int = 0) -> None:
+    """Check that a value this package does not know can be written again."""
+    if isinstance(value, _DuplicateKey):
+        _object(value, place)
+    if isinstance(value, float) and not isfinite(value):
+        raise _mismatch(place, value, "a finite number")
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"{place}: nested more than {_MAX_DEPTH} levels deep")
+    for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_unknown(member, place, depth + 1)
 
 
-def _failure(found: dict[str, Any], place: str) -> Failure:
-    error = _object(found["error"], f"{place}.error", ("type", "message"))
-    texts = [_text(error[key], f"{place}.error.{key}") for key in ("type", "message")]
-    operation = _text(found["operation"], f"{place}.operation") if "operation" in found else None
-    return Failure(texts[0], texts[1], operation)
-
-
-def _counters(value: object, lists: Mapping[str, tuple[Event, ...]]) -> dict[str, int]:
+def _counters(value: object, kinds: list[str], strict: bool) -> dict[str, int]:
     counters: dict[str, int] = {}
-    for name, count in _object(value, "data.counters", (), others=True).items():
-        set_name, outcome = _split_kind(name, "data.counters")
-        kind = set_name + outcome.suffix
-        if kind in counters:
-            raise ValueError(f"data.counters: {kind} stands twice, with and without Event behind it; keep one")
-        counters[kind] = _integer_in_range(count, f"data.counters.{name}", 1)
-    listed = [event.kind for event in chain.from_iterable(lists.values())]
-    for name in dict.fromkeys(listed):
-        if counters.get(name, 0) < listed.count(name):
-            raise _mismatch(f"data.counters.{name}", counters.get(name), f"at least the {listed.count(name)} listed")
+    listed = set(kinds)
+    totals: dict[str, int] = {}  # by kind without a trailing Event
+    for name, count in _object(value, "data.counters").items():
+        found = _split_kind(name)
+        if found is None and (strict or not name):
+            raise _mismatch("data.counters", name, _KIND)
+        bare = name.removesuffix("Event")
+        if bare in totals:
+            raise ValueError(f"data.counters: {short_repr(bare)} appears twice, with and without Event; keep one")
+        totals[bare] = _integer_in_range(count, _counter_place(name), 1)
+        counters[name if found is None or name in listed else bare] = totals[bare]
+    for bare, count in Counter(kind.removesuffix("Event") for kind in kinds).items():
+        if totals.get(bare, 0) < count:
+            raise _mismatch(_counter_place(bare), totals.get(bare), f"at least the {count} listed")
     return counters
+
+
+def _counter_place(name: str) -> str:
+    return f"data.counters.{name}" if is_name(name) and len(name) <= 80 else f"data.counters[{short_repr(name)}]"

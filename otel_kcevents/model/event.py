@@ -25,16 +25,30 @@ __all__ = [
 ]
 
 MAX_SIZE = 2**63 - 1
-"""The largest size: what an OTLP integer holds."""
+"""The largest size: the largest integer of OTLP."""
 
 
 class Outcome(NamedTuple):
-    """How an operation can end: its name, what ends the kind's name, and what the event tells."""
+    """How an operation can end.
+
+    Attributes:
+        name: Its name, such as `compute_error`.
+        suffix: What the kinds of this outcome end in, such as `ComputeError`.
+        sized: Whether the events have a size.
+        error: Whether the operation failed.
+    """
 
     name: str
     suffix: str
     sized: bool = False
     error: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The documented metadata fields of the events."""
+        size = ("size",) if self.sized else ()
+        failure = ("error", "operation") if self.error else ()
+        return (*size, "window", *failure)
 
 
 OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
@@ -63,11 +77,17 @@ OPERATIONS: Mapping[str, tuple[str | None, str]] = MappingProxyType(
         "compute": (None, "compute_error"),
     }
 )
-"""Each operation's outcome when it succeeds (None: no kind is documented) and when it fails."""
+"""The outcomes of each operation: of its success (None if no kind is documented for it) and of its failure."""
 
 
 class Kind(NamedTuple):
-    """One kind of event: its name as in the log, the log's list it belongs to, and what it tells."""
+    """A kind of event.
+
+    Attributes:
+        name: Its name as in the log, such as `AssetSetSaved`.
+        etl: The list of the log that its events are in, such as `asset`.
+        outcome: How the operation ended.
+    """
 
     name: str
     etl: str
@@ -75,16 +95,17 @@ class Kind(NamedTuple):
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can name an etl or a set: ASCII letters, digits and `_`, no digit first."""
+    """Return whether *text* can name an etl or a set: ASCII letters, digits and `_`, no digit first."""
     return text.isascii() and text.isidentifier()
 
 
 def kinds_of(etl: str, set_name: str) -> dict[str, Kind]:
-    """The seven kinds of one set by outcome: `kinds_of("asset", "AssetSet")["saved"].name` is `AssetSetSaved`."""
+    """Return the kinds of a set by outcome; `kinds_of("asset", "AssetSet")["saved"].name` is `AssetSetSaved`."""
     return {name: Kind(set_name + outcome.suffix, etl, outcome) for name, outcome in OUTCOMES.items()}
 
 
-DOCUMENTED = {"allocation": "AllocationSet", "asset": "AssetSet"}
+DOCUMENTED: Mapping[str, str] = MappingProxyType({"allocation": "AllocationSet", "asset": "AssetSet"})
+"""The documented sets by etl."""
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {kind.name: kind for etl, set_name in DOCUMENTED.items() for kind in kinds_of(etl, set_name).values()}
@@ -93,7 +114,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 
 class Failure(NamedTuple):
-    """What an error event tells: the error's type, its message, and the operation that failed."""
+    """Why an operation failed.
+
+    Attributes:
+        type: The type of the error, such as `OSError`.
+        message: Its message.
+        operation: The operation, such as `save`; None if unknown.
+    """
 
     type: str
     message: str
@@ -101,10 +128,15 @@ class Failure(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One thing that happened to a set.
+    """One event of the log; immutable and hashable.
 
-    `kind` is a name as in the log, `time` nanoseconds since 1970 (UTC), `size` the number of records in the
-    set (exact, 0 to 2**63 - 1), `window` the period that the set covers, `failure` what went wrong.
+    Attributes:
+        kind: The name of the kind, such as `AssetSetSaved`.
+        time: When it happened, in nanoseconds since 1970 (UTC).
+        size: The number of records in the set, from 0 to `MAX_SIZE`; None if unknown.
+        window: The period that the set covers; None if unknown.
+        failure: Why the operation failed; None for a success.
+        extra: Metadata that this package does not know, as a JSON object; None if there are none.
     """
 
     kind: str
@@ -115,7 +147,7 @@ class Event(NamedTuple):
     extra: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The event in the log's form: `kind`, `metadata`, `time`, in this order."""
+        """Return the event as the log's JSON has it: `kind`, `metadata` and `time`, in this order."""
         metadata: dict[str, Any] = {}
         if self.size is not None:
             metadata["size"] = self.size

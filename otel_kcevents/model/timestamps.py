@@ -1,4 +1,4 @@
-"""RFC 3339 times and nanoseconds since 1970."""
+"""RFC 3339 times and nanoseconds since 1970, both ways."""
 
 from __future__ import annotations
 
@@ -8,80 +8,100 @@ from functools import lru_cache
 
 from otel_kcevents.model.messages import short_repr
 
-__all__ = ["MAX_NS", "MIN_NS", "format_time", "parse_time", "to_ns"]
+__all__ = ["DAY", "MAX_NS", "MIN_NS", "SECOND", "format_time", "parse_time", "to_datetime", "to_ns"]
 
-UTC = timezone.utc
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EPOCH_DAY = date(1970, 1, 1).toordinal()
 SECOND = 1_000_000_000
-DAY = 86_400
-MIN_NS = (1 - EPOCH_DAY) * DAY * SECOND  # the year 1
-MAX_NS = (date.max.toordinal() + 1 - EPOCH_DAY) * DAY * SECOND - 1  # the year 9999
+"""Nanoseconds in a second."""
 
-TIME = re.compile(
+DAY = 86_400 * SECOND
+"""Nanoseconds in a day."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH_DAY = _EPOCH.toordinal()
+
+MIN_NS = (1 - _EPOCH_DAY) * DAY
+"""The first nanosecond of the year 1."""
+
+MAX_NS = (date.max.toordinal() + 1 - _EPOCH_DAY) * DAY - 1
+"""The last nanosecond of the year 9999."""
+
+_RFC_3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
 
 
-@lru_cache(maxsize=4096)
-def _hour(hours: int) -> str:
-    """The text up to the minute of an hour, counted from 1970."""
-    day, hour = divmod(hours, 24)
-    return f"{date.fromordinal(day + EPOCH_DAY).isoformat()}T{hour:02d}:"
-
-
-_TWO = [f"{number:02d}" for number in range(60)]
-_MINUTES = [f"{minute}:{second}." for minute in _TWO for second in _TWO]
-
-
 def format_time(ns: int) -> str:
-    """Nanoseconds since 1970 (UTC) as Go's RFC3339Nano prints them: `Z`, no trailing zeros, no bare point.
+    """Write a time as Go's RFC3339Nano does: in UTC with a `Z`, without trailing zeros of the fraction.
 
-    Raises ValueError outside the years 1 to 9999.
+    Args:
+        ns: Nanoseconds since 1970 (UTC).
+
+    Raises:
+        ValueError: The time is outside the years 1 to 9999.
     """
     seconds, fraction = divmod(ns, SECOND)
     hours, second = divmod(seconds, 3_600)
     try:
-        text = _hour(hours) + _MINUTES[second]
+        text = f"{_format_hour(hours)}{second // 60:02d}:{second % 60:02d}"
     except (ValueError, OverflowError):
         raise ValueError(f"{short_repr(ns)} ns since 1970 is outside the years 1 to 9999") from None
-    if fraction % 10:
-        return f"{text}{str(SECOND + fraction)[1:]}Z"
-    return (text + str(SECOND + fraction)[1:]).rstrip("0").rstrip(".") + "Z"
+    return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+
+
+@lru_cache(maxsize=4096)  # the date is most of the work, and the times of a log are close to each other
+def _format_hour(hours: int) -> str:
+    day, hour = divmod(hours, 24)
+    return f"{date.fromordinal(day + _EPOCH_DAY).isoformat()}T{hour:02d}:"
 
 
 def parse_time(text: str) -> int:
-    """An RFC 3339 time, with up to nine decimals, as nanoseconds since 1970 (UTC).
+    """Return an RFC 3339 time, with up to nine decimals, as nanoseconds since 1970 (UTC).
 
-    Raises ValueError for anything else.
+    Raises:
+        ValueError: The text has another form, or the time does not exist.
     """
-    match = TIME.fullmatch(text)
+    match = _RFC_3339.fullmatch(text)
     if match is None:
         raise ValueError(f"{short_repr(text)} is not an RFC 3339 time; write it as in 2022-06-03T16:58:41.289194368Z")
-    *parts, fraction, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
     try:
-        moment = datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[misc,arg-type]
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=timezone.utc)
         if sign:
-            if int(minutes) > 59 or int(hours) > 23:
+            if int(offset_minutes) > 59 or int(offset_hours) > 23:
                 raise ValueError("its offset is not between -23:59 and +23:59")
-            moment -= int(sign + "1") * timedelta(hours=int(hours), minutes=int(minutes))
+            offset = timedelta(hours=int(offset_hours), minutes=int(offset_minutes))
+            moment = moment - offset if sign == "+" else moment + offset
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{short_repr(text)} is not a time that exists: {error}") from None
     return to_ns(moment) + int((fraction or "").ljust(9, "0"))
 
 
 def to_ns(value: datetime | date | str) -> int:
-    """A datetime (naive is UTC), a date (its midnight, UTC) or an RFC 3339 text as nanoseconds since 1970.
+    """Convert a time to nanoseconds since 1970 (UTC).
 
-    Raises TypeError for any other type and ValueError for a text that is no time.
+    Args:
+        value: A datetime (UTC if it is naive), a date (its midnight in UTC) or an RFC 3339 string.
+
+    Raises:
+        TypeError: The value has another type.
+        ValueError: The string is not an RFC 3339 time.
     """
     if isinstance(value, str):
         return parse_time(value)
     if not isinstance(value, datetime):
         if not isinstance(value, date):
-            raise TypeError(f"{short_repr(value)} is no time; give a datetime or an RFC 3339 text")
+            raise TypeError(f"cannot convert {short_repr(value)} to a time; expected a datetime or an RFC 3339 string")
         value = datetime(value.year, value.month, value.day)
-    since = (value if value.tzinfo else value.replace(tzinfo=UTC)) - EPOCH
-    whole = (since.days * DAY + since.seconds) * SECOND + since.microseconds * 1_000
-    return int(whole) + int(getattr(value, "nanosecond", 0))  # pandas keeps what datetime has no room for
+    since = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - _EPOCH
+    ns = since.days * DAY + since.seconds * SECOND + since.microseconds * 1_000
+    return int(ns) + int(getattr(value, "nanosecond", 0))  # `int` refuses the NaN of pandas.NaT
+
+
+def to_datetime(ns: int) -> datetime:
+    """Convert nanoseconds since 1970 to a datetime in UTC, to the microsecond.
+
+    Raises:
+        OverflowError: The time is outside the years 1 to 9999.
+    """
+    return _EPOCH + timedelta(microseconds=ns // 1_000)

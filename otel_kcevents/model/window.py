@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timezone
 from functools import lru_cache
 from time import time_ns
 from typing import Any
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.timestamps import DAY, EPOCH, EPOCH_DAY, SECOND, TIME, UTC, format_time, parse_time, to_ns
+from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, to_datetime, to_ns
 
 __all__ = ["Window"]
 
-_PLAIN = (UTC, None)  # where equal datetimes are the same instant: not so where a clock is set back
-_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)
-_STEPS = {"m": 60, "h": 3_600, "d": DAY, "w": 7 * DAY}
+_CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants, as a clock is set back
+_ATTRIBUTES = (("start", "end"), ("start_time", "end_time"), ("left", "right"))
+_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)  # of a second, in nanoseconds
+_UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
-_UNIT = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
 _UNIX_PAIR = re.compile(r"(\d{1,12})[,-](\d{1,12})", re.ASCII)
 _FORMS = (
     "15m, 24h, 7d or 2w; today, yesterday, week, month, lastweek or lastmonth; two Unix times as in "
@@ -29,10 +30,24 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Window:
-    """The period that a set covers: start inclusive, end exclusive, UTC; None leaves an end open.
+    """The period that a set covers, in UTC, to the nanosecond.
 
-    Both ends are given as datetimes (naive is UTC) or RFC 3339 texts, and are kept to the nanosecond.
-    Windows compare, hash and pickle by value. Raises ValueError where the start is after the end.
+    Windows compare, hash and pickle by value.
+
+    Args:
+        start: The start, inclusive: a datetime (UTC if it is naive), a date (its midnight in UTC) or an RFC 3339
+            string; None for an open start.
+        end: The end, exclusive, likewise.
+
+    Raises:
+        TypeError: An end has another type.
+        ValueError: A string is not an RFC 3339 time, or the start is after the end.
+
+    Attributes:
+        start_ns: The start in nanoseconds since 1970, None if it is open.
+        end_ns: The end, likewise.
+        start_text: The start as the log's JSON has it, None if it is open.
+        end_text: The end, likewise.
     """
 
     start_ns: int | None
@@ -47,8 +62,8 @@ class Window:
         start_text = None if start is None else format_time(start)
         end_text = None if end is None else format_time(end)
         if start is not None and end is not None and start > end:
-            raise ValueError(f"a window can not start at {start_text}, after its end {end_text}; swap them")
-        fill = object.__setattr__  # the fields are frozen to everyone else
+            raise ValueError(f"a window cannot start at {start_text}, after its end {end_text}; swap them")
+        fill = object.__setattr__  # the class is frozen
         fill(self, "start_ns", start)
         fill(self, "end_ns", end)
         fill(self, "start_text", start_text)
@@ -56,38 +71,56 @@ class Window:
 
     @classmethod
     def from_ns(cls, start: int | None, end: int | None) -> Window:
-        """A window between two times in nanoseconds since 1970 (UTC). Raises ValueError as `Window` does."""
+        """Return the window between two times in nanoseconds since 1970 (UTC); None for an open end.
+
+        Raises:
+            ValueError: A time is outside the years 1 to 9999, or the start is after the end.
+        """
         window = cls.__new__(cls)
         window._fill(start, end)
         return window
 
     @classmethod
     def parse(cls, text: str, now: datetime | None = None) -> Window:
-        """A window from a text in any of the product's forms, seen from `now` (default: the clock).
+        """Read a window in any of the forms of the Kubecost API.
 
-        `15m`, `24h`, `7d`, `2w` end with the current minute, hour or day; `45m offset 15m` ends 15
-        minutes before now; the words are `today`, `yesterday`, `week`, `month`, `lastweek`, `lastmonth`
-        (weeks begin on Sunday); then two Unix times or two RFC 3339 times. Raises ValueError, which
-        names the forms, for anything else.
+        `15m`, `24h`, `7d` and `2w` end with the current minute, hour or day; `45m offset 15m` ends 15 minutes
+        ago. The words are `today`, `yesterday`, `week`, `month`, `lastweek` and `lastmonth`; weeks begin on
+        Sunday. Two Unix times or two RFC 3339 times are a start and an end.
+
+        Args:
+            text: The window.
+            now: The time that the forms refer to; default: the current time.
+
+        Raises:
+            ValueError: The text has another form, or a time in it does not exist.
         """
         try:
-            return cls.from_ns(*_parse(text, time_ns() if now is None else to_ns(now)))
-        except LookupError:
-            raise ValueError(f"{short_repr(text)} is no window; give {_FORMS}") from None
+            ends = _parse(text, time_ns() if now is None else to_ns(now))
+            if ends is not None:
+                return cls.from_ns(*ends)
+            reason = ""
         except ValueError as error:
-            raise ValueError(f"{short_repr(text)} is no window: {error}; give {_FORMS}") from None
+            reason = f": {error}"
+        raise ValueError(f"cannot convert {short_repr(text)} to a Window{reason}; expected {_FORMS}")
 
     @classmethod
     def of(cls, value: Any, now: datetime | None = None) -> Window:
-        """A window from whatever means one.
+        """Convert *value* to a Window.
 
-        A Window; a text, as for `parse`; a pair of datetimes, dates or RFC 3339 texts, None for an open
-        end; a date, which is that day; anything with `start` and `end`, `start_time` and `end_time` or
-        `left` and `right`. Raises TypeError or ValueError for anything else.
+        Args:
+            value: A Window; a string that `parse` reads; a pair of datetimes, dates or RFC 3339 strings, None for
+                an open end; a date, which is that day; or an object with the attributes `start` and `end`,
+                `start_time` and `end_time` (as a pandas Period) or `left` and `right` (as an Interval).
+            now: As for `parse`.
+
+        Raises:
+            TypeError: The value has another type.
+            ValueError: The value is not a valid window.
         """
         if isinstance(value, tuple) and len(value) == 2:
             start, end = value
-            if type(start) is datetime and type(end) is datetime and start.tzinfo in _PLAIN and end.tzinfo in _PLAIN:
+            if type(start) is type(end) is datetime and start.tzinfo in _CACHED_ZONES and end.tzinfo in _CACHED_ZONES:
                 return _between(start, end)
         if isinstance(value, cls):
             return value
@@ -96,36 +129,31 @@ class Window:
         if isinstance(value, (tuple, list)) and len(value) == 2:
             return cls(*value)
         if isinstance(value, date) and not isinstance(value, datetime):
-            return cls.from_ns(to_ns(value), to_ns(value) + DAY * SECOND)
-        return cls._from_ends(value)
-
-    @classmethod
-    def _from_ends(cls, value: Any) -> Window:
-        for start, end in (("start", "end"), ("start_time", "end_time"), ("left", "right")):
+            return cls.from_ns(to_ns(value), to_ns(value) + DAY)
+        for start, end in _ATTRIBUTES:
             if hasattr(value, start) and hasattr(value, end):
                 window = cls(getattr(value, start), getattr(value, end))
-                return window._to_next_second() if start == "start_time" else window
-        raise TypeError(f"{short_repr(value)} is no window; give a pair of datetimes, a Window, or a text: {_FORMS}")
-
-    def _to_next_second(self) -> Window:
-        """The same window, if it ends on the last tick of a second, as a pandas Period does, to the next."""
-        end = self.end_ns
-        if end is not None and end % SECOND in _LAST_TICKS:
-            return self.from_ns(self.start_ns, (end // SECOND + 1) * SECOND)
-        return self
+                if start == "start_time" and window.end_ns is not None and window.end_ns % SECOND in _LAST_TICKS:
+                    # The end_time of a pandas Period is the last instant in the period.
+                    return cls.from_ns(window.start_ns, (window.end_ns // SECOND + 1) * SECOND)
+                return window
+        raise TypeError(
+            f"cannot convert {short_repr(value)} to a Window; expected a pair of datetimes, a Window, "
+            f"an object with start and end, or a string: {_FORMS}"
+        )
 
     @property
     def start(self) -> datetime | None:
-        """The start, inclusive, as a datetime in UTC (to the microsecond), or None where it is open."""
-        return _to_datetime(self.start_ns)
+        """The start, inclusive, as a datetime in UTC, to the microsecond; None if it is open."""
+        return None if self.start_ns is None else to_datetime(self.start_ns)
 
     @property
     def end(self) -> datetime | None:
-        """The end, exclusive, as a datetime in UTC (to the microsecond), or None where it is open."""
-        return _to_datetime(self.end_ns)
+        """The end, exclusive, as a datetime in UTC, to the microsecond; None if it is open."""
+        return None if self.end_ns is None else to_datetime(self.end_ns)
 
     def contains(self, time: datetime | str | int) -> bool:
-        """Whether a time (a datetime, an RFC 3339 text or nanoseconds since 1970) is in the window."""
+        """Return whether a datetime, an RFC 3339 string or nanoseconds since 1970 are in the window."""
         ns = time if isinstance(time, int) else to_ns(time)
         return (self.start_ns is None or self.start_ns <= ns) and (self.end_ns is None or ns < self.end_ns)
 
@@ -141,62 +169,47 @@ def _between(start: datetime, end: datetime) -> Window:
     return Window(start, end)
 
 
-def _to_datetime(ns: int | None) -> datetime | None:
-    return None if ns is None else EPOCH + timedelta(microseconds=ns // 1_000)
+def _parse(text: str, now: int) -> tuple[int, int] | None:
+    """Return start and end in nanoseconds; None if the form is unknown.
 
-
-def _parse(text: str, now_ns: int) -> tuple[int, int]:
-    """Start and end in nanoseconds. Raises LookupError for an unknown form, ValueError for a wrong time."""
-    if match := _UNIT.fullmatch(text):
-        return _unit(*match.groups(), now_ns=now_ns)
+    Raises:
+        ValueError: A time does not exist.
+    """
+    if match := _DURATION.fullmatch(text):
+        count, unit, offset, offset_unit = match.groups()
+        length = int(count) * _UNITS[unit]
+        if offset is None:
+            edge = min(_UNITS[unit], DAY)
+            end = (now // edge + 1) * edge
+        else:
+            end = now - int(offset) * _UNITS[offset_unit]
+        return (end - length, end) if length else None
     if match := _UNIX_PAIR.fullmatch(text):
         return int(match[1]) * SECOND, int(match[2]) * SECOND
     if text.count(",") == 1:
-        start, _, end = text.partition(",")
-        if not (TIME.fullmatch(start) and TIME.fullmatch(end)):
-            raise LookupError(text)
-        return parse_time(start), parse_time(end)
-    return _WORDS[text](now_ns)
+        start, _, last = text.partition(",")
+        return parse_time(start), parse_time(last)
+    today = now // DAY * DAY
+    sunday = today - (today // DAY + 4) % 7 * DAY  # 1970-01-01 was a Thursday
+    match text:
+        case "today":
+            return today, today + DAY
+        case "yesterday":
+            return today - DAY, today
+        case "week":
+            return sunday, now
+        case "month":
+            return _first_of_month(today), now
+        case "lastweek":
+            return sunday - 7 * DAY, sunday
+        case "lastmonth":
+            month = _first_of_month(today)
+            return _first_of_month(month - DAY), month
+    return None
 
 
-def _unit(count: str, unit: str, offset: str | None, offset_unit: str | None, *, now_ns: int) -> tuple[int, int]:
-    length = int(count) * _STEPS[unit] * SECOND
-    if not length:
-        raise LookupError(count)
-    if offset is not None and offset_unit is not None:
-        end = now_ns - int(offset) * _STEPS[offset_unit] * SECOND
-    else:
-        edge = min(_STEPS[unit], DAY) * SECOND
-        end = (now_ns // edge + 1) * edge
-    return end - length, end
-
-
-def _days(first: int, end: int) -> tuple[int, int]:
-    return first * DAY * SECOND, end * DAY * SECOND
-
-
-def _today(now_ns: int) -> int:
-    return now_ns // (DAY * SECOND)
-
-
-def _sunday(now_ns: int) -> int:
-    return _today(now_ns) - (_today(now_ns) + 4) % 7  # 1970 began on a Thursday
-
-
-def _first_of_month(day: int) -> int:
-    return day - (date.fromordinal(day + EPOCH_DAY).day - 1)
-
-
-def _last_month(now_ns: int) -> tuple[int, int]:
-    end = _first_of_month(_today(now_ns))
-    return _days(_first_of_month(end - 1), end)
-
-
-_WORDS = {
-    "today": lambda now: _days(_today(now), _today(now) + 1),
-    "yesterday": lambda now: _days(_today(now) - 1, _today(now)),
-    "week": lambda now: (_days(_sunday(now), 0)[0], now),
-    "month": lambda now: (_days(_first_of_month(_today(now)), 0)[0], now),
-    "lastweek": lambda now: _days(_sunday(now) - 7, _sunday(now)),
-    "lastmonth": _last_month,
-}
+def _first_of_month(midnight: int) -> int:
+    try:
+        return midnight - (to_datetime(midnight).day - 1) * DAY
+    except OverflowError as error:
+        raise ValueError(str(error)) from None

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from otel_kcevents.model.event import MAX_SIZE, Event, Failure, Kind
 from otel_kcevents.model.messages import error_message, short_repr, truncate
-from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 
 __all__ = ["SCOPE", "event_attributes", "failure_attributes", "failure_of", "read_event", "span_attributes"]
@@ -78,9 +77,6 @@ def read_event(
         attributes: The attributes of the span event.
         span_attributes: The attributes of its span.
         warn: Called with the reason for each field that is there but cannot be read; the field is omitted.
-
-    Raises:
-        ValueError: The time is outside the years 1 to 9999.
     """
 
     def read(field: Callable[[], _T]) -> _T | None:
@@ -90,7 +86,6 @@ def read_event(
             warn(error)
             return None
 
-    format_time(time)
     size = read(lambda: _size(attributes)) if kind.outcome.sized else None
     failure = _failure(attributes, span_attributes) if kind.outcome.error else None
     return Event(kind.name, time, size, read(lambda: _window(attributes)), failure)

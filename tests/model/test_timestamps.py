@@ -1,0 +1,111 @@
+"""Promises of `otel_kcevents.model.timestamps`: RFC 3339 times, exact to the nanosecond."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import times, zones
+
+from otel_kcevents.model.timestamps import MAX_NS, MIN_NS, format_time, parse_time, to_datetime, to_ns
+
+UTC = timezone.utc
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1, "1970-01-01T00:00:00.000000001Z"),
+        (-1, "1969-12-31T23:59:59.999999999Z"),
+        (1654275521_289194368, "2022-06-03T16:58:41.289194368Z"),
+        (1654276074_334648400, "2022-06-03T17:07:54.3346484Z"),
+        (1654276070_500000000, "2022-06-03T17:07:50.5Z"),
+        (951782400 * 10**9, "2000-02-29T00:00:00Z"),
+        (MIN_NS, "0001-01-01T00:00:00Z"),
+        (MAX_NS, "9999-12-31T23:59:59.999999999Z"),
+    ],
+)
+def test_time_is_written_as_rfc3339nano(ns: int, text: str) -> None:
+    assert format_time(ns) == text
+
+
+@given(times)
+def test_every_written_time_agrees_with_datetime(ns: int) -> None:
+    """And reads back."""
+    second = (EPOCH + timedelta(seconds=ns // 10**9)).replace(tzinfo=None)
+    decimals = f".{ns % 10**9:09}".rstrip("0").rstrip(".")
+    assert format_time(ns) == f"{second.isoformat()}{decimals}Z"
+    assert parse_time(format_time(ns)) == ns
+
+
+@pytest.mark.parametrize("ns", [MIN_NS - 1, MAX_NS + 1, 10**40, -(10**40)])
+def test_time_outside_the_years_1_to_9999_is_not_written(ns: int) -> None:
+    with pytest.raises(ValueError, match="outside the years 1 to 9999"):
+        format_time(ns)
+
+
+@given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones))
+def test_time_with_an_offset_is_an_instant(moment: datetime) -> None:
+    ns = (moment - EPOCH) // timedelta(microseconds=1) * 1_000
+    assert parse_time(moment.isoformat()) == to_ns(moment.isoformat()) == to_ns(moment) == ns
+    assert to_datetime(ns) == moment
+
+
+@pytest.mark.parametrize("value", ["2022-06-03t00:00:00z", datetime(2022, 6, 3), date(2022, 6, 3)])
+def test_times_without_a_zone_are_utc(value: Any) -> None:
+    """A date is its midnight. RFC 3339 allows small letters."""
+    assert to_ns(value) == 1654214400 * 10**9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2022-06-03",
+        "2022-06-03T16:58Z",
+        "2022-06-03T16:58:41",
+        "2022-06-03 16:58:41Z",
+        "2022-06-03T16:58:41.Z",
+        "2022-06-03T16:58:41,5Z",
+        "2022-06-03T16:58:41.1234567890Z",
+        "2022-06-03T16:58:41+0200",
+        "2022-06-03T16:58:41Z\n",
+        "٢٠٢٢-06-03T16:58:41Z",
+        "+2022-06-03T16:58:41Z",
+    ],
+)
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(repr(text))} is not an RFC 3339 time"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0000-01-01T00:00:00Z",
+        "2022-13-01T00:00:00Z",
+        "2022-02-29T00:00:00Z",
+        "2022-06-03T24:00:00Z",
+        "2022-06-03T23:60:00Z",
+        "2022-06-30T23:59:60Z",
+        "2022-06-03T00:00:00+24:00",
+        "2022-06-03T00:00:00-00:60",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+    ],
+)
+def test_time_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(repr(text))} is not a time that exists"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("value", [None, 5, 1.5, b"2022-06-03T16:58:41Z", timedelta(1)])
+def test_other_types_are_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{re.escape(repr(value))} to a time; expected a datetime"):
+        to_ns(value)
