@@ -163,15 +163,15 @@ def _check(arguments: argparse.Namespace) -> None:
             content = stream.read()
     except OSError as error:
         raise _Problem(f"cannot read {name}: {error.strerror}; give a file's name, or - for standard input") from None
-    document = _read(name, content)
+    document = _read(name, content, strict=True)
     lists = ", ".join(f"{etl} {len(events)}" for etl, events in document.lists.items())
     counted = f"{sum(document.counters.values())} events of {len(document.counters)} kinds counted"
     _print([f"{name}: a valid log document: {lists}; {counted}"])
 
 
-def _read(place: str, content: bytes, remedy: str = "") -> Document:
+def _read(place: str, content: bytes, remedy: str = "", strict: bool = False) -> Document:
     try:
-        return read_document(content)
+        return read_document(content, strict=strict)
     except ValueError as error:
         reason = f"it is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
         raise _Problem(f"{place} is not a log document: {reason}{remedy}") from None

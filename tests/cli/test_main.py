@@ -662,7 +662,7 @@ def test_check_of_what_log_printed(run: Run, url: str, tmp_path: Path) -> None:
         ),
         (
             '{"code": 200, "data": {"allocation": [], "asset": [], "counters": {"AssetSetSaved": -1}}}',
-            "data.counters.AssetSetSaved: expected a whole number from 1 to 9223372036854775807, found -1",
+            "data.counters.AssetSetSaved: expected an integer from 1 to 9223372036854775807, found -1",
         ),
     ],
 )
