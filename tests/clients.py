@@ -20,7 +20,6 @@ from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.respond import LOG_PATH
 from otel_kcevents.store.log import EventLog
-from otel_kcevents.store.source import Source
 
 GENEROUS = 20.0  # seconds after which a test that waits has failed
 
@@ -28,15 +27,15 @@ GENEROUS = 20.0  # seconds after which a test that waits has failed
 class Stage:
     """A source that stands for another, so that one server serves the logs of many tests."""
 
-    log: Source = EventLog()
+    log: Any = EventLog()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.log, name)  # what only some sources can do
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Any:
         return self.log.counts()
 
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Any:
         return self.log.document(kinds, window, limit)
 
 
@@ -58,21 +57,19 @@ def log_of(*events: Event, retention: int = 256) -> EventLog:
 
 
 DAY = Window("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
+HOUR = Window("2022-06-03T10:00:00Z", "2022-06-03T11:00:00Z")
+TOTALED = Event("AllocationSetTotaled", parse_time("2022-06-03T16:58:41.285759258Z"), None, DAY)
+SAVED = Event("AllocationSetSaved", parse_time("2022-06-03T17:07:54.092619416Z"), 97, HOUR)
+ASSETS = Event("AssetSetSaved", parse_time("2022-06-03T17:07:54.3346484Z"), 29, HOUR)
+FAILED = Event(
+    "AssetSetComputeError",
+    parse_time("2022-06-04T00:00:00Z"),
+    failure=Failure("ValueError", "größe 円 🙂 \x1b", "total"),
+)
 
 
 def filled() -> EventLog:
-    return log_of(
-        Event("AllocationSetTotaled", parse_time("2022-06-03T16:58:41.285759258Z"), None, DAY),
-        Event("AllocationSetSaved", parse_time("2022-06-03T17:07:54.092619416Z"), 97, DAY),
-        Event("AssetSetSaved", parse_time("2022-06-03T17:07:54.3346484Z"), 29, DAY),
-        Event(
-            "AssetSetComputeError",
-            parse_time("2022-06-04T00:00:00Z"),
-            None,
-            DAY,
-            Failure("ValueError", "größe 円 🙂 \x1b", "total"),
-        ),
-    )
+    return log_of(TOTALED, SAVED, ASSETS, FAILED)
 
 
 class Answer(NamedTuple):

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import settings
 from telemetry import Telemetry, Warned
 
+pytest_plugins = ["serving"]
+
 # A shell that starts the tests in the background makes them, and the programs they start, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

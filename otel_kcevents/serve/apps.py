@@ -21,7 +21,7 @@ def make_wsgi_app(log: Source = default_log) -> Callable[[dict[str, Any], Callab
     """Return a WSGI application that serves a source.
 
     Args:
-        log: the source to serve. Mounted at `/model/etl/log`, the application serves the log alone; at a path
+        log: The source to serve. Mounted at `/model/etl/log`, the application serves the log alone; at a path
             above it, such as `/model` or `/tools`, everything that `respond()` does.
     """
 
@@ -42,7 +42,7 @@ def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _S
     """Return an ASGI application that serves a source.
 
     Args:
-        log: the source to serve; where the application may be mounted is the same as for `make_wsgi_app()`.
+        log: The source to serve; where the application may be mounted is the same as for `make_wsgi_app()`.
     """
 
     async def app(scope: _Message, receive: _Receive, send: _Send) -> None:

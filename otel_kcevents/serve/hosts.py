@@ -1,4 +1,4 @@
-"""Which `Host` headers the embedded server answers: those that name this machine, and those it was told of."""
+"""Which hosts the embedded server answers for: this machine's, and those that the program allows."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from otel_kcevents.model.messages import short_repr
 
 __all__ = ["HostCheck"]
 
-# The zone of an IPv6 address, as in [fe80::1%eth0], says nothing about which machine it is.
+# The zone of an IPv6 address, as in [fe80::1%eth0], does not identify a machine.
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)(?:%[\w.~-]+)?\]|([\w.-]+))(?::(\d{0,5}))?", re.ASCII | re.IGNORECASE)
 _MAX_PORT = 65_535
 
 
 class HostCheck:
-    """Decides which hosts a server that listens on one address answers for.
+    """Decides which hosts a server answers for.
 
     Args:
-        addr: the address to listen on as the program gave it, a name or an IP address.
-        allowed_hosts: further names and IP addresses, a port being ignored; `"*"` allows every host.
+        addr: The address to listen on as the program gave it, a name or an IP address.
+        allowed_hosts: Further names and IP addresses, whose ports are ignored; `"*"` allows every host.
 
     Raises:
-        TypeError: `allowed_hosts` is a string, or holds something else than strings.
-        ValueError: one of them is not a host.
+        TypeError: *allowed_hosts* is a string, or has an entry that is not a string.
+        ValueError: An entry of *allowed_hosts* is not a host.
     """
 
     def __init__(self, addr: str, allowed_hosts: Iterable[str]) -> None:
@@ -42,9 +42,11 @@ class HostCheck:
         self._wildcard = addr in ("0.0.0.0", "::")
 
     def problem(self, hosts: Iterable[str], local_address: str) -> tuple[int, str] | None:
-        """Why a request is refused, as a status code and a message; None if it is not.
+        """Return why a request is refused, as a status code and a message, or None if it is not.
 
-        `hosts` are the hosts that the request names, `local_address` the IP address that it came in at.
+        Args:
+            hosts: The hosts that the request names.
+            local_address: The IP address that the request came in at.
         """
         for host in hosts:
             try:
@@ -63,14 +65,15 @@ class HostCheck:
             return host.is_loopback
         if host == "localhost" or host.endswith(".localhost"):
             return True
-        return self._wildcard and (host in _own_names() or host == _full_name())
+        name = socket.gethostname().lower()
+        return self._wildcard and (host in (name, name.partition(".")[0]) or host == _full_name())
 
 
 _Host: TypeAlias = str | IPv4Address | IPv6Address
 
 
 def _parse(text: str) -> _Host:
-    """The host of a `Host` header, without its port. Raises ValueError for something else."""
+    """Return the host of a `Host` header without its port, or raise ValueError."""
     match = _HOST.fullmatch(text.strip())
     if match is None or int(match[3] or 0) > _MAX_PORT:
         raise ValueError(text)
@@ -90,7 +93,7 @@ def _parse_allowed(host: object) -> _Host:
 
 
 def _normal(host: str) -> _Host:
-    """A name in lower case without the dot at its end; an IP address without its zone."""
+    """Return a name in lower case without a final dot, or an IP address without its zone."""
     name = host.partition("%")[0].lower().removesuffix(".")
     try:
         address = ip_address(name)
@@ -100,12 +103,7 @@ def _normal(host: str) -> _Host:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _own_names() -> set[str]:
-    name = socket.gethostname().lower()
-    return {name, name.partition(".")[0]}
-
-
 @cache
 def _full_name() -> str:
-    """This machine's name with its domain. Looked up only when needed: it asks the network, which may take seconds."""
+    """Return this machine's name with its domain; this asks the network, which may take seconds."""
     return socket.getfqdn().lower().removesuffix(".")

@@ -47,10 +47,10 @@ class LimitedServer(ThreadingTCPServer):
     """An HTTP server with a thread for each connection, within limits.
 
     Args:
-        address: the address and port to listen on.
-        limits: what serving may cost.
-        hosts: which hosts are answered.
-        answer: makes the response to a method, a decoded path and a query; it must not raise.
+        address: The address and port to listen on.
+        limits: What serving may cost.
+        hosts: Which hosts are answered.
+        answer: Makes the response to a method, a decoded path and a query; it must not raise.
     """
 
     address_family: int

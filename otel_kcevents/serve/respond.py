@@ -40,13 +40,13 @@ def respond(
     """Answer one request from a source, without side effects.
 
     Args:
-        method: the HTTP method, in capitals.
-        path: the decoded path. `/model/etl/log` is the log; `/model/etl/runs`, `/model/etl/events` and
+        method: The HTTP method, in capitals.
+        path: The decoded path. `/model/etl/log` is the log; `/model/etl/runs`, `/model/etl/events` and
             `/model/etl/coverage` are available from sources that have a method of that name.
-        query: the part after `?`, still encoded, at most 8,192 characters. `kind` (repeated, or separated
+        query: The part after `?`, still encoded, at most 8,192 characters. `kind` (repeated, or separated
             by commas) and `window` select from the log's lists; other parameters are ignored.
-        log: the source to answer from.
-        now: the time from which a window such as `24h` counts back; the current time by default.
+        log: The source to answer from.
+        now: The time from which a window such as `24h` counts back; the current time by default.
 
     Returns:
         The document with status 200, or a refusal `{"code", "message"}`: 400 for a wrong parameter, 404 for

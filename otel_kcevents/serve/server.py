@@ -43,18 +43,18 @@ def start_http_server(
     a 421, so that a web page cannot read the log through a DNS name of its own that leads here (DNS rebinding).
 
     Args:
-        port: the port to listen on; 0 takes a free one, which is the returned server's `port`.
-        addr: the address to listen on; `"0.0.0.0"` is every IPv4 address of the machine.
-        log: the source to serve, such as an `EventLog`.
-        allowed_hosts: names or IP addresses to accept in `Host`, besides loopback, `addr`, the address that a
+        port: The port to listen on; 0 takes a free one, which is the returned server's `port`.
+        addr: The address to listen on; `"0.0.0.0"` is every IPv4 address of the machine.
+        log: The source to serve, such as an `EventLog`.
+        allowed_hosts: Names or IP addresses to accept in `Host`, besides loopback, `addr`, the address that a
             request came in at and, if `addr` is every address, the machine's own names. `"*"` accepts all.
-        max_connections: connections at once, 1 to 1,024; further ones get a 503.
-        max_connections_per_client: the same for each client address. Behind a proxy, all clients are one.
-        max_header_bytes: the maximum size of request line and headers, 256 to 65,536; longer ones get a 414
+        max_connections: Connections at once, 1 to 1,024; further ones get a 503.
+        max_connections_per_client: The same for each client address. Behind a proxy, all clients are one.
+        max_header_bytes: The maximum size of request line and headers, 256 to 65,536; longer ones get a 414
             or a 431.
-        timeout: seconds for a connection from its first byte to its last, 0.1 to 3,600.
-        cache_seconds: seconds for which the full document is cached, 0 to 60; with 0 it is rebuilt for each request.
-        max_load: the share of one CPU core that serving may take on average, 0.001 to 1. Above it, new
+        timeout: Seconds for a connection from its first byte to its last, 0.1 to 3,600.
+        cache_seconds: Seconds for which the full document is cached, 0 to 60; with 0 it is rebuilt for each request.
+        max_load: The share of one CPU core that serving may take on average, 0.001 to 1. Above it, new
             connections wait. After a quiet time, 0.05 seconds of CPU time are free.
 
     Returns:
@@ -62,9 +62,9 @@ def start_http_server(
         child does not have it.
 
     Raises:
-        OSError: the server cannot listen on this address and port.
-        TypeError: an argument has the wrong type.
-        ValueError: a number is outside its range, or an entry of `allowed_hosts` is not a host.
+        OSError: The server cannot listen on this address and port.
+        TypeError: An argument has the wrong type.
+        ValueError: A number is outside its range, or an entry of `allowed_hosts` is not a host.
     """
     if not isinstance(addr, str) or not addr:
         message = f"addr must be an address such as '127.0.0.1', or '0.0.0.0' for every one, got {short_repr(addr)}"

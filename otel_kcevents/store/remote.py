@@ -37,11 +37,11 @@ class RemoteLog:
     A program on this machine is asked directly; for other hosts the proxy settings of the environment apply.
 
     Args:
-        url: where the program serves its log: `host:port`, a base URL or the log's own URL. A user and a password
+        url: Where the program serves its log: `host:port`, a base URL or the log's own URL. A user and a password
             in it are sent as Basic authentication and appear in no message.
-        timeout: seconds to wait for each further part of the response.
-        total_timeout: seconds to wait for the whole response.
-        max_bytes: the largest response body; a full log has about half a million bytes.
+        timeout: Seconds to wait for each further part of the response.
+        total_timeout: Seconds to wait for the whole response.
+        max_bytes: The largest response body; a full log has about half a million bytes.
 
     Raises:
         ValueError: *url* is not an address, or has a query.
@@ -82,7 +82,7 @@ class RemoteLog:
         """Return how many events of each kind the program has counted.
 
         Raises:
-            RemoteLogError: the log cannot be read.
+            RemoteLogError: The log cannot be read.
         """
         return dict(sorted(self.document().counters.items()))
 
@@ -90,13 +90,13 @@ class RemoteLog:
         """Return the program's log as it is now; kinds and metadata that are not documented are kept.
 
         Args:
-            kinds: kinds, or beginnings of kinds, to list; all by default.
-            window: the period that the listed events happened in; any by default.
-            limit: how many events of each kind are listed at most, the newest; the program may send fewer.
+            kinds: Kinds, or beginnings of kinds, to list; all by default.
+            window: The period that the listed events happened in; any by default.
+            limit: How many events of each kind are listed at most, the newest; the program may send fewer.
 
         Raises:
-            RemoteLogError: nothing answers, the response is an error, too slow, too large, or not a log document.
-            ValueError: the program refuses *kinds* or *window*, in its own words, or *limit* is not an integer
+            RemoteLogError: Nothing answers, the response is an error, too slow, too large, or not a log document.
+            ValueError: The program refuses *kinds* or *window*, in its own words, or *limit* is not an integer
                 of at least 1.
         """
         if type(limit) is not int or limit < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
@@ -18,7 +18,7 @@ from clients import Answer, Broken, Stage, ask_port, filled, log_of, low
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from otel_kcevents import LogServer, start_http_server
+from otel_kcevents import LogServer
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.window import Window
@@ -41,7 +41,7 @@ class LogWithRuns(Stage):
 
 
 @pytest.fixture
-def log() -> Source:
+def log() -> LogWithRuns:
     return LogWithRuns()
 
 
@@ -84,13 +84,6 @@ def ask_app(app: Any, method: str, target: str, **options: Any) -> Answer:
 
     response = asyncio.run(ask())
     return Answer(response.status_code, low(response.headers.multi_items()), response.content)
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[LogServer, Stage]]:
-    stage = Stage()
-    with start_http_server(0, log=stage, cache_seconds=0, max_load=1) as server:
-        yield server, stage
 
 
 @pytest.fixture(params=["WSGI", "ASGI", "socket"])

@@ -5,39 +5,30 @@ from __future__ import annotations
 import json
 import socket
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from clients import DAY, Stage, canned, filled, free_port, log_of, raw_response
 
-from otel_kcevents import LogServer, start_http_server
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.respond import LOG_PATH
+from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.remote import RemoteLog, RemoteLogError
 
 REMEDY = "start the program, or give the address at which it serves its log"
 EMPTY = b'{"code":200,"data":{"allocation":[],"asset":[],"counters":{}}}'
-STAGE = Stage()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LogServer]:
-    with start_http_server(0, log=STAGE, cache_seconds=0, max_load=1) as server:
-        yield server
 
 
 @pytest.fixture
-def remote(server: LogServer) -> RemoteLog:
+def remote(url: str) -> RemoteLog:
     """The log of a program with four events."""
-    STAGE.log = filled()
-    return RemoteLog(server.url)
+    return RemoteLog(url)
 
 
-def test_remote_log_is_the_programs_log(remote: RemoteLog) -> None:
-    assert remote.document() == STAGE.log.document()
-    assert remote.counts() == STAGE.log.counts()
+def test_remote_log_is_the_programs_log(remote: RemoteLog, log: EventLog) -> None:
+    assert remote.document() == log.document()
+    assert remote.counts() == log.counts()
 
 
 @pytest.mark.parametrize(
@@ -51,13 +42,15 @@ def test_remote_log_is_the_programs_log(remote: RemoteLog) -> None:
         (["AssetSet"], DAY),
     ],
 )
-def test_kinds_and_window_select_at_the_program(remote: RemoteLog, kinds: Any, window: Window | None) -> None:
-    assert remote.document(kinds, window) == STAGE.log.document(kinds, window)
+def test_kinds_and_window_select_at_the_program(
+    remote: RemoteLog, log: EventLog, kinds: Any, window: Window | None
+) -> None:
+    assert remote.document(kinds, window) == log.document(kinds, window)
 
 
-def test_limit_trims_what_the_program_sends(remote: RemoteLog) -> None:
+def test_limit_trims_what_the_program_sends(remote: RemoteLog, stage: Stage) -> None:
     """The newest of each kind stay; the counters are the program's."""
-    STAGE.log = log_of(*(Event(kind, time) for time in range(5) for kind in ("AssetSetSaved", "AssetSetTotaled")))
+    stage.log = log_of(*(Event(kind, time) for time in range(5) for kind in ("AssetSetSaved", "AssetSetTotaled")))
     document = remote.document(limit=2)
     assert [(event.kind, event.time) for event in document.lists["asset"]] == [
         (kind, time) for time in (4, 3) for kind in ("AssetSetSaved", "AssetSetTotaled")
@@ -78,7 +71,6 @@ def test_refused_kind_is_a_value_error(remote: RemoteLog, kind: str) -> None:
         remote.document([kind])
 
 
-@pytest.mark.skip("until read_document() is lenient")
 def test_unknown_kinds_and_metadata_are_kept() -> None:
     """Other products that serve this document have kinds of their own."""
     event = {"kind": "AssetSetDeletedEvent", "metadata": {"reason": "old"}, "time": "2022-06-03T17:07:54Z"}
@@ -104,9 +96,9 @@ def test_unknown_kinds_and_metadata_are_kept() -> None:
         "HTTP://127.0.0.1:{port}",
     ],
 )
-def test_address_is_accepted_in_any_form(remote: RemoteLog, server: LogServer, form: str) -> None:
+def test_address_is_accepted_in_any_form(remote: RemoteLog, port: int, form: str) -> None:
     """Host and port, a base URL or the log's own URL lead to the log."""
-    other = RemoteLog(form.format(port=server.port))
+    other = RemoteLog(form.format(port=port))
     assert other.document() == remote.document()
     assert (
         str(other) == other.url == remote.url.replace("127.0.0.1", "localhost" if "localhost" in form else "127.0.0.1")
@@ -155,13 +147,21 @@ def test_user_and_password_are_sent_as_basic() -> None:
 
 
 def test_redirect_to_another_server_gets_no_password() -> None:
-    """A redirect on the same server, such as to a final slash, gets it again."""
     with canned(raw_response("200 OK", EMPTY)) as (other, received):
         moved = raw_response("307 Temporary Redirect", b"", f"Location: {other}{LOG_PATH}/")
         with canned(moved) as (url, _):
             RemoteLog(url.replace("//", "//user:secret@")).document()
     assert received[0] == f"GET {LOG_PATH}/ HTTP/1.1"
     assert not any(line.startswith("Authorization") for line in received)
+
+
+def test_redirect_on_the_same_server_gets_the_password() -> None:
+    with canned(raw_response("307 Temporary Redirect", b"", f"Location: {LOG_PATH}/")) as (url, received):
+        remote = RemoteLog(url.replace("//", "//user:secret@"))
+        with pytest.raises(RemoteLogError, match="does not answer: "):  # it redirects without an end
+            remote.document()
+    requests = sum(line.startswith("GET ") for line in received)
+    assert requests == sum(line.startswith("Authorization: Basic ") for line in received) > 1
 
 
 @pytest.mark.parametrize(
@@ -182,10 +182,9 @@ def test_error_does_not_show_the_password() -> None:
 # Proxies and redirects
 
 
-def test_loopback_is_asked_without_the_proxy(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_is_asked_without_the_proxy(url: str, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    STAGE.log = filled()
-    assert RemoteLog(server.url).document() == STAGE.log.document()
+    assert RemoteLog(url).document() == log.document()
 
 
 def test_other_host_is_asked_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

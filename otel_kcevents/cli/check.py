@@ -1,0 +1,52 @@
+"""`otel-kcevents check`: validates a log document in a file."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+
+from otel_kcevents.cli.output import plural, print_lines
+from otel_kcevents.cli.sources import CommandError
+from otel_kcevents.model.document import Document, read_document
+from otel_kcevents.model.event import OUTCOMES
+
+__all__ = ["check_file"]
+
+_SUFFIXES = tuple(outcome.suffix for outcome in OUTCOMES.values())
+
+
+def check_file(name: str, strict: bool) -> None:
+    """Print what a log document holds, and which of its kinds and metadata fields are unknown.
+
+    Args:
+        name: The file's name, or `-` for standard input.
+        strict: Refuse unknown kinds and fields.
+
+    Raises:
+        CommandError: The file cannot be read, or is not a valid document.
+    """
+    from_stdin = name == "-"
+    try:
+        with open(0 if from_stdin else name, "rb", closefd=not from_stdin) as stream:
+            content = stream.read()
+    except OSError as error:
+        raise CommandError(
+            f"cannot read {name}: {error.strerror}; expected a file's name, or - for standard input"
+        ) from None
+    try:
+        document = read_document(content, strict=strict)
+    except ValueError as error:
+        reason = f"it is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
+        raise CommandError(f"{name} is not a log document: {reason}") from None
+    lists = ", ".join(f"{etl} {len(events)}" for etl, events in document.lists.items())
+    counted = f"{plural(sum(document.counters.values()), 'event')} of {plural(len(document.counters), 'kind')} counted"
+    print_lines([f"{name}: a valid log document: {lists}; {counted}", *_unknown(document)])
+
+
+def _unknown(document: Document) -> list[str]:
+    """Return a line that names the unknown kinds, and one that names the unknown metadata fields, if there are any."""
+    events = list(chain.from_iterable(document.lists.values()))
+    kinds = {kind for kind in (*document.counters, *(event.kind for event in events)) if not kind.endswith(_SUFFIXES)}
+    fields = {f"{event.kind}.{field}" for event in events if event.extra for field in json.loads(event.extra)}
+    found = (("kinds", kinds), ("metadata", fields))
+    return [f"unknown {what}: {', '.join(sorted(names))}" for what, names in found if names]

@@ -1,0 +1,86 @@
+"""What the commands print: events as a table, safe on any terminal, and messages on standard error."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from otel_kcevents.model.document import Document
+from otel_kcevents.model.event import KINDS, Event
+from otel_kcevents.model.timestamps import format_time
+from otel_kcevents.model.window import Window
+
+__all__ = ["STREAM_WIDTHS", "event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
+
+STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)
+"""Column widths for rows that are still to come: a time with nanoseconds, an hour's window."""
+
+_UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
+
+
+def newest_first(document: Document) -> list[Event]:
+    """Return the events of all lists of a document, the newest first."""
+    return sorted(chain.from_iterable(document.lists.values()), key=lambda event: event.time, reverse=True)
+
+
+def event_table(events: Iterable[Event], *, header: bool = True, widths: Sequence[int] = (0,) * 5) -> list[str]:
+    """Return events as lines with aligned columns.
+
+    Args:
+        events: The events, in the order to show.
+        header: Whether the first line has the names of the columns.
+        widths: The least width of each column.
+    """
+    rows = [("TIME", "KIND", "SIZE", "WINDOW", "DETAILS")] if header else []
+    for event in events:
+        size = "-" if event.size is None else str(event.size)
+        type_, message, operation = event.failure or ("", "", None)
+        details = " ".join(filter(None, (": ".join(filter(None, (operation, type_, message))), event.extra)))
+        rows.append((format_time(event.time), event.kind, size, _period(event.window), details))
+    return table(rows, "<<><<", widths)
+
+
+def _period(window: Window | None) -> str:
+    """Return a window as an ISO 8601 interval, as short as it is still exact: `2022-06-03/1d`."""
+    if window is None:
+        return "-"
+    start, end = (re.sub(":00Z$", "Z", (text or "..").removesuffix("T00:00:00Z")) for text in str(window).split(","))
+    if window.start_ns is not None and window.end_ns is not None:
+        length = window.end_ns - window.start_ns
+        for name, unit in _UNITS.items():
+            if length % unit == 0 and length < 1000 * unit:
+                return f"{start}/{length // unit}{name}"
+    return f"{start}/{end}"
+
+
+def table(rows: Sequence[Sequence[str]], sides: str, widths: Sequence[int]) -> list[str]:
+    """Return rows as lines with columns of at least these widths, each aligned to its side, `<` or `>`."""
+    columns = zip(sides, widths, zip(*rows, strict=True), strict=False)
+    forms = [f"{side}{max(width, *map(len, column))}" for side, width, column in columns]
+    return ["  ".join(map(format, row, forms)).rstrip() for row in rows]
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 event`, `2 events`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines at once, with escapes for what standard output cannot encode."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
+    print("".join(f"{_printable(line, unicode)}\n" for line in lines), end="", flush=True)
+
+
+def print_error(message: str) -> None:
+    """Print a message to standard error, as one line."""
+    print(f"otel-kcevents: {_printable(message)}", file=sys.stderr, flush=True)
+
+
+def _printable(text: str, unicode: bool = True) -> str:
+    """Return *text* with JSON's escapes for what could steer a terminal, break a line, or not be shown."""
+    return "".join(
+        char if char.isprintable() and (unicode or char.isascii()) else json.dumps(char)[1:-1] for char in text
+    )

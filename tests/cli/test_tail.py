@@ -1,0 +1,191 @@
+"""Promises of `otel-kcevents tail`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from clients import ASSETS, HOUR, SAVED, TOTALED, Broken, Stage, log_of
+from serving import Run
+
+from otel_kcevents.cli import tail as tail_module
+from otel_kcevents.model.event import Event, Failure
+from otel_kcevents.model.timestamps import format_time, parse_time
+from otel_kcevents.store.log import EventLog
+
+HEADER = "TIME                            KIND                             SIZE  WINDOW                DETAILS\n"
+
+Tail = Any
+Step = Callable[[], object]
+
+
+@pytest.fixture
+def tail(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> Tail:
+    """Run `tail`; each step is done while it waits for its next reading, and after the last comes Ctrl-C."""
+
+    def tail(*steps: Step, argv: tuple[str, ...] = ()) -> Any:
+        coming = iter(steps)
+
+        def sleep(seconds: float) -> None:
+            step = next(coming, None)
+            if step is None:
+                raise KeyboardInterrupt
+            step()
+
+        monkeypatch.setattr(tail_module, "sleep", sleep)
+        ran = run("tail", *argv, url)
+        assert ran.code == 130
+        return ran
+
+    return tail
+
+
+@pytest.fixture
+def append(stage: Stage) -> Callable[..., Step]:
+    def append(*events: Event) -> Step:
+        return lambda: [stage.log.append(event) for event in events]
+
+    return append
+
+
+@pytest.fixture
+def swap(stage: Stage) -> Callable[[Any], Step]:
+    return lambda log: lambda: setattr(stage, "log", log)
+
+
+def nothing() -> None:
+    """A step in which nothing happens."""
+
+
+def row(event: Event) -> str:
+    """The line of an event with a size and an hour's window."""
+    return f"{format_time(event.time):<30}  {event.kind:<27}  {event.size:>8}  2022-06-03T10:00Z/1h\n"
+
+
+def rows(*events: Event) -> str:
+    return "".join(map(row, events))
+
+
+def loaded(time: int) -> Event:
+    return Event("AssetSetLoaded", time, time, HOUR)
+
+
+def test_tail_shows_the_past_and_follows(tail: Tail, stage: Stage, append: Any) -> None:
+    """The past comes oldest first, then each new event once, in columns that line up from the first row on."""
+    late = Event(
+        "AllocationSetReconcileError", parse_time("2030-01-01T00:00:00.123456789Z"), None, HOUR, Failure("E", "")
+    )
+    stage.log = log_of(TOTALED, SAVED, ASSETS)
+    assert tail(nothing, append(loaded(1), late), nothing, append(loaded(2))) == (
+        130,
+        HEADER
+        + r"""
+2022-06-03T16:58:41.285759258Z  AllocationSetTotaled                -  2022-06-03/1d
+2022-06-03T17:07:54.092619416Z  AllocationSetSaved                 97  2022-06-03T10:00Z/1h
+2022-06-03T17:07:54.3346484Z    AssetSetSaved                      29  2022-06-03T10:00Z/1h
+1970-01-01T00:00:00.000000001Z  AssetSetLoaded                      1  2022-06-03T10:00Z/1h
+2030-01-01T00:00:00.123456789Z  AllocationSetReconcileError         -  2022-06-03T10:00Z/1h  E
+1970-01-01T00:00:00.000000002Z  AssetSetLoaded                      2  2022-06-03T10:00Z/1h
+""".lstrip(),
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "first"),
+    [((), 11), (("-n", "0"), 21), (("-n", "2"), 19), (("-n", "99"), 1)],
+    ids=["default", "0", "2", "99"],
+)
+def test_tail_begins_with_the_last_events(tail: Tail, stage: Stage, argv: tuple[str, ...], first: int) -> None:
+    """`-n` gives their number, of all lists together; without it they are ten."""
+    stage.log = log_of(*map(loaded, range(1, 21)))
+    assert tail(argv=argv).out == HEADER + rows(*map(loaded, range(first, 21)))
+
+
+def test_tail_of_an_empty_log_waits_for_events(tail: Tail, stage: Stage, append: Any) -> None:
+    stage.log = EventLog()
+    assert tail(nothing, append(SAVED)) == (130, HEADER + row(SAVED), "")
+
+
+def test_equal_events_are_shown_as_often_as_they_come(tail: Tail, stage: Stage, append: Any) -> None:
+    stage.log = EventLog()
+    assert tail(append(SAVED, SAVED), append(SAVED)).out == HEADER + row(SAVED) * 3
+
+
+def test_events_of_one_time_keep_their_order(tail: Tail, stage: Stage, append: Any) -> None:
+    stage.log = EventLog()
+    came = [SAVED._replace(size=size) for size in (3, 1, 2)]
+    assert tail(append(*came)).out == HEADER + rows(*came)
+
+
+def test_missed_events_are_counted_by_kind(tail: Tail, stage: Stage, append: Any) -> None:
+    """What the log dropped between two readings is counted before what it still holds is shown."""
+    stage.log = log_of(loaded(1), SAVED, retention=2)
+    other = SAVED._replace(time=99)
+    ran = tail(append(*map(loaded, range(2, 8)), other), append(*map(loaded, (8, 9, 10))))
+    dropped = "which the log no longer holds; a shorter --interval misses fewer"
+    assert ran.err == (
+        f"otel-kcevents: missed 4 AssetSetLoaded events, {dropped}\n"
+        f"otel-kcevents: missed 1 AssetSetLoaded event, {dropped}\n"
+    )
+    assert ran.out == HEADER + rows(loaded(1), SAVED, loaded(6), loaded(7), other, loaded(9), loaded(10))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [log_of(), log_of(ASSETS), log_of(SAVED._replace(time=99)), log_of(*map(loaded, range(1, 10)))],
+    ids=["nothing yet", "another kind", "as many of the kind", "more"],
+)
+def test_restart_shows_the_new_log_whole(
+    tail: Tail, stage: Stage, url: str, swap: Any, append: Any, second: EventLog
+) -> None:
+    """If the counters cannot continue those before, the program restarted."""
+    stage.log = log_of(SAVED)
+    lists = second.document().lists
+    new = [*sorted(lists["allocation"] + lists["asset"], key=lambda event: event.time), loaded(50)]
+    ran = tail(swap(second), append(loaded(50)))
+    assert ran.err == f"otel-kcevents: the program at {url} restarted: its counters started again from zero\n"
+    assert ran.out == HEADER + rows(SAVED, *new)
+
+
+def test_unreachable_program_is_tried_again(tail: Tail, stage: Stage, url: str, swap: Any, append: Any) -> None:
+    """The error is shown once, and so is the return; what happened meanwhile is shown."""
+    stage.log = log = log_of(SAVED)
+    broken = Broken()
+    ran = tail(swap(broken), nothing, swap(log), append(ASSETS), swap(broken))
+    first, second, third = ran.err.splitlines()
+    assert first.startswith(f"otel-kcevents: {url} answers 500: ")
+    assert first.endswith("; still trying")
+    assert second == f"otel-kcevents: {url} answers again"
+    assert third == first
+    assert ran.out == HEADER + rows(SAVED, ASSETS)
+
+
+@pytest.mark.parametrize(("argv", "seconds"), [((), 1), (("--interval", "0.25"), 0.25)])
+def test_tail_reads_every_interval(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], seconds: float
+) -> None:
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tail_module, "sleep", sleep)
+    assert run("tail", *argv, url).code == 130
+    assert slept == [seconds] * 3
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-n=-1", "-n=x", "-n=1.5", "--interval=0", "--interval=-1", "--interval=nan", "--interval=inf", "--interval=soon"],
+)
+def test_number_out_of_range_is_wrong_usage(run: Run, url: str, option: str) -> None:
+    code, out, err = run("tail", option, url)
+    assert (code, out) == (2, "")
+    expected = (
+        "expected a number from 0 to 1000000000" if option.startswith("-n") else "expected a number from 0.01 to 86400"
+    )
+    assert f"{expected}, got {option.partition('=')[2]!r}" in err
