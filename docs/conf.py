@@ -24,28 +24,25 @@ html_title = f"{project} {release}"
 myst_heading_anchors = 3
 default_role = "py:obj"  # a name in a docstring's backticks links to its page if it has one
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # an attribute of a class is a line of its description, not an entry of the index
 
 nitpicky = True
 # No page of another project can be linked without the network, and backticks also hold arguments and values.
 nitpick_ignore_regex = [("py:obj", r".*"), ("py:.*", r"(?!otel_kcevents\.).*"), ("py:.*", r".*\._.*")]
 
 
-def _skip_public(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave the public names to their own page, so that no object is described twice."""
-    return True if what == "module" and name in otel_kcevents.__all__ else None
-
-
-def _drop_alias(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Drop the docstring that every field of a named tuple has."""
-    if lines and lines[0].startswith("Alias for field number"):
-        lines.clear()
+def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Skip what is described elsewhere: public names have a page, and the docstring of a named tuple has its fields."""
+    if what == "module" and name in otel_kcevents.__all__:
+        return True
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the hooks."""
-    app.connect("autodoc-skip-member", _skip_public)
-    app.connect("autodoc-process-docstring", _drop_alias)
+    """Connect the hook."""
+    app.connect("autodoc-skip-member", _skip)
