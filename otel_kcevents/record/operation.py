@@ -158,7 +158,7 @@ class Operation:
         if self._once is None:
             raise TypeError(f"a `with` block needs the parentheses: write `with {call} as op:`")
         if not self._once.acquire(blocking=False):  # never released: of several threads, one enters
-            raise RuntimeError(f"this object has served a `with` block already; call {call} for each block")
+            raise RuntimeError(f"this {call} is used by a `with` block already; call {call} for each block")
         started = self._recorder.start()
         if started is not None:
             attach(started[2])
