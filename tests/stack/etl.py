@@ -1,7 +1,7 @@
-"""An ETL for the tests: runs of ten operations each, some failing, instrumented with the package.
+"""The ETL of these tests: runs of ten operations each, some of them failing, instrumented with the package.
 
-Each kind comes once a run at the most, so that up to 256 runs are in the log whole.
-Prints a line at each quarter of the work; writes its log documents and how long the work took into a folder.
+Each kind occurs at most once per run, so that the log holds up to 256 runs completely. The program prints a line at
+the start of each quarter of the work, and writes its log documents and the duration of the work to a folder.
 """
 
 from __future__ import annotations
@@ -25,19 +25,17 @@ Window = tuple[datetime, datetime]
 Rows = list[float]
 
 
-class SourceGone(Exception):
-    """What the failing operations fail with."""
+class SourceUnavailable(Exception):
+    """Raised by the operations that fail."""
 
 
 @allocation.load
 def load_allocations(window: Window, rows: int) -> Rows:
-    """Size: of the result."""
     return [row * 0.25 for row in range(rows)]
 
 
 @allocation.aggregate
 def aggregate_allocations(rows: Rows, window: Window) -> dict[int, float]:
-    """Size: of the result."""
     groups: dict[int, float] = {}
     for index, cost in enumerate(rows):
         groups[index % 7] = groups.get(index % 7, 0.0) + cost
@@ -46,52 +44,47 @@ def aggregate_allocations(rows: Rows, window: Window) -> dict[int, float]:
 
 @allocation.save
 def save_allocations(rows: Rows, window: Window) -> None:
-    """Size: of the argument."""
+    pass
 
 
 @allocation.total
 def total_allocations(rows: Rows, window: Window) -> float:
-    """No size."""
     return sum(rows)
 
 
 @allocation.reconcile
 def reconcile_allocations(rows: Rows, window: Window, failing: bool) -> None:
-    """Fails where told."""
     if failing:
-        raise SourceGone(f"the bill has no rows from {window[0]:%Y-%m-%d %H:%M}")
+        raise SourceUnavailable(f"the bill has no rows from {window[0]:%Y-%m-%d %H:%M}")
 
 
 @asset.load
 def load_assets(window: Window, rows: int) -> Iterator[float]:
-    """Size: the rows given."""
     yield from (row * 0.5 for row in range(rows))
 
 
 @asset.aggregate
 def aggregate_assets(rows: Rows, window: Window) -> dict[int, float]:
-    """Size: of the result."""
     return dict(enumerate(rows[:5]))
 
 
 @asset.save
 def save_assets(rows: Rows, window: Window) -> None:
-    """Size: of the argument."""
+    pass
 
 
 @asset.compute
 def compute_assets(window: Window) -> None:
-    """Fails where told: a successful compute is no event."""
-    raise SourceGone("the inventory does not answer")
+    raise SourceUnavailable("the inventory does not respond")
 
 
 @asset.reconcile
 def reconcile_assets(rows: Rows, window: Window) -> None:
-    """Always well."""
+    pass
 
 
 def shared_trace(seed: int, number: int) -> Context | None:
-    """The trace that a run shares with the run of the same number in another process; none for seed 0."""
+    """Return the trace that a run shares with the run of the same number in another process; None for seed 0."""
     if not seed:
         return None
     ids = random.Random(seed * 1_000_003 + number)
@@ -100,7 +93,7 @@ def shared_trace(seed: int, number: int) -> Context | None:
 
 
 def run_of_ten(number: int, failing: bool, seed: int) -> None:
-    """Ten operations under one span: ten events, two of them errors where it fails."""
+    """Run ten operations under one span: they emit ten events, two of them errors if the run is a failing one."""
     start = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(hours=number)
     window = start, start + timedelta(hours=1)
     with trace.get_tracer("etl").start_as_current_span("hourly run", shared_trace(seed, number)):
@@ -108,18 +101,18 @@ def run_of_ten(number: int, failing: bool, seed: int) -> None:
         aggregate_allocations(rows, window)
         save_allocations(rows, window)
         total_allocations(rows, window)
-        with suppress(SourceGone):
+        with suppress(SourceUnavailable):
             reconcile_allocations(rows, window, failing)
         assets = list(load_assets(window, 10 + number % 5))
         aggregate_assets(assets, window)
         save_assets(assets, window)
-        with suppress(SourceGone):
+        with suppress(SourceUnavailable):
             compute_assets(window) if failing else reconcile_assets(assets, window)
         asset.emit("totaled", window=window)
 
 
 def work(numbers: Iterable[int], options: argparse.Namespace, out: Path) -> None:
-    """Some runs, every `--failing`-th with errors; the log document of this process into a file."""
+    """Do some of the runs, every `--failing`-th with errors, and write this process's log document to a file."""
     for number in numbers:
         run_of_ten(number, bool(options.failing) and number % options.failing == 0, options.seed)
         time.sleep(options.pause)
@@ -127,35 +120,15 @@ def work(numbers: Iterable[int], options: argparse.Namespace, out: Path) -> None
 
 
 def in_quarters(runs: int) -> Iterator[int]:
-    """The numbers of the runs, saying when each quarter begins."""
+    """Yield the numbers of the runs, and print a line at the start of each quarter."""
     for number in range(runs):
         if number * 4 // runs > (number - 1) * 4 // runs:
             print(f"quarter {number * 4 // runs}", flush=True)
         yield number
 
 
-def main() -> None:
-    """Read the arguments, do the work, write what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--failing", type=int, default=5)
-    parser.add_argument("--pause", type=float, default=0.0)
-    parser.add_argument("--processes", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    configure()
-    begun = time.perf_counter()
-    if options.processes:
-        in_processes(options.processes, options)
-    else:
-        work(in_quarters(options.runs), options, options.out / "log.json")
-    (options.out / "seconds").write_text(f"{time.perf_counter() - begun}", encoding="utf-8")
-    print("done", flush=True)
-
-
-def in_processes(count: int, options: argparse.Namespace) -> None:
-    """The work shared between forked processes, each with a log of its own."""
+def work_in_processes(count: int, options: argparse.Namespace) -> None:
+    """Divide the runs between forked processes, each with its own log."""
     fork = multiprocessing.get_context("fork")
     processes = [
         fork.Process(
@@ -168,6 +141,24 @@ def in_processes(count: int, options: argparse.Namespace) -> None:
         process.start()
     for process in processes:
         process.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--failing", type=int, default=5)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--processes", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    configure()
+    start = time.perf_counter()
+    if options.processes:
+        work_in_processes(options.processes, options)
+    else:
+        work(in_quarters(options.runs), options, options.out / "log.json")
+    (options.out / "seconds").write_text(f"{time.perf_counter() - start}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A program without the package: it puts the events on its spans by hand, and prints how many of each."""
+"""A program that does not use the package: it adds the events to its spans by hand, and prints their numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ NAMES = ("AllocationSetSaved", "AllocationSetSavedEvent", "AssetSetLoaded", "Ass
 
 
 def main(spans: int, seed: int, size: int = 0) -> None:
-    """Spans with an event each, its time anywhere in the last minute: as of long operations; `size` bytes in each."""
+    """Emit spans with one event each.
+
+    Args:
+        spans: how many.
+        seed: determines the events. Their times are spread over the last minute, as those of long operations are.
+        size: how many bytes to add to each span.
+    """
     choose = random.Random(seed)
     provider = TracerProvider(resource=Resource.create({"process.pid": seed}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=50))

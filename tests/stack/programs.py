@@ -1,9 +1,10 @@
-"""The real programs as processes of a test: found, started with the very files of `collector-config/`, ended."""
+"""Find, start and stop the real programs, with the unchanged files of `collector-config/`."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -11,18 +12,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "collector-config"
 REQUIRED = os.environ.get("KCEVENTS_STACK") == "required"
-PATIENCE = 60.0  # seconds; the machine may be busy with other work
+TIMEOUT = 60.0  # seconds; the machine may be busy with other work
 
 _T = TypeVar("_T")
 
@@ -30,47 +31,55 @@ running: list[Program] = []
 
 
 class Program:
-    """One running program, with its log in a file and the address that says when it is ready."""
+    """A back end that can be started again after it was stopped or killed."""
 
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], folder: Path, ready: str) -> None:
-        self.name, self.command, self.environment, self.folder, self.ready = name, command, environment, folder, ready
+        """Prepare a program.
+
+        Args:
+            name: its name in messages and of its log file.
+            command: the command line.
+            environment: variables to add to `clean_environment`.
+            folder: its working directory, which also holds its log.
+            ready: a URL that returns status 200 when the program is ready.
+        """
+        self.name = name
+        self.command = command
+        self.environment = environment
+        self.folder = folder
+        self.ready = ready
         self.log = folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start, or start again."""
+    def start(self) -> None:
+        """Start it and wait until it is ready. If it ends instead, the test fails with its log."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 self.command, env=clean_environment(self.environment), cwd=self.folder, stdout=log, stderr=log
             )
         running.append(self)
-        if wait:
-            self.wait()
 
-    def wait(self) -> None:
-        """Until it answers; a program that ends instead fails the test with its log."""
-
-        def answers() -> bool:
-            if self.process is None or self.process.poll() is not None:
-                pytest.fail(f"{self.name} ended by itself:\n{self.tail()}")
+        def is_ready() -> bool:
+            if process.poll() is not None:
+                pytest.fail(f"{self.name} ended unexpectedly:\n{self.tail()}")
             return http_status(self.ready) == 200
 
-        until(answers, f"{self.name} to be ready")
+        wait_until(is_ready, f"{self.name} to be ready")
 
     def kill(self) -> None:
-        """SIGKILL: no time to write or send anything."""
+        """Send SIGKILL, which leaves no time to write or send anything."""
         self._end(subprocess.Popen.kill)
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM and wait."""
         self._end(subprocess.Popen.terminate)
 
-    def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    def _end(self, send_signal: Callable[[subprocess.Popen[bytes]], None]) -> None:
         process, self.process = self.process, None
         if process is None:
             return
         running.remove(self)
-        how(process)
+        send_signal(process)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
@@ -78,35 +87,30 @@ class Program:
             process.wait()
 
     def tail(self, lines: int = 40) -> str:
-        """The end of its log."""
+        """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without what would reconfigure OpenTelemetry, and `more`."""
+    """Return this process's environment without variables that configure the programs, plus `more`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KCEVENTS_", "JAEGER_"))}
     return {**kept, **more}
 
 
-_ports = iter(random.sample(range(20_000, 32_768), 12_768))  # below those that the system gives to whoever connects
+_ports = iter(random.sample(range(20_000, 32_768), 12_768))  # below the range that the system assigns to clients
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on, another one each time."""
+def free_address() -> str:
+    """Return a loopback address on which nothing listens, a different one each time."""
     for port in _ports:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("every port from 20000 to 32767 was given away or is taken")
-
-
-def address(port: int) -> str:
-    """A port as the files of `collector-config/` want it."""
-    return f"127.0.0.1:{port}"
+            return f"127.0.0.1:{port}"
+    raise AssertionError("all ports from 20000 to 32767 are in use or were already returned")
 
 
 def http_status(url: str) -> int:
-    """The status that a URL answers with; 0 where nobody listens."""
+    """Return the status of a GET request, or 0 if nothing listens."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return int(answer.status)
@@ -116,25 +120,18 @@ def http_status(url: str) -> int:
         return 0
 
 
-def until(condition: Callable[[], _T], what: str, patience: float = PATIENCE) -> _T:
-    """Poll until the condition gives something true, and return it; fail after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        if found := condition():
-            return found
+def wait_until(condition: Callable[[], _T], what: str) -> _T:
+    """Poll until the condition returns something true, and return that; fail after `TIMEOUT` seconds."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (found := condition()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {patience:.0f} s for {what}, in vain; it was {found!r} at last")
+            pytest.fail(f"waited {TIMEOUT:.0f} s for {what}; the last value was {found!r}")
         time.sleep(0.1)
-
-
-def _missing(reason: str) -> str:
-    if REQUIRED:
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return found
 
 
 @lru_cache
-def _built() -> Path | None:
+def _build_folder() -> Path | None:
     bash = shutil.which("bash")
     if bash is None:
         return None
@@ -142,29 +139,30 @@ def _built() -> Path | None:
     return Path(where.stdout.strip())
 
 
-def program(name: str) -> str:
-    """The path of `otelcol-kcevents`, `jaeger`, `prometheus` or `promtool`; skips the test where it is missing."""
+def path_of(name: str) -> str:
+    """Return the path of `otelcol-kcevents`, `jaeger`, `prometheus` or `promtool`; skip the test if it is missing."""
     if name in ("prometheus", "promtool"):
-        return shutil.which(name) or _missing(f"{name} is not installed; run: apt-get install prometheus")
-    folder = _built()
-    if folder is not None and (folder / name).exists():
-        return str(folder / name)
-    return _missing(f"{name} is not built; run: collector-config/build.sh")
+        path, remedy = shutil.which(name), "apt-get install prometheus"
+    else:
+        folder, remedy = _build_folder(), "collector-config/build.sh"
+        path = str(folder / name) if folder is not None and (folder / name).exists() else None
+    if path is not None:
+        return path
+    if REQUIRED:
+        pytest.fail(f"{name} not found; run: {remedy}")
+    pytest.skip(f"{name} not found; run: {remedy}")
 
 
-def run(command: Iterable[str], environment: Mapping[str, str] | None = None) -> str:
-    """What a command prints; its failure fails the test, with what it printed."""
-    command = list(command)
-    done = subprocess.run(
-        command, env=clean_environment(environment or {}), capture_output=True, text=True, timeout=120, check=False
-    )
+def run(*command: str) -> str:
+    """Return what a command prints; fail the test if the command fails."""
+    done = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         pytest.fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
 
 
-def python(script: Path, arguments: Iterable[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """A Python program that finds the package of this checkout, its output in a pipe."""
+def start_python(script: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a Python program that imports this checkout's package, with its output in pipes."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(script), *arguments],
@@ -175,7 +173,10 @@ def python(script: Path, arguments: Iterable[str], environment: Mapping[str, str
     )
 
 
-def lines_of(pipe: IO[str] | None) -> IO[str]:
-    """A pipe that is known to be one."""
-    assert pipe is not None
-    return pipe
+def wait_for_output(process: subprocess.Popen[str], pattern: str) -> str:
+    """Return the first match in what a program prints; fail the test if the program ends without one."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(pattern, line):
+            return found[0]
+    pytest.fail(f"the program ended without printing {pattern!r}:\n{process.communicate()[1]}")
