@@ -14,7 +14,7 @@ from telemetry import Telemetry, collect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.hand import ROWS, Period, format_ends, load_by_hand
+from benchmarks.hand import ROWS, Load, Period, format_ends, load_by_hand, load_with_span_only
 from benchmarks.measure import ROOT
 from benchmarks.pipeline import WINDOW
 
@@ -49,18 +49,25 @@ def test_unknown_part_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("ends", [format_ends(WINDOW), None], ids=["formatted once", "formatted in each call"])
 def test_handwritten_code_makes_the_same_telemetry(telemetry: Telemetry, ends: tuple[str, str] | None) -> None:
-    @telemetry.allocation.load
-    def load(window: Period) -> list[int]:
-        return ROWS
-
     counter = telemetry.meter_provider.get_meter("by hand").create_counter("by.hand")
-    load_by_hand(telemetry.tracer, counter, ends)(WINDOW)
-    load(WINDOW)
-    by_hand, ours = map(_content, telemetry.spans)
-    assert by_hand == ours
+    _assert_same_span(telemetry, load_by_hand(telemetry.tracer, counter, ends))
     points: list[Any] = [metric.data.data_points for scope in collect(telemetry.reader) for metric in scope.metrics]
     expected = [(1, {"etl": "allocation", "event": "AllocationSetLoaded"})]
     assert [[(point.value, point.attributes) for point in of_metric] for of_metric in points] == [expected] * 2
+
+
+def test_limit_makes_the_same_span(telemetry: Telemetry) -> None:
+    _assert_same_span(telemetry, load_with_span_only(telemetry.tracer, format_ends(WINDOW)))
+
+
+def _assert_same_span(telemetry: Telemetry, handwritten: Load) -> None:
+    @telemetry.allocation.load
+    def decorated(window: Period) -> list[int]:
+        return ROWS
+
+    assert handwritten(WINDOW) == decorated(WINDOW) == ROWS
+    by_hand, ours = map(_content, telemetry.spans)
+    assert by_hand == ours
 
 
 def _content(span: ReadableSpan) -> Any:
