@@ -1,4 +1,7 @@
-"""Ends while generators, coroutines and `with` blocks are half done; `sdk` as an argument sets a tracer provider."""
+"""Ends while generators, coroutines and `with` blocks are half done, some with a window that is worth a warning.
+
+`sdk` as an argument sets a tracer provider.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Pause:
 
 
 @asset.load
-def rows() -> Iterator[int]:
+def rows(window: str) -> Iterator[int]:
     yield from range(9)
 
 
@@ -48,7 +51,7 @@ async def async_block() -> None:
         await Pause()
 
 
-generators: list[Iterator[Any]] = [rows(), block()]
+generators: list[Iterator[Any]] = [rows("someday"), block()]
 for generator in generators:
     next(generator)
 
@@ -64,7 +67,7 @@ stack = ExitStack()
 stack.enter_context(asset.save())
 asset.save().__enter__()
 
-cycle: list[Any] = [rows()]
+cycle: list[Any] = [rows("someday")]
 cycle.append(cycle)
 next(cycle[0])
 print("end")

@@ -6,7 +6,7 @@ import pytest
 from conftest import run_program
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, Sum
-from telemetry import Telemetry, collect, counter_values
+from telemetry import Telemetry, Warned, collect, counter_values
 
 from otel_kcevents.record.record_set import RecordSet
 from otel_kcevents.store.log import EventLog
@@ -57,9 +57,11 @@ def test_each_collection_equals_the_logs_counts(telemetry: Telemetry) -> None:
     assert sum(telemetry.counters.values()) == 2 * sum(range(1, 8))
 
 
-def test_sets_of_one_log_are_counted_once(telemetry: Telemetry) -> None:
+def test_sets_of_one_log_are_counted_once(telemetry: Telemetry, warned: Warned) -> None:
+    """With one instrument: the SDK warns of a second one."""
     telemetry.record_set("asset", "AssetSet").emit("saved")
     assert telemetry.counters == {("asset", "AssetSetSaved"): 1}
+    assert warned() == []
 
 
 def test_logs_of_one_provider_are_summed(telemetry: Telemetry) -> None:
@@ -79,5 +81,5 @@ def test_one_log_is_counted_for_each_provider(telemetry: Telemetry) -> None:
 def test_provider_both_given_and_global_counts_every_log() -> None:
     """The SDK keeps one instrument of a name, which has to read the logs of both."""
     out, err = run_program("global_provider_given")
-    assert out == "[(('asset', 'AssetSetLoaded'), 1), (('cloudCost', 'CloudCostSetSaved'), 1)]\n"
+    assert out == "[(('asset', 'AssetSetLoaded'), 2), (('cloudCost', 'CloudCostSetSaved'), 1)]\n"
     assert err == ""

@@ -31,6 +31,15 @@ def test_arguments_in_a_partial_count(telemetry: Telemetry) -> None:
     assert [(event.size, event.window) for event in telemetry.events] == [(3, DAY), (2, DAY)]
 
 
+def test_items_are_not_counted_if_the_kind_has_no_size(telemetry: Telemetry) -> None:
+    @telemetry.asset.total
+    def totals() -> Iterator[int]:
+        yield 1
+
+    assert list(totals()) == [1]
+    assert telemetry.event == Event("AssetSetTotaled", telemetry.event.time)
+
+
 @pytest.mark.parametrize(("size", "recorded"), [(None, 1), ("result.total", 1), ("rows", 3)])
 def test_generator_closed_early_has_no_result(telemetry: Telemetry, warned: Warned, size: Any, recorded: int) -> None:
     """Its size is the number of items so far, unless an argument has it, and `fails_when` is not asked."""
@@ -143,6 +152,18 @@ def test_decorating_above_and_below_classmethod_records_once(telemetry: Telemetr
 
     assert Loader.run(DAY) == [1]
     assert telemetry.kinds == ["AssetSetLoaded"]
+
+
+@pytest.mark.parametrize(
+    ("etl", "operation", "kind"),
+    [("asset", "aggregate", "AssetSetAggregated"), ("allocation", "load", "AllocationSetLoaded")],
+)
+def test_different_operations_each_record_once(telemetry: Telemetry, etl: str, operation: str, kind: str) -> None:
+    """Even if they take turns on one function."""
+    other = getattr(getattr(telemetry, etl), operation)
+    decorated = telemetry.asset.load(other(telemetry.asset.load(load)))
+    assert decorated(DAY) == [0, 1]
+    assert sorted(telemetry.kinds) == sorted([kind, "AssetSetLoaded"])
 
 
 def test_different_logs_on_one_function_each_record(telemetry: Telemetry) -> None:

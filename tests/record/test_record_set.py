@@ -70,9 +70,11 @@ def test_emission_may_have_an_earlier_time(telemetry: Telemetry, time: Any, expe
     [
         (OSError("full"), ("OSError", "full")),
         ("disk full", ("Error", "disk full")),
+        ("half \ud800 pair", ("Error", "half ? pair")),
+        ("x" * 10**6, ("Error", "x" * 4096 + "…")),
         (None, ("Error", "no error was given")),
     ],
-    ids=["exception", "string", "none"],
+    ids=["exception", "string", "lone surrogate", "1 MB", "none"],
 )
 def test_emitted_error_is_an_exception_or_a_string(telemetry: Telemetry, error: Any, failure: tuple[str, str]) -> None:
     telemetry.asset.emit("compute_error", error=error)
@@ -86,7 +88,8 @@ def test_emitted_error_is_an_exception_or_a_string(telemetry: Telemetry, error: 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_emitted_error_names_the_operation_that_failed(telemetry: Telemetry, outcome: str, operation: str) -> None:
     telemetry.asset.emit(outcome, error="disk full", operation=operation)
-    assert telemetry.event.failure == Failure("Error", "disk full", operation)
+    kind, failure = "AssetSet" + outcome.title().replace("_", ""), Failure("Error", "disk full", operation)
+    assert telemetry.event == Event(kind, telemetry.event.time, failure=failure)
     assert telemetry.span.name == f"{operation} AssetSet"
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import run_program
-from opentelemetry import trace
+from opentelemetry import baggage, trace
+from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
@@ -126,6 +127,20 @@ def test_each_event_has_a_span_of_its_own(telemetry: Telemetry) -> None:
     assert all(span.parent == nightly.get_span_context() for span in spans)
 
 
+def test_caller_context_is_current_inside(telemetry: Telemetry) -> None:
+    token = attach(baggage.set_baggage("tenant", "blue"))
+    assert telemetry.asset.compute(baggage.get_baggage)("tenant") == "blue"
+    detach(token)
+
+
+def test_consumers_of_the_log_get_the_spans_ids(telemetry: Telemetry) -> None:
+    received: list[Any] = []
+    detach_consumer = telemetry.log.attach(lambda *event: received.append(event))
+    telemetry.asset.save(work)([1], DAY)
+    detach_consumer()
+    assert received == [(telemetry.event, telemetry.span.context.span_id, telemetry.span.context.trace_id)]
+
+
 def test_function_that_ends_its_span_is_logged(telemetry: Telemetry) -> None:
     """The span has no event then."""
 
@@ -162,6 +177,23 @@ def test_log_is_complete_if_nothing_is_sampled() -> None:
 def test_log_is_complete_without_an_sdk() -> None:
     """And a span context that came from elsewhere stays current inside the calls."""
     assert run_program("no_sdk") == ("{'AllocationSetLoaded': 2, 'AllocationSetSaved': 501} 7\n", "")
+
+
+def test_current_span_stays_if_nothing_is_traced(telemetry: Telemetry) -> None:
+    """What the function sets on it is not lost."""
+    other = Telemetry(tracer_provider=trace.NoOpTracerProvider())
+    with telemetry.tracer.start_as_current_span("nightly") as nightly:
+        assert other.asset.compute(trace.get_current_span)() is nightly
+
+
+def test_call_that_is_not_sampled_has_its_own_span() -> None:
+    """So what happens inside is not sampled either."""
+    telemetry = Telemetry(ALWAYS_OFF)
+    inside = telemetry.asset.compute(trace.get_current_span)
+    with telemetry.tracer.start_as_current_span("nightly") as nightly:
+        for span in (inside(), telemetry.asset.compute(inside)()):
+            assert span.get_span_context().is_valid
+            assert span.get_span_context().span_id != nightly.get_span_context().span_id
 
 
 def test_log_is_complete_with_a_disabled_sdk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import functools
 import gc
 import inspect
 import pickle
+import sys
 import types
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import aclosing, suppress
 from contextvars import copy_context
 from itertools import product
@@ -118,15 +119,22 @@ def shape(request: pytest.FixtureRequest) -> Shape:
 
 def run(called: Any) -> list[Any]:
     """Run a call of any shape to its end."""
-    if inspect.iscoroutine(called):
-        return list(asyncio.run(called))
     if inspect.isasyncgen(called):
-        return asyncio.run(collect(called))
-    return list(called)
+        called = collect(called)
+    return list(asyncio.run(in_own_context(called)) if inspect.iscoroutine(called) else called)
 
 
 async def collect(generator: AsyncGenerator[Any, Any]) -> list[Any]:
     return [item async for item in generator]
+
+
+async def in_own_context(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await a coroutine, and check that it leaves the context as it was."""
+    before = get_current()
+    try:
+        return await coroutine
+    finally:
+        assert get_current() is before
 
 
 class Unreadable:
@@ -244,6 +252,15 @@ def test_methods_of_a_decorated_object_remain(telemetry: Telemetry) -> None:
     assert function.cache_info().currsize == 0
 
 
+def test_attributes_of_a_decorated_object_are_not_copied(telemetry: Telemetry) -> None:
+    """The copies would not follow the object's state."""
+    loader = class_with(__call__=Methods.load)()
+    loader.loaded = 0
+    decorated = telemetry.asset.load(loader)
+    assert not hasattr(decorated, "loaded")
+    assert decorated.__wrapped__ is loader
+
+
 def test_recursion_records_each_level(telemetry: Telemetry) -> None:
     @telemetry.asset.load
     def count_to(depth: int) -> Iterator[int]:
@@ -320,20 +337,26 @@ def test_concurrent_tasks_each_have_their_span(telemetry: Telemetry) -> None:
     assert sorted(event.size or 0 for event in telemetry.events) == list(range(20))
 
 
+async def pause() -> None:
+    await Pause()
+
+
+async def pause_and_yield() -> AsyncGenerator[int, None]:
+    await Pause()
+    yield 1
+
+
 @pytest.mark.parametrize("provider", [None, trace.NoOpTracerProvider()], ids=["traced", "not traced"])
-def test_dropped_coroutine_leaves_the_context_alone(provider: Any, warned: Warned) -> None:
+@pytest.mark.parametrize("function", [pause, pause_and_yield], ids=["coroutine", "async generator"])
+def test_dropped_call_leaves_the_context_alone(provider: Any, function: Any, warned: Warned) -> None:
     """The garbage collector closes it in a context that is not its own, which stays current."""
     telemetry = Telemetry(tracer_provider=provider)
-
-    @telemetry.asset.load
-    async def get() -> None:
-        await Pause()
-
-    coroutine = get()
-    copy_context().run(coroutine.send, None)
+    called = telemetry.asset.load(function)()
+    step = called if function is pause else called.asend(None)
+    copy_context().run(step.send, None)
     with telemetry.tracer.start_as_current_span("elsewhere"):
         before = get_current()
-        del coroutine
+        del called, step
         gc.collect()
         assert get_current() is before
     assert telemetry.kinds == ["AssetSetComputeError"]
@@ -473,6 +496,18 @@ def test_closing_early_is_a_success(telemetry: Telemetry, start: Start, end: str
     assert in_cleanup == [telemetry.span.context]
     assert telemetry.event == Event("AssetSetLoaded", telemetry.event.time, 2)
     assert telemetry.span.status.status_code is StatusCode.UNSET
+
+
+def test_generator_exit_of_its_own_is_a_failure(telemetry: Telemetry, start: Start) -> None:
+    """Nobody closed the generator."""
+
+    def rows() -> Iterator[int]:
+        yield 1
+        raise GeneratorExit
+
+    with pytest.raises(GeneratorExit):
+        list(start(rows))
+    assert telemetry.kinds == ["AssetSetComputeError"]
 
 
 def test_error_while_closing_is_a_failure(telemetry: Telemetry, start: Start) -> None:
@@ -616,10 +651,11 @@ def test_event_loop_closes_an_async_generator(telemetry: Telemetry, warned: Warn
             in_cleanup.append(get_current_span().get_span_context())
 
     async def consume() -> None:
-        generator = rows()
+        generator, hooks = rows(), sys.get_asyncgen_hooks()
         async for number in generator:
             if number == 3:
                 break
+        assert sys.get_asyncgen_hooks() == hooks
         if end == "aclose":
             await generator.aclose()
         if end == "shutdown":
