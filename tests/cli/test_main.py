@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import IO, Any
+from threading import Timer
+from typing import Any
 
 import pytest
-from clients import ASSETS, GENEROUS, SAVED, Stage, log_of
+from clients import GENEROUS, Stage, log_of
 from serving import Run
 
-from otel_kcevents import start_http_server
 from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import Event, Failure
+from otel_kcevents.store.log import EventLog
 from otel_kcevents.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -37,27 +36,6 @@ def test_wrong_usage_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
     assert err.startswith("usage: otel-kcevents ")
 
 
-def test_python_m_is_the_command(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["otel_kcevents", "log", url])
-    monkeypatch.delitem(sys.modules, "otel_kcevents.__main__", raising=False)
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_module("otel_kcevents", run_name="__main__")
-    assert exit.value.code == 0
-    assert "AllocationSetSaved" in capsys.readouterr().out
-
-
-def test_closed_pipe_is_not_an_error(
-    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Neither is the interpreter's last flush."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w", encoding="utf-8") as pipe:
-        monkeypatch.setattr(sys, "stdout", pipe)
-        assert main(["log", url]) == 0
-    assert capsys.readouterr().err == ""
-
-
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_full_disk_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:
@@ -69,74 +47,45 @@ def test_full_disk_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, capsys
 # In a process of its own
 
 
-class Process:
-    """The command, running: its next line of output or of messages can be waited for."""
-
-    def __init__(self, *argv: str, **options: Any) -> None:
-        arguments = [sys.executable, "-W", "error", "-m", "otel_kcevents", *argv]
-        pipe = subprocess.PIPE
-        options = {"stdout": pipe, "stderr": pipe, "cwd": ROOT, **options}
-        self.popen = subprocess.Popen(arguments, text=True, encoding="utf-8", **options)
-        self.readers: list[Thread] = []
-        self.out, self.err = (self._read(stream) for stream in (self.popen.stdout, self.popen.stderr))
-
-    def _read(self, stream: IO[str] | None) -> Callable[[], str]:
-        lines: Queue[str] = Queue()
-
-        def read() -> None:
-            for line in stream or ():
-                lines.put(line)
-            lines.put("")
-
-        self.readers.append(Thread(target=read))
-        self.readers[-1].start()
-        return lambda: lines.get(timeout=GENEROUS)
-
-    def end(self, number: int | None = None) -> tuple[int, str, str]:
-        """The exit code and what is left of both streams, after a signal if one is given."""
-        if number is not None:
-            self.popen.send_signal(number)
-        code = self.popen.wait(GENEROUS)
-        return code, "".join(iter(self.out, "")), "".join(iter(self.err, ""))
-
-    def kill(self) -> None:
-        self.popen.kill()
-        for reader in self.readers:
-            reader.join()
-        with self.popen:  # closes the pipes
-            pass
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
-    started: list[Process] = []
+def start() -> Iterator[Start]:
+    """Start the command; it is killed at the end of the test, or if the test waits for too long."""
+    with ExitStack() as stack:
 
-    def start(*argv: str, **options: Any) -> Process:
-        started.append(Process(*argv, **options))
-        return started[-1]
+        def start(*argv: str, **options: Any) -> subprocess.Popen[str]:
+            command = [sys.executable, "-W", "error", "-m", "otel_kcevents", *argv]
+            options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, **options}
+            process = stack.enter_context(subprocess.Popen(command, text=True, encoding="utf-8", **options))
+            timer = Timer(GENEROUS, process.kill)
+            timer.start()
+            stack.callback(timer.join)
+            stack.callback(timer.cancel)
+            stack.callback(process.kill)
+            return process
 
-    yield start
-    for process in started:
-        process.kill()
+        yield start
 
 
-Start = Callable[..., Process]
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """The exit code of a process and what it printed."""
+    out, err = process.communicate()
+    return process.returncode, out or "", err
 
 
 def test_process_ends_with_the_exit_code(start: Start, run: Run, url: str) -> None:
     """The process prints what the call prints."""
-    assert start("log", url).end() == run("log", url)
-    assert start("log", "--kind=Nope", url).end() == run("log", "--kind=Nope", url)
+    assert ended(start("log", url)) == run("log", url)
+    assert ended(start("log", "--kind=Nope", url)) == run("log", "--kind=Nope", url)
 
 
 def test_document_may_come_through_a_pipe(start: Start, url: str) -> None:
     """`log --json | check -` is a valid document."""
-    first = subprocess.Popen(
-        [sys.executable, "-m", "otel_kcevents", "log", "--json", url], stdout=subprocess.PIPE, cwd=ROOT
-    )
-    with first:
-        counted = "allocation 2, asset 2; 4 events of 4 kinds counted"
-        assert start("check", "-", stdin=first.stdout).end() == (0, f"-: a valid log document: {counted}\n", "")
+    code, out, err = ended(start("check", "-", stdin=start("log", "--json", url).stdout))
+    assert (code, err) == (0, "")
+    assert out == "-: a valid log document: allocation 2, asset 2; 4 events of 4 kinds counted\n"
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes and signals are POSIX's")
@@ -151,16 +100,18 @@ def test_head_ends_the_command_quietly(start: Start, stage: Stage, url: str) -> 
     os.close(writing)
     with open(reading, encoding="utf-8") as pipe:
         assert pipe.readline().startswith("TIME ")
-    assert process.popen.wait(GENEROUS) == 0
-    assert process.err() == ""
+    assert ended(process) == (0, "", "")
 
 
 @posix
-def test_ctrl_c_ends_tail_quietly(start: Start, url: str) -> None:
-    process = start("tail", url)
-    assert process.out().startswith("TIME ")
-    code, _, err = process.end(signal.SIGINT)
-    assert (code, err) == (130, "")
+def test_tail_shows_new_events_until_ctrl_c(start: Start, url: str, log: EventLog) -> None:
+    process = start("tail", "-n0", "--interval=0.05", url)
+    assert process.stdout
+    assert process.stdout.readline().startswith("TIME ")
+    log.append(Event("AssetSetLoaded", 1, 1))
+    assert process.stdout.readline().split()[:3] == ["1970-01-01T00:00:00.000000001Z", "AssetSetLoaded", "1"]
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "", "")
 
 
 @posix
@@ -168,21 +119,5 @@ def test_ctrl_c_ends_the_wait_for_an_answer(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         process = start("log", f"127.0.0.1:{silent.getsockname()[1]}")
         with silent.accept()[0]:
-            assert process.end(signal.SIGINT) == (130, "", "")
-
-
-@posix
-def test_tail_outlives_the_program(start: Start) -> None:
-    """It reports that the program is gone, is back and restarted, and shows what it does then."""
-    with start_http_server(0, log=log_of(SAVED, ASSETS)) as first:
-        process = start("tail", "--interval", "0.05", f"127.0.0.1:{first.port}")
-        assert [process.out().split()[1] for _ in range(3)] == ["KIND", SAVED.kind, ASSETS.kind]
-    assert process.err().startswith(f"otel-kcevents: {first.url} does not answer: ")
-    log = log_of(Event("AssetSetLoaded", 1, 1))
-    with start_http_server(first.port, log=log, cache_seconds=0):
-        assert process.err() == f"otel-kcevents: {first.url} answers again\n"
-        assert process.err().startswith(f"otel-kcevents: the program at {first.url} restarted")
-        assert process.out().split()[:3] == ["1970-01-01T00:00:00.000000001Z", "AssetSetLoaded", "1"]
-        log.append(Event("AssetSetLoaded", 2, 2))
-        assert process.out().split()[:3] == ["1970-01-01T00:00:00.000000002Z", "AssetSetLoaded", "2"]
-        assert process.end(signal.SIGINT) == (130, "", "")
+            process.send_signal(signal.SIGINT)
+            assert ended(process) == (130, "", "")

@@ -14,13 +14,12 @@ from wsgiref.validate import WSGIWarning, validator
 
 import httpx
 import pytest
-from clients import Answer, Broken, Stage, ask_port, filled, log_of, low
+from clients import Answer, Broken, Stage, ask_port, filled, low
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from otel_kcevents import LogServer
 from otel_kcevents.model.document import Document, read_document
-from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
 from otel_kcevents.serve.respond import LOG_PATH, respond
@@ -231,27 +230,8 @@ def test_method_of_a_source_is_a_path_of_its_own(log: Source) -> None:
     assert (answer.status, json.loads(answer.body)) == (200, {"code": 200, "data": RUNS})
 
 
-def test_body_is_utf_8(log: Source) -> None:
-    """Control characters come as escapes."""
-    assert r"größe 円 🙂 \u001b" in ask_respond(log, "GET", LOG_PATH).body.decode()
-
-
-def test_lone_surrogate_is_shown_as_an_escape() -> None:
-    log = log_of(Event("AssetSetComputeError", 1, failure=Failure("E", "half: \ud83d")))
-    assert rb"half: \ud83d" in ask_respond(log, "GET", LOG_PATH).body
-
-
-def test_empty_log_has_lists_and_counters() -> None:
-    body = ask_respond(EventLog(), "GET", LOG_PATH).body
-    assert body == b'{"code":200,"data":{"allocation":[],"asset":[],"counters":{}}}'
-
-
-def test_added_set_can_be_selected() -> None:
-    log = filled()
-    log.add_set("cloud", "CloudCostSet")
-    log.append(Event("CloudCostSetSaved", 1, 5))
-    document = read_document(ask_respond(log, "GET", "/model/etl/log?kind=CloudCost").body)
-    assert document.lists == {"allocation": (), "asset": (), "cloud": (Event("CloudCostSetSaved", 1, 5),)}
+def test_body_is_the_document_in_utf_8(log: Source) -> None:
+    assert ask_respond(log, "GET", LOG_PATH).body == log.document().to_json().encode()
 
 
 def test_window_counts_back_from_now(log: Source) -> None:
