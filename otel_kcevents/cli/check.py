@@ -36,8 +36,7 @@ def check_file(name: str, strict: bool) -> None:
     try:
         document = read_document(content, strict=strict)
     except ValueError as error:
-        reason = f"it is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
-        raise CommandError(f"{name} is not a log document: {reason}") from None
+        raise CommandError(f"{name} is not a log document: {error}") from None
     lists = ", ".join(f"{etl} {len(events)}" for etl, events in document.lists.items())
     counted = f"{plural(sum(document.counters.values()), 'event')} of {plural(len(document.counters), 'kind')} counted"
     print_lines([f"{name}: a valid log document: {lists}; {counted}", *_unknown(document)])

@@ -66,9 +66,11 @@ def read_document(text: str | bytes, *, strict: bool = False) -> Document:
         text = text if isinstance(text, str) else text.decode()
         response = json.loads(text, object_pairs_hook=_unique, parse_int=_parse_int)
     except RecursionError:
-        raise ValueError("not a log document: it is nested too deeply") from None
+        raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"not a log document: it is not UTF-8: {error}") from None
+        raise ValueError(f"it is not UTF-8: {error}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
     response = _object(response, "document", ("code", "data"), ())
     if type(response["code"]) is not int or response["code"] != 200:
         raise _mismatch("code", response["code"], "200")

@@ -39,7 +39,7 @@ def start_http_server(
 ) -> LogServer:
     """Serve a source at `http://ADDR:PORT/model/etl/log` in a daemon thread until it is closed.
 
-    There is no password, so `addr` is loopback by default. A request whose `Host` is not this machine's gets
+    The server asks for no password, so `addr` is loopback by default. A request whose `Host` is not this machine's gets
     a 421, so that a web page cannot read the log through a DNS name of its own that leads here (DNS rebinding).
 
     Args:

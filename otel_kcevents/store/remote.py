@@ -116,8 +116,7 @@ class RemoteLog:
         try:
             document = read_document(body)
         except ValueError as error:
-            reason = f"it is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
-            raise RemoteLogError(f"{self.url} does not serve a log document: {reason}; {_REMEDY}") from None
+            raise RemoteLogError(f"{self.url} does not serve a log document: {error}; {_REMEDY}") from None
         lists = {etl: tuple(_newest_of_each_kind(events, limit)) for etl, events in document.lists.items()}
         return Document(lists, document.counters)
 
