@@ -257,17 +257,17 @@ class CallRecorder(Recorder):
             size: What was measured before the call, or read from a generator's items; unless another size is named.
             window: What was read from a generator's items.
         """
+        has_result = result is not NO_RESULT
+        if not has_result:
+            result = None
         if self._window is not None:
-            window = self.window_of(self._read("the window", self._window, args, kwargs, result))
-        fails_when = None if result is NO_RESULT else self._fails_when
-        if fails_when is not None and self.attempt("fails_when", lambda: bool(fails_when(result))):
-            is_shown = type(result) in (NoneType, bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
-            what = short_repr(result) if is_shown else f"a {type(result).__qualname__}"
-            failure = Failure("FailedResult", f"{self.name} returned {what}", self.operation)
+            window = self.window_of(self._read("the window", self._window, args, kwargs, result, has_result))
+        fails_when = self._fails_when
+        if fails_when is not None and has_result and (failure := self._failure_from(fails_when, result)):
             return self.fail(span, failure, window)
         if self._size is not None:
-            named = self._read("the size", self._size, args, kwargs, result)
-            size = size if named is None and result is NO_RESULT else named
+            named = self._read("the size", self._size, args, kwargs, result, has_result)
+            size = named if has_result or named is not None else size
         self.finish(span, size, window)
 
     def fail_call(
@@ -280,20 +280,28 @@ class CallRecorder(Recorder):
     ) -> None:
         """Record a call that raised, with the window if the arguments, or the items before, have it."""
         if self._window is not None:
-            window = self.window_of(self._read("the window", self._window, args, kwargs, NO_RESULT))
+            window = self.window_of(self._read("the window", self._window, args, kwargs, None, False))
         if is_clean_exit(error):
             self.finish(span, None, window)
         else:
             self.fail(span, error, window)
 
-    def _read(self, field: str, read: Extractor, args: Any, kwargs: Any, result: Any) -> Any:
+    def _read(self, field: str, read: Extractor, args: Any, kwargs: Any, result: Any, has_result: bool) -> Any:
         """Read a field of a call; an error is worth a warning only if there is a result to read from."""
         try:
-            return read(args, kwargs, None if result is NO_RESULT else result)
+            return read(args, kwargs, result)
         except Exception as error:
-            if result is not NO_RESULT:
+            if has_result:
                 self.warn(field, error)
             return None
+
+    def _failure_from(self, fails_when: Callable[[Any], object], result: Any) -> Failure | None:
+        """Return the failure that *result* means, if `fails_when` says so."""
+        if not self.attempt("fails_when", lambda: bool(fails_when(result))):
+            return None
+        is_shown = type(result) in (NoneType, bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
+        what = short_repr(result) if is_shown else f"a {type(result).__qualname__}"
+        return Failure("FailedResult", f"{self.name} returned {what}", self.operation)
 
 
 def is_clean_exit(error: BaseException) -> bool:
