@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, OUTCOMES, Event, Failure, Outcome, is_name
 from otel_kcevents.model.messages import short_repr
@@ -16,6 +16,8 @@ from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
 
 __all__ = ["Document", "read_document"]
+
+_T = TypeVar("_T")
 
 _MAX_DEPTH = 50  # of unknown metadata: json.dumps with an indent uses several Python frames for each level
 _MAX_DIGITS = 640  # what `int` accepts under every setting of sys.set_int_max_str_digits
@@ -137,21 +139,22 @@ def _integer_in_range(value: object, place: str, minimum: int = 0) -> int:
     return value
 
 
-def _time(value: object, place: str) -> int:
-    text = _string(value, place)
+def _at(place: str, convert: Callable[..., _T], *values: object) -> _T:
+    """Call *convert*, and name the place if it raises ValueError."""
     try:
-        return parse_time(text)
+        return convert(*values)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def _time(value: object, place: str) -> int:
+    return _at(place, parse_time, _string(value, place))
 
 
 def _window(value: object, place: str) -> Window:
     ends = _object(value, place, ("start", "end"), ())
     start, end = (None if ends[key] is None else _time(ends[key], f"{place}.{key}") for key in ("start", "end"))
-    try:
-        return Window.from_ns(start, end)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    return _at(place, Window.from_ns, start, end)
 
 
 def _error(value: object, place: str) -> Failure:

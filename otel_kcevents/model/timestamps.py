@@ -31,6 +31,10 @@ _RFC_3339 = re.compile(
 )
 
 
+# A document has thousands of times: looking up these, and `str` below, is twice as fast as a format specification.
+_SECONDS_OF_HOUR = [f"{minute:02d}:{second:02d}" for minute in range(60) for second in range(60)]
+
+
 def format_time(ns: int) -> str:
     """Write a time as Go's RFC3339Nano does: in UTC with a `Z`, without trailing zeros of the fraction.
 
@@ -43,10 +47,10 @@ def format_time(ns: int) -> str:
     seconds, fraction = divmod(ns, SECOND)
     hours, second = divmod(seconds, 3_600)
     try:
-        text = f"{_format_hour(hours)}{second // 60:02d}:{second % 60:02d}"
+        text = _format_hour(hours) + _SECONDS_OF_HOUR[second]
     except (ValueError, OverflowError):
         raise ValueError(f"{short_repr(ns)} ns since 1970 is outside the years 1 to 9999") from None
-    return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else f"{text}Z"
+    return f"{text}.{str(SECOND + fraction)[1:]}".rstrip("0") + "Z" if fraction else f"{text}Z"
 
 
 @lru_cache(maxsize=4096)  # the date is most of the work, and the times of a log are close to each other

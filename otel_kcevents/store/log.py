@@ -6,6 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from threading import RLock
 from typing import TypeAlias
@@ -22,7 +23,7 @@ __all__ = ["Consumer", "EventLog", "default_log"]
 _logger = logging.getLogger("otel_kcevents")
 
 Consumer: TypeAlias = Callable[[Event, int, int], object]
-"""A function of an event, its span id and its trace id; the ids are 0 if there is no recording span."""
+"""A function of an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
 
 _REMEMBERED = 4096  # how many keys of events a log remembers, at least, to recognize a repeat
 
@@ -38,18 +39,13 @@ class _KindBuffer:
         self.events: deque[Event] = deque(maxlen=retention)
         self.count = 0
 
-    def without_undocumented_fields(self, event: Event) -> Event:
-        return event._replace(size=event.size if self.sized else None, failure=event.failure if self.error else None)
 
-
+@dataclass(eq=False, slots=True)
 class _Attachment:
     """One consumer of a log, from `attach` until it is detached."""
 
-    __slots__ = ("consumer", "warned")
-
-    def __init__(self, consumer: Consumer) -> None:
-        self.consumer = consumer
-        self.warned = False
+    consumer: Consumer
+    warned: bool = False
 
     def deliver(self, event: Event, span_id: int, trace_id: int) -> None:
         try:
@@ -182,8 +178,10 @@ class EventLog:
                 self._seen.add(key)
                 if len(self._seen) >= _REMEMBERED:
                     self._seen_before, self._seen = self._seen, set()
-            if (size is not None and not buffer.sized) or (failure is not None and not buffer.error):
-                event = buffer.without_undocumented_fields(event)
+            if size is not None and not buffer.sized:
+                event = event._replace(size=None)
+            if failure is not None and not buffer.error:
+                event = event._replace(failure=None)
             buffer.count += 1
             buffer.events.append(event)
             attachments = self._attachments  # read here, so that attaching divides the events exactly
