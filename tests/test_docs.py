@@ -35,6 +35,9 @@ PACKAGE = Path(otel_kcevents.__file__).parent
 PAGES = [ROOT / "README.md", ROOT / "collector-config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+MODULES = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")}
+
+
 class Block(NamedTuple):
     """A fenced block: its page, what its opening line says, and its text."""
 
@@ -180,8 +183,19 @@ def test_the_house_is_drawn_as_it_is() -> None:
             assert {*filter(None, rest.partition("-> ")[2].split(", "))} == folder_imports(PACKAGE / name)
         else:
             listed.add(name if len(indent) == 2 else folder + name)
-    modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")}
-    assert listed == modules
+    assert listed == MODULES
+
+
+def test_the_api_pages_describe_every_module() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    described = re.findall(r"automodule:: otel_kcevents\.(\w+\.\w+)\n   :members:", text)
+    assert {f"{name.replace('.', '/')}.py" for name in described} == MODULES - {"version.py"}
+
+
+def test_the_public_page_describes_every_public_name() -> None:
+    text = (ROOT / "docs" / "api" / "public.md").read_text(encoding="utf-8")
+    described = re.findall(r":: (?:otel_kcevents\.)?([\w]+)(?:\(\))?$", text, re.M)
+    assert {*described, "Stretch", "__version__"} - {"otel_kcevents"} == set(otel_kcevents.__all__)
 
 
 def test_the_readme_lists_the_folders() -> None:
