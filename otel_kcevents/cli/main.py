@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; the process's own by default.
 
     Returns:
-        The exit code. 0: done; 1: the source cannot be read, refuses the selection, or is not a valid
-        document; 130: interrupted.
+        0 if done, 1 if the source cannot be read, refuses the selection or is not a valid document, 130 if
+        interrupted.
 
     Raises:
         SystemExit: 2 for wrong usage, 0 after `--help` and `--version`.

@@ -16,7 +16,7 @@ from otel_kcevents.model.window import Window
 __all__ = ["STREAM_WIDTHS", "event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
 
 STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)
-"""Column widths for rows that are still to come: a time with nanoseconds, an hour's window."""
+"""Column widths for rows that are still to come, such as a time with nanoseconds and an hour's window."""
 
 _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 

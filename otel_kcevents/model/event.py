@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 MAX_SIZE = 2**63 - 1
-"""The largest size: the largest integer of OTLP."""
+"""The largest size, which is the largest integer of OTLP."""
 
 
 class Outcome(NamedTuple):
@@ -77,7 +77,7 @@ OPERATIONS: Mapping[str, tuple[str | None, str]] = MappingProxyType(
         "compute": (None, "compute_error"),
     }
 )
-"""The outcomes of each operation: of its success (None if no kind is documented for it) and of its failure."""
+"""The outcomes of each operation, of its success (None if no kind is documented for it) and of its failure."""
 
 
 class Kind(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["MAX_MESSAGE", "error_message", "short_repr", "to_utf8", "truncate"]
 
 MAX_MESSAGE = 4096
-"""Characters of an error's message in an event: a log's memory is bounded, an exception's message is not."""
+"""The most characters of an error's message in an event. A log's memory is bounded, an exception's message is not."""
 
 
 def short_repr(value: object, max_length: int = 80) -> str:

@@ -116,7 +116,7 @@ class Recorder:
             time: When the operation started, in nanoseconds since 1970; default: now.
 
         Returns:
-            None if instrumentation is suppressed: then nothing is recorded.
+            None if instrumentation is suppressed, in which case nothing is recorded.
         """
         outside = get_current()
         if outside and outside.get("suppress_instrumentation"):

@@ -53,7 +53,7 @@ class OtlpSession(Session):
     auth: AuthBase | None
 
     rejected: int
-    """Records that the last successful response reports as rejected: spans or data points."""
+    """Records that the last successful response reports as rejected, in spans or data points."""
 
     def __init__(self, signal: Signal, authorization: str | None = None) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def respond(
         now: The time from which a window such as `24h` counts back; the current time by default.
 
     Returns:
-        The document with status 200, or a refusal `{"code", "message"}`: 400 for a wrong parameter, 404 for
+        The document with status 200, or a refusal `{"code", "message"}` with 400 for a wrong parameter, 404 for
         another path, 405 for another method, 414 for a longer query.
     """
     path = path.rstrip("/") or "/"

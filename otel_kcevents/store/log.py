@@ -97,7 +97,7 @@ class EventLog:
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
-        """The kinds that this log accepts, by name: the 14 documented ones and those of the added sets."""
+        """The 14 documented kinds and those of the added sets, by name."""
         return self._kinds
 
     def add_set(self, etl: str, set_name: str) -> None:
@@ -280,4 +280,4 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 default_log: EventLog = EventLog()
-"""The log used by default: one per process."""
+"""The log used by default, one per process."""
