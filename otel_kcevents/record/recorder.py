@@ -61,23 +61,17 @@ class RecordedKind(str):
 class Target:
     """Where the events of one set go: the log, the tracer, and the names of the kinds."""
 
-    etl: str
-    set_name: str
-    log: EventLog
-    kinds: dict[str, Kind]
-    recorded_kinds: dict[str, RecordedKind]
-    tracer: trace.Tracer
-    is_proxied: bool
-
     def __init__(self, etl: str, set_name: str, log: EventLog, tracer_provider: TracerProvider | None) -> None:
         log.add_set(etl, set_name)
-        self.etl = etl
-        self.set_name = set_name
-        self.log = log
-        self.kinds = kinds_of(etl, set_name)
-        self.recorded_kinds = {kind.name: RecordedKind(kind.name, log) for kind in self.kinds.values()}
-        self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
-        self.is_proxied = tracer_provider is None
+        self.etl: str = etl
+        self.set_name: str = set_name
+        self.log: EventLog = log
+        self.kinds: dict[str, Kind] = kinds_of(etl, set_name)
+        self.recorded_kinds: dict[str, RecordedKind] = {
+            kind.name: RecordedKind(kind.name, log) for kind in self.kinds.values()
+        }
+        self.tracer: trace.Tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
+        self.is_proxied: bool = tracer_provider is None
 
     def replace_proxy(self) -> None:
         """Get the tracer again now that a provider is set: calls through the proxy tracer cost more."""
@@ -91,22 +85,17 @@ class Recorder:
     Never raises: a part that cannot be recorded is omitted, and a warning is logged once per part.
     """
 
-    is_sized: bool
-    name: str
-    operation: str
-    target: Target
-
     def __init__(self, target: Target, operation: str, function_name: str | None = None) -> None:
         success, failure = OPERATIONS[operation]
-        self.operation = operation
-        self.is_sized = success is not None and target.kinds[success].outcome.sized
-        self.target = target
+        self.operation: str = operation
+        self.is_sized: bool = success is not None and target.kinds[success].outcome.sized
+        self.target: Target = target
         self._append = target.log.append
         self._kind = None if success is None else target.kinds[success].name
         self._error_kind = target.kinds[failure].name
         self._span_name = f"{operation} {target.set_name}"
         self._attributes = span_attributes(target.etl, operation, function_name)
-        self.name = function_name or self._span_name
+        self.name: str = function_name or self._span_name
         self._warned: set[str] = set()
 
     def start(self, time: int | None = None) -> StartedSpan | None:
@@ -212,16 +201,13 @@ class Recorder:
 
 
 class CallRecorder(Recorder):
-    """Records the calls of one function; reads the size and the window from arguments and result."""
+    """Records the calls of one function; reads the size and the window from arguments and result.
 
-    measure: Extractor | None
-    """Reads the size before the call, for a set that the call may empty."""
-
-    item_window: Extractor | None
-    """Reads the window of a generator's item, which is the reader's result."""
-
-    item_size: Extractor | None
-    """Reads the size of a generator's item, likewise."""
+    Attributes:
+        measure: Reads the size before the call, for a set that the call may empty.
+        item_size: Reads the size of a generator's item, which it gets as the result.
+        item_window: Reads the window of a generator's item, likewise.
+    """
 
     def __init__(
         self,
@@ -237,9 +223,9 @@ class CallRecorder(Recorder):
         self._window = window.read if window and not window.per_item else None
         self._size = size.read if size and not size.per_item else None
         self._fails_when = fails_when
-        self.item_window = window.read if window and window.per_item else None
-        self.item_size = size.read if size and size.per_item else None
-        self.measure = None if before is None else partial(self.attempt, "the size", before.read)
+        self.item_window: Extractor | None = window.read if window and window.per_item else None
+        self.item_size: Extractor | None = size.read if size and size.per_item else None
+        self.measure: Extractor | None = None if before is None else partial(self.attempt, "the size", before.read)
 
     def finish_call(
         self,
