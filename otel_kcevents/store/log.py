@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from threading import RLock
 from typing import TypeAlias
 from weakref import WeakSet
@@ -235,19 +234,14 @@ class EventLog:
         if type(limit) is not int or limit < 1:
             raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
         wanted = self._selected(kinds)
-        copied = min(limit, self.retention) if window is None else None
         with self._lock:
-            kept = {
-                name: list(islice(reversed(buffer.events), copied))
-                for name, buffer in self._buffers.items()
-                if name in wanted
-            }
+            kept = {name: list(buffer.events) for name, buffer in self._buffers.items() if name in wanted}
             counters = self.counts()
         lists: dict[str, list[Event]] = {etl: [] for etl in self._sets}
         for name, events in kept.items():
             if window is not None:
-                events = [event for event in events if window.contains(event.time)][:limit]
-            lists[self._kinds[name].etl] += events
+                events = [event for event in events if window.contains(event.time)]
+            lists[self._kinds[name].etl] += reversed(events[-limit:])
         for events in lists.values():
             events.sort(key=_time, reverse=True)
         return Document({etl: tuple(events) for etl, events in lists.items()}, counters)
