@@ -63,43 +63,27 @@ def test_times_without_a_zone_are_utc(value: Any) -> None:
     assert to_ns(value) == 1654214400 * 10**9
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "2022-06-03",
-        "2022-06-03T16:58Z",
-        "2022-06-03T16:58:41",
-        "2022-06-03 16:58:41Z",
-        "2022-06-03T16:58:41.Z",
-        "2022-06-03T16:58:41,5Z",
-        "2022-06-03T16:58:41.1234567890Z",
-        "2022-06-03T16:58:41+0200",
-        "2022-06-03T16:58:41Z\n",
-        "٢٠٢٢-06-03T16:58:41Z",
-        "+2022-06-03T16:58:41Z",
-    ],
-)
+OTHER_FORMS = [
+    *("", "2022-06-03", "2022-06-03T16:58Z", "2022-06-03T16:58:41", "2022-06-03 16:58:41Z", "2022-06-03T16:58:41.Z"),
+    *("2022-06-03T16:58:41,5Z", "2022-06-03T16:58:41.1234567890Z", "2022-06-03T16:58:41+0200"),
+    *("2022-06-03T16:58:41Z\n", "٢٠٢٢-06-03T16:58:41Z", "+2022-06-03T16:58:41Z"),
+]
+
+
+@pytest.mark.parametrize("text", OTHER_FORMS)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(repr(text))} is not an RFC 3339 time"):
         parse_time(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "0000-01-01T00:00:00Z",
-        "2022-13-01T00:00:00Z",
-        "2022-02-29T00:00:00Z",
-        "2022-06-03T24:00:00Z",
-        "2022-06-03T23:60:00Z",
-        "2022-06-30T23:59:60Z",
-        "2022-06-03T00:00:00+24:00",
-        "2022-06-03T00:00:00-00:60",
-        "0001-01-01T00:00:00+00:01",
-        "9999-12-31T23:59:59-00:01",
-    ],
-)
+NOT_IN_THE_CALENDAR = [
+    *("0000-01-01T00:00:00Z", "2022-13-01T00:00:00Z", "2022-02-29T00:00:00Z", "2022-06-03T24:00:00Z"),
+    *("2022-06-03T23:60:00Z", "2022-06-30T23:59:60Z", "2022-06-03T00:00:00+24:00", "2022-06-03T00:00:00-00:60"),
+    *("0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"),
+]
+
+
+@pytest.mark.parametrize("text", NOT_IN_THE_CALENDAR)
 def test_time_that_does_not_exist_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(repr(text))} is not a time that exists"):
         parse_time(text)
