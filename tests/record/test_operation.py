@@ -37,7 +37,7 @@ def test_items_are_not_counted_if_the_kind_has_no_size(telemetry: Telemetry) -> 
         yield 1
 
     assert list(totals()) == [1]
-    assert telemetry.event == Event("AssetSetTotaled", telemetry.event.time)
+    assert telemetry.span_event.attributes == {"kcevents.kind": "AssetSetTotaled"}
 
 
 @pytest.mark.parametrize(("size", "recorded"), [(None, 1), ("result.total", 1), ("rows", 3)])
