@@ -13,11 +13,9 @@ from otel_kcevents.model.event import KINDS, Event
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["STREAM_WIDTHS", "event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
+__all__ = ["event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
 
-STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)
-"""Column widths for rows that are still to come, such as a time with nanoseconds and an hour's window."""
-
+_STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)  # a time with nanoseconds, the longest kind, an hour's window
 _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 
 
@@ -26,13 +24,13 @@ def newest_first(document: Document) -> list[Event]:
     return sorted(chain.from_iterable(document.lists.values()), key=lambda event: event.time, reverse=True)
 
 
-def event_table(events: Iterable[Event], *, header: bool = True, widths: Sequence[int] = (0,) * 5) -> list[str]:
+def event_table(events: Iterable[Event], *, header: bool = True, stream: bool = False) -> list[str]:
     """Return events as lines with aligned columns.
 
     Args:
         events: The events, in the order to show.
         header: Whether the first line has the names of the columns.
-        widths: The least width of each column.
+        stream: Whether the columns leave room for rows that are still to come.
     """
     rows = [("TIME", "KIND", "SIZE", "WINDOW", "DETAILS")] if header else []
     for event in events:
@@ -40,7 +38,7 @@ def event_table(events: Iterable[Event], *, header: bool = True, widths: Sequenc
         type_, message, operation = event.failure or ("", "", None)
         details = " ".join(filter(None, (": ".join(filter(None, (operation, type_, message))), event.extra)))
         rows.append((format_time(event.time), event.kind, size, _period(event.window), details))
-    return table(rows, "<<><<", widths)
+    return table(rows, "<<><<", _STREAM_WIDTHS if stream else (0,) * 5)
 
 
 def _period(window: Window | None) -> str:

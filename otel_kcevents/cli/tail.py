@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from time import sleep
 
-from otel_kcevents.cli.output import STREAM_WIDTHS, event_table, newest_first, plural, print_error, print_lines
+from otel_kcevents.cli.output import event_table, newest_first, plural, print_error, print_lines
 from otel_kcevents.cli.sources import CommandError, read_source
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
@@ -29,7 +29,7 @@ def follow(source: Source, count: int, interval: float) -> None:
     """
     before, reachable = read_source(source), True
     past = newest_first(before)[:count][::-1]
-    print_lines(event_table(past, widths=STREAM_WIDTHS))
+    print_lines(event_table(past, stream=True))
     while True:
         sleep(interval)
         try:
@@ -49,7 +49,7 @@ def follow(source: Source, count: int, interval: float) -> None:
         for kind, number in (+missed).items():
             events = plural(number, f"{kind} event")
             print_error(f"missed {events}, which the log no longer holds; a shorter --interval misses fewer")
-        print_lines(event_table(new, header=False, widths=STREAM_WIDTHS))
+        print_lines(event_table(new, header=False, stream=True))
         before = after
 
 

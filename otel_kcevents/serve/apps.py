@@ -42,7 +42,8 @@ def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _S
     """Return an ASGI application that serves a source.
 
     Args:
-        log: The source to serve; where the application may be mounted is the same as for `make_wsgi_app()`.
+        log: The source to serve, which is read in the event loop: one that does I/O, such as a `RemoteLog`, blocks
+            it meanwhile. The application may be mounted like that of `make_wsgi_app()`.
     """
 
     async def app(scope: _Message, receive: _Receive, send: _Send) -> None:

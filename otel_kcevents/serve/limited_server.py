@@ -179,22 +179,21 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
         if not self.parse_request():
             return
-        hosts = self.headers.get_all("Host", [])
-        if len(hosts) > 1:
-            self._send(refusal(self.command, 400, f"the request has {len(hosts)} Host headers; send one"))
-        else:
-            self._answer(hosts)
+        self._send(self._response())
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self._discard_body()
 
-    def _answer(self, hosts: list[str]) -> None:
+    def _response(self) -> Response:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) > 1:
+            return refusal(self.command, 400, f"the request has {len(hosts)} Host headers; send one")
         if match := re.match("https?://([^/?]*)", self.path, re.IGNORECASE):  # the form in which a proxy is asked
             hosts.append(match[1])
             self.path = self.path[match.end() :]
         if problem := self.server.hosts.problem(hosts, self.connection.getsockname()[0]):
-            return self._send(refusal(self.command, *problem))
+            return refusal(self.command, *problem)
         path, _, query = self.path.partition("?")
-        self._send(self.server.answer(self.command, unquote(path), query))
+        return self.server.answer(self.command, unquote(path), query)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse what is not an HTTP request, in the form of every refusal."""

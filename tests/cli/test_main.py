@@ -44,6 +44,18 @@ def test_full_disk_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err == "otel-kcevents: cannot write: [Errno 28] No space left on device\n"
 
 
+def test_closed_pipe_is_not_an_error(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither is the last flush."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["log", url]) == 0
+    assert capsys.readouterr().err == ""
+
+
 # In a process of its own
 
 
