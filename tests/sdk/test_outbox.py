@@ -1,4 +1,4 @@
-"""An outbox with a client of the test's own and a clock that it sets: what is sent when, and what is dropped."""
+"""What an outbox sends when, and what it drops, by a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from collector import Collector, refuse
 from opentelemetry import context
-from opentelemetry.context import Context
 
 from otel_kcevents.sdk.outbox import MAX_KEPT, Outbox, Progress
 
@@ -21,26 +21,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Collector:
-    """Takes what `takes` says, and notes each attempt."""
-
-    endpoint = "http://collector:4317"
-
-    def __init__(self) -> None:
-        self.takes: Callable[[Any], int | None] = lambda data: 0
-        self.attempts: list[Any] = []
-        self.contexts: list[Context] = []
-
-    def send(self, data: Any, current: Context) -> int | None:
-        self.attempts.append(data)
-        self.contexts.append(current)
-        return self.takes(data)
-
-    def close(self) -> None: ...
-
-    def after_fork_in_child(self) -> None: ...
 
 
 class Queue:
@@ -95,7 +75,7 @@ def spans_sent(collector: Collector) -> list[Any]:
     return [span for batch in collector.attempts for span in batch]
 
 
-def test_what_is_taken_is_sent_once(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_what_is_accepted_is_sent_once(outbox: Outbox, clock: Clock, collector: Collector) -> None:
     put(outbox, [1, 2])
     put(outbox, [3])
     run(outbox, clock, 1000)
@@ -113,17 +93,15 @@ def test_small_hand_overs_that_wait_are_sent_together(outbox: Outbox, clock: Clo
     assert outbox.is_sent(1030)
 
 
-def test_hand_overs_too_large_for_one_request_are_sent_apart(
-    outbox: Outbox, clock: Clock, collector: Collector
-) -> None:
+def test_hand_overs_too_large_to_merge_are_sent_apart(outbox: Outbox, clock: Clock, collector: Collector) -> None:
     for share in (0.5, 0.5, 0.1):
         outbox.put([share], 1, share)
     run(outbox, clock, 1)
     assert collector.attempts == [[0.5, 0.5], [0.1]]
 
 
-def test_nothing_is_added_to_what_failed(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    """It may be what the collector never takes."""
+def test_nothing_is_merged_with_what_failed(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+    """It may be what the collector never accepts."""
     answers = iter([None])
     collector.takes = lambda data: next(answers, 0)
     outbox.put(["failed"], 1, 0.1)
@@ -142,12 +120,12 @@ def test_the_backoff_grows_from_one_second_to_sixty(outbox: Outbox, clock: Clock
 
 
 def test_a_success_resets_the_backoff(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None
+    collector.takes = refuse
     put(outbox, [1])
     run(outbox, clock, 40)
     collector.takes = lambda data: 0
     run(outbox, clock, 60)
-    collector.takes = lambda data: None
+    collector.takes = refuse
     put(outbox, [2])
     outbox.work()
     assert outbox.seconds_until_due() == 1
@@ -156,7 +134,7 @@ def test_a_success_resets_the_backoff(outbox: Outbox, clock: Clock, collector: C
 def test_spans_kept_through_an_outage_arrive_once(outbox: Outbox, clock: Clock, collector: Collector) -> None:
     for first in range(0, 2000, 500):
         put(outbox, list(range(first, first + 500)))
-    collector.takes = lambda data: None
+    collector.takes = refuse
     run(outbox, clock, 10_000)
     collector.attempts.clear()
     collector.takes = lambda data: 0
@@ -166,7 +144,7 @@ def test_spans_kept_through_an_outage_arrive_once(outbox: Outbox, clock: Clock, 
 
 
 @pytest.mark.parametrize("place", [0, 7, 511])
-def test_a_span_that_is_never_taken_does_not_hold_up_others(
+def test_a_span_never_accepted_does_not_hold_up_others(
     outbox: Outbox, clock: Clock, collector: Collector, place: int
 ) -> None:
     collector.takes = lambda data: None if place in data else 0
@@ -177,7 +155,7 @@ def test_a_span_that_is_never_taken_does_not_hold_up_others(
     assert sorted(span for batch in taken for span in batch) == [span for span in range(512) if span != place]
 
 
-def test_a_span_that_is_never_taken_is_kept_five_minutes(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_a_span_never_accepted_is_kept_five_minutes(outbox: Outbox, clock: Clock, collector: Collector) -> None:
     collector.takes = lambda data: None if "bad" in data else 0
     put(outbox, ["bad"])
     for second in range(0, 360, 10):
@@ -189,20 +167,20 @@ def test_a_span_that_is_never_taken_is_kept_five_minutes(outbox: Outbox, clock: 
 
 
 def test_a_span_that_fails_again_in_an_outage_is_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    """What was taken long before its last attempt says nothing of it."""
-    collector.takes = lambda data: None
+    """Successes long before its last attempt do not make it the culprit."""
+    collector.takes = refuse
     put(outbox, ["old"])
     run(outbox, clock, 5)
     collector.takes = lambda data: None if "old" in data else 0
     put(outbox, ["good"])
     run(outbox, clock, 10)
-    collector.takes = lambda data: None
+    collector.takes = refuse
     run(outbox, clock, 1000)
     assert (outbox.is_failing, outbox.dropped) == (True, 0)
 
 
 def test_a_long_outage_does_not_shred_what_is_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None
+    collector.takes = refuse
     for first in range(0, MAX_KEPT, 512):
         put(outbox, list(range(first, first + 512)))
     run(outbox, clock, 100_000)
@@ -214,14 +192,14 @@ def test_a_long_outage_does_not_shred_what_is_kept(outbox: Outbox, clock: Clock,
 
 
 def test_no_span_is_dropped_for_its_age_in_an_outage(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None
+    collector.takes = refuse
     put(outbox, [1])
     run(outbox, clock, 100_000)
     assert (outbox.is_failing, outbox.dropped) == (True, 0)
 
 
 def test_the_newest_16384_spans_are_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None
+    collector.takes = refuse
     for first in range(0, MAX_KEPT + 1024, 128):
         put(outbox, list(range(first, first + 128)))
     run(outbox, clock, 100)
@@ -233,8 +211,8 @@ def test_the_newest_16384_spans_are_kept(outbox: Outbox, clock: Clock, collector
 
 
 def test_the_oldest_are_dropped_after_failures_too(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    """An attempt moves what it tried to the end of the queue, which does not make it new."""
-    collector.takes = lambda data: None
+    """A failed batch moves to the end of the queue, which does not make it new."""
+    collector.takes = refuse
     for first in range(0, MAX_KEPT, 512):
         put(outbox, list(range(first, first + 512)))
     run(outbox, clock, 100)
@@ -245,8 +223,8 @@ def test_the_oldest_are_dropped_after_failures_too(outbox: Outbox, clock: Clock,
     assert sorted(span for span in spans_sent(collector) if span != "new") == list(range(512, MAX_KEPT))
 
 
-def test_what_is_put_beside_a_full_attempt_counts_too(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    """A batch under way is kept as well, so that the bound holds when it fails."""
+def test_a_batch_under_way_counts_as_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+    """The bound holds when it fails."""
 
     def takes(data: Any) -> None:
         if len(collector.attempts) == 1:
@@ -283,7 +261,7 @@ def test_an_outage_is_logged_when_it_begins_and_ends(
     outbox: Outbox, clock: Clock, collector: Collector, warned: Warned
 ) -> None:
     for _ in range(2):
-        collector.takes = lambda data: None
+        collector.takes = refuse
         put(outbox, [1, 2])
         run(outbox, clock, 300)
         collector.takes = lambda data: 0
@@ -303,7 +281,7 @@ def test_two_signals_with_one_outage_log_it_once(clock: Clock, warned: Warned) -
     for box, one in zip(boxes, collectors, strict=True):
         Queue(box)
         box.put([1])
-        one.takes = lambda data: None
+        one.takes = refuse
         run(box, clock, 1)
     for box, one in zip(boxes, collectors, strict=True):
         one.takes = lambda data: 0
@@ -312,7 +290,7 @@ def test_two_signals_with_one_outage_log_it_once(clock: Clock, warned: Warned) -
     assert len(warned()) == 2
 
 
-def test_the_context_of_the_hand_over_is_that_of_the_send(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_a_batch_is_sent_in_its_hand_overs_context(outbox: Outbox, clock: Clock, collector: Collector) -> None:
     """The SDK suppresses the instrumentation of HTTP and gRPC in it."""
     token = context.attach(context.set_value("suppressed", True))
     put(outbox, [1])
@@ -328,8 +306,8 @@ def metrics(clock: Clock, collector: Collector) -> Outbox:
     return made
 
 
-def test_of_totals_only_the_newest_are_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None
+def test_only_the_newest_totals_are_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
+    collector.takes = refuse
     for totals in ("1st", "2nd", "3rd"):
         metrics.put(totals, supersedes=True)
         metrics.work()
@@ -339,7 +317,7 @@ def test_of_totals_only_the_newest_are_kept(metrics: Outbox, clock: Clock, colle
     assert metrics.lost == 0
 
 
-def test_totals_that_fail_give_way_to_newer_ones(metrics: Outbox, clock: Clock, collector: Collector) -> None:
+def test_failed_totals_are_replaced_by_newer_ones(metrics: Outbox, clock: Clock, collector: Collector) -> None:
     def takes(data: Any) -> int | None:
         if len(collector.attempts) > 1:
             return 0
@@ -353,7 +331,7 @@ def test_totals_that_fail_give_way_to_newer_ones(metrics: Outbox, clock: Clock, 
 
 
 def test_totals_are_sent_when_newer_ones_are(metrics: Outbox, clock: Clock, collector: Collector) -> None:
-    """Who waits for the first totals waits for those that hold them."""
+    """A flush that waits for the first totals is done when the second are sent."""
     metrics.put("1st", supersedes=True)
     metrics.put("2nd", supersedes=True)
     assert not metrics.is_sent(1)
@@ -361,8 +339,8 @@ def test_totals_are_sent_when_newer_ones_are(metrics: Outbox, clock: Clock, coll
     assert metrics.is_sent(1)
 
 
-def test_differences_are_all_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None
+def test_deltas_are_all_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
+    collector.takes = refuse
     metrics.put("1st")
     metrics.put("2nd")
     run(metrics, clock, 20)
