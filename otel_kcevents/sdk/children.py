@@ -15,48 +15,38 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from otel_kcevents.sdk import settings
+from otel_kcevents.sdk.delivery import Delivery
 
-__all__ = ["Export", "export_on_termination", "join_parent", "publish_to_children"]
+__all__ = ["export_on_termination", "join_parent", "publish_to_children"]
 
 _TERMINATION_TIMEOUT = 12.0  # seconds; the last export takes 10 at most, and then reports what is lost
 
 _signal_masks: dict[int, set[Any]] = {}  # by thread: the mask from before the fork that it makes
 
 
-class Export(Protocol):
-    """What a process exports; see `Delivery`."""
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether `end` is being called."""
-
-    def end(self) -> None:
-        """Export everything, within a bounded time."""
-
-
-def publish_to_children(export: Export, service_name: str | None) -> None:
+def publish_to_children(delivery: Delivery, service_name: str | None) -> None:
     """Have the processes that multiprocessing starts from this one configure themselves, and export at their end.
 
     Call it once in a process.
 
     Args:
-        export: What this process exports. A forked child has its own copy of it.
+        delivery: What this process exports. A forked child has its own copy of it.
         service_name: For `configure()` in the child.
     """
     from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
 
-    def after_fork(export: Export) -> None:
+    def after_fork(delivery: Delivery) -> None:
         settings.publish_configuration(service_name)
-        _export_at_end_of_child(export)
+        _export_at_end_of_child(delivery)
 
     settings.publish_configuration(service_name)
-    register_after_fork(export, after_fork)
+    register_after_fork(delivery, after_fork)
     if parent_process() is not None:
-        _export_at_end_of_child(export)
+        _export_at_end_of_child(delivery)
 
 
 def join_parent(configure: Callable[..., object]) -> None:
@@ -91,7 +81,7 @@ def _configure_like_parent(parent: int | None, configure: Callable[..., object])
         configure(service_name=published[1])
 
 
-def _export_at_end_of_child(export: Export) -> None:
+def _export_at_end_of_child(delivery: Delivery) -> None:
     """Export after the main thread and the others that the process waits for, which may have more to export."""
 
     def wait_and_export() -> None:
@@ -100,20 +90,20 @@ def _export_at_end_of_child(export: Export) -> None:
         ignored = (threading.current_thread(), main)
         while others := [one for one in threading.enumerate() if not one.daemon and one not in ignored]:
             others[0].join()
-        export.end()
+        delivery.end()
 
     threading.Thread(target=wait_and_export, name="kcevents-end").start()
-    _handle_sigterm(export)
+    _handle_sigterm(delivery)
 
 
-def export_on_termination(export: Export) -> None:
+def export_on_termination(delivery: Delivery) -> None:
     """Export on SIGTERM, which pools and schedulers end a process with, unless the program handles the signal.
 
     Call it once in a process, after the SDK has registered its own fork hooks: a signal must not interrupt those.
     """
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
         os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_unblock_sigterm)
-    _handle_sigterm(export)
+    _handle_sigterm(delivery)
 
 
 def _block_sigterm() -> None:
@@ -129,27 +119,29 @@ def _unblock_sigterm() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _signal_masks.pop(threading.get_ident()))
 
 
-def _handle_sigterm(export: Export) -> None:
+def _handle_sigterm(delivery: Delivery) -> None:
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, partial(_terminate, export))
+        signal.signal(signal.SIGTERM, partial(_terminate, delivery))
 
 
-def _terminate(export: Export, number: int, frame: FrameType | None) -> None:  # pragma: no cover - kills the process
+def _terminate(
+    delivery: Delivery, number: int, frame: FrameType | None
+) -> None:  # pragma: no cover - kills the process
     """Export everything in another thread, as the interrupted one may hold any lock; then die by the signal."""
-    if export.is_ending:
+    if delivery.is_ending:
         return  # the signal interrupted the last export, which goes on
     exported = allocate_lock()
     exported.acquire()
     with suppress(RuntimeError):  # at the interpreter's end no thread can be started, and the last export is done
-        start_new_thread(_export_last, (export, exported))  # unlike Thread, takes no lock of the interrupted code
+        start_new_thread(_export_last, (delivery, exported))  # unlike Thread, takes no lock of the interrupted code
         exported.acquire(timeout=_TERMINATION_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # the first process of a container is not killed by the signal
 
 
-def _export_last(export: Export, exported: LockType) -> None:  # pragma: no cover - kills the process
+def _export_last(delivery: Delivery, exported: LockType) -> None:  # pragma: no cover - kills the process
     try:
-        export.end()
+        delivery.end()
     finally:
         exported.release()

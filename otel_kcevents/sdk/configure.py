@@ -9,7 +9,7 @@ import atexit
 import logging
 import threading
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import metrics, trace
 
@@ -22,28 +22,11 @@ __all__ = ["configure", "flush"]
 _logger = logging.getLogger("otel_kcevents")
 
 
-class _Setup:
-    """What `configure()` set up in this process.
+class _Setup(NamedTuple):
+    """What `configure()` set up in this process: what it exports, and the providers that it set."""
 
-    Args:
-        delivery: Exports what the providers record; without an endpoint, nothing.
-        providers: Those that `configure()` set.
-    """
-
-    def __init__(self, delivery: Delivery, providers: list[Any]) -> None:
-        self.delivery = delivery
-        self.providers = providers
-
-    def shutdown(self) -> None:
-        """Export everything, and end the providers."""
-        self.delivery.end()
-        for provider in self.providers:
-            try:
-                provider.shutdown()
-            except Exception as error:  # one that fails must not keep the other from its own
-                _logger.warning("a provider could not be shut down: %s", error)
-        self.delivery.report_lost()  # spans that ended since
-        self.delivery.close()
+    delivery: Delivery
+    providers: list[Any]
 
 
 _lock = threading.RLock()
@@ -74,7 +57,7 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
         if _setup is not None:
             return
         _setup = _set_up(service_name, log)
-        atexit.register(_setup.shutdown)
+        atexit.register(_shut_down, _setup)
         if _setup.providers:
             publish_to_children(_setup.delivery, service_name)
             export_on_termination(_setup.delivery)
@@ -132,3 +115,14 @@ def _set_up(service_name: str | None, log: EventLog) -> _Setup:
         provider.add_span_processor(EventLogProcessor(log))
     delivery.start()
     return _Setup(delivery, providers)
+
+
+def _shut_down(setup: _Setup) -> None:
+    setup.delivery.end()
+    for provider in setup.providers:
+        try:
+            provider.shutdown()
+        except Exception as error:  # one that fails must not keep the other from its own
+            _logger.warning("a provider could not be shut down: %s", error)
+    setup.delivery.report_lost()  # spans that ended since
+    setup.delivery.close()

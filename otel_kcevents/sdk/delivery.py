@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-from otel_kcevents.sdk.outbox import Client, Outbox, Progress
+from otel_kcevents.sdk.outbox import Client, HandOver, Outbox, Progress
 
 __all__ = ["Delivery"]
 
@@ -94,8 +94,9 @@ class Delivery:
             return not chosen
         end = self._progress.clock() + timeout
         dropped = sum(outbox.dropped for outbox in chosen)
-        unsent = self._wait_until_sent(chosen, lambda: end)
-        handed_over = all(outbox.handed_over_well for outbox in chosen)
+        requests = {outbox: outbox.request_hand_over() for outbox in chosen}
+        unsent = self._wait_until_sent(requests, lambda: end)
+        handed_over = all(request.succeeded for request in requests.values())
         return handed_over and not unsent and dropped == sum(outbox.dropped for outbox in chosen)
 
     def end(self) -> None:
@@ -107,31 +108,22 @@ class Delivery:
         try:
             with self._ending:
                 begun = self._ends_since = self._progress.clock() if self._ends_since is None else self._ends_since
+                requests = {outbox: outbox.request_hand_over() for outbox in self.outboxes}
                 unsent = self._wait_until_sent(
-                    self.outboxes,
+                    requests,
                     lambda: min(begun + SHUTDOWN_TIMEOUT, max(begun, self._progress.last_success) + IDLE_TIMEOUT),
                 )
                 self.report_lost(unsent)
         finally:
             self._ends -= 1
 
-    def _wait_until_sent(self, outboxes: Sequence[Outbox], deadline: Callable[[], float]) -> list[Outbox]:
-        """Wait until the SDK has handed over and all of that was sent; return the outboxes that missed the deadline."""
+    def _wait_until_sent(self, requests: dict[Outbox, HandOver], deadline: Callable[[], float]) -> list[Outbox]:
+        """Wait until what was requested is sent; return the outboxes that missed the deadline."""
         with self._progress.changed:
-            tickets = {outbox: outbox.request_hand_over() for outbox in outboxes}
-            last_batches: dict[Outbox, int] = {}  # the newest batch to wait for, known after the hand-over
             self._progress.flushing += 1
-            self._progress.changed.notify_all()
             try:
                 while True:
-                    for outbox, ticket in tickets.items():
-                        if outbox not in last_batches and outbox.has_handed_over(ticket):
-                            last_batches[outbox] = outbox.number_handed_over
-                    unsent = [
-                        outbox
-                        for outbox in outboxes
-                        if outbox not in last_batches or not outbox.is_sent(last_batches[outbox])
-                    ]
+                    unsent = [outbox for outbox, request in requests.items() if not outbox.has_sent(request)]
                     left = deadline() - self._progress.clock()
                     if not unsent or left <= 0:
                         return unsent

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from opentelemetry.context import Context, get_current
 
-__all__ = ["MAX_KEPT", "Batch", "Client", "Outbox", "Progress", "Source"]
+__all__ = ["MAX_KEPT", "Batch", "Client", "HandOver", "Outbox", "Progress", "Source"]
 
 MAX_KEPT = 16_384
 """Spans, or exports of metrics, that are kept for a collector that does not accept them."""
@@ -33,16 +33,16 @@ class Progress:
 
     Args:
         clock: Seconds of a clock that is never set back.
+
+    Attributes:
+        changed: Held for every change of an outbox, and notified of each.
+        flushing: How many threads wait for what is kept.
+        last_success: When something was accepted last, by the clock.
     """
 
     changed: Condition
-    """Held for every change of an outbox, and notified of each."""
-
     flushing: int
-    """How many threads wait for what is kept."""
-
     last_success: float
-    """When something was accepted last, by the clock."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
@@ -141,6 +141,19 @@ class Batch:
         ]
 
 
+@dataclass(slots=True)
+class HandOver:
+    """A request that the SDK hands over what it has queued.
+
+    Args:
+        last: The number of the newest batch afterwards; None until it is done.
+        succeeded: Whether everything was handed over.
+    """
+
+    last: int | None = None
+    succeeded: bool = False
+
+
 class Outbox:
     """One signal's batches, oldest first, and when the next attempt to send one is due.
 
@@ -156,32 +169,24 @@ class Outbox:
         client: Sends a batch.
         interval: Seconds between two hand-overs that the outbox asks its source for; infinite for spans, which the SDK
             hands over by itself.
+
+    Attributes:
+        source: The SDK's component, which sets this when it is built.
+        sending: A lock that is held during an export, and by a fork; reentrant, because a callback may fork.
+        handing_over: Likewise, while metrics are collected.
+        taken: Spans, or exports of metrics, that the collector accepted.
+        dropped: Those that will not be accepted.
+        reported: Those that were logged as lost.
     """
 
     name: str
     client: Client
     source: Source
-
     sending: Any
-    """Held during an export, and by a fork; reentrant, because a callback may fork."""
-
     handing_over: Any
-    """Likewise, while metrics are collected."""
-
     taken: int
-    """Spans, or exports of metrics, that the collector accepted."""
-
     dropped: int
-    """Spans, or exports of metrics, that will not be accepted."""
-
     reported: int
-    """Those that were logged as lost."""
-
-    number_handed_over: int
-    """The number of the newest batch at the source's last hand-over."""
-
-    handed_over_well: bool
-    """Whether that hand-over succeeded."""
 
     def __init__(self, progress: Progress, name: str, client: Client, interval: float = math.inf) -> None:
         self.name = name
@@ -196,8 +201,6 @@ class Outbox:
         self.taken = 0
         self.dropped = 0
         self.reported = 0
-        self.number_handed_over = 0
-        self.handed_over_well = True
         self._pending: deque[Batch] = deque()
         self._in_flight: Batch | None = None
         self._number = 0
@@ -205,8 +208,7 @@ class Outbox:
         self._not_before = -math.inf
         self._last_success = -math.inf
         self._next_hand_over = self._progress.clock() + self._interval
-        self._requested = 0
-        self._handed_over = 0
+        self._requests: list[HandOver] = []
 
     @property
     def lost(self) -> int:
@@ -265,24 +267,22 @@ class Outbox:
             self.drop(self._pending[oldest].size)
             del self._pending[oldest]
 
-    def request_hand_over(self) -> int:
-        """Request a hand-over and an immediate attempt, without backoff; return a ticket for `has_handed_over`."""
-        self._requested += 1
-        self._backoff = 0.0
-        self._not_before = -math.inf
-        return self._requested
+    def request_hand_over(self) -> HandOver:
+        """Request a hand-over and an immediate attempt, without backoff."""
+        with self._progress.changed:
+            self._requests.append(request := HandOver())
+            self._backoff = 0.0
+            self._not_before = -math.inf
+            self._progress.changed.notify_all()
+        return request
 
-    def has_handed_over(self, ticket: int) -> bool:
-        """Whether the requested hand-over is done; `number_handed_over` is then the number of its newest batch."""
-        return self._handed_over >= ticket
-
-    def is_sent(self, number: int) -> bool:
-        """Whether no batch up to *number* is kept any more."""
-        return all(batch.number > number for batch in self._batches())
+    def has_sent(self, request: HandOver) -> bool:
+        """Whether the requested hand-over is done, and no batch that it or an earlier one brought is kept any more."""
+        return request.last is not None and all(batch.number > request.last for batch in self._batches())
 
     def seconds_until_due(self) -> float:
         """How long there is nothing to do; 0 if there is, infinite if nothing is kept."""
-        if self._requested > self._handed_over:
+        if self._requests:
             return 0.0
         attempt = self._not_before if self._pending else math.inf
         return max(0.0, min(attempt, self._next_hand_over) - self._progress.clock())
@@ -290,14 +290,15 @@ class Outbox:
     def work(self) -> None:
         """Do what is due: ask the source to hand over, send a batch."""
         now = self._progress.clock()
-        ticket = self._requested
-        if ticket > self._handed_over or now >= self._next_hand_over:
+        requests = list(self._requests)
+        if requests or now >= self._next_hand_over:
             self._next_hand_over = now + self._interval
-            well = self.source.hand_over()
+            succeeded = self.source.hand_over()
             with self._progress.changed:
-                self._handed_over = ticket
-                self.number_handed_over = self._number
-                self.handed_over_well = well
+                del self._requests[: len(requests)]
+                for request in requests:
+                    request.last = self._number
+                    request.succeeded = succeeded
                 self._progress.changed.notify_all()
         with self.sending:
             with self._progress.changed:

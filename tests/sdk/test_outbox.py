@@ -86,11 +86,13 @@ def test_what_is_accepted_is_sent_once(outbox: Outbox, clock: Clock, collector: 
 def test_small_hand_overs_that_wait_are_sent_together(outbox: Outbox, clock: Clock, collector: Collector) -> None:
     for number in range(1030):
         outbox.put([number], 1, 0.001)
-    assert not outbox.is_sent(1030)
+    request = outbox.request_hand_over()
+    outbox.work()
+    assert not outbox.has_sent(request)
     run(outbox, clock, 1)
     assert [len(batch) for batch in collector.attempts] == [512, 512, 6]
     assert spans_sent(collector) == list(range(1030))
-    assert outbox.is_sent(1030)
+    assert outbox.has_sent(request)
 
 
 def test_hand_overs_too_large_to_merge_are_sent_apart(outbox: Outbox, clock: Clock, collector: Collector) -> None:
@@ -332,11 +334,15 @@ def test_failed_totals_are_replaced_by_newer_ones(metrics: Outbox, clock: Clock,
 
 def test_totals_are_sent_when_newer_ones_are(metrics: Outbox, clock: Clock, collector: Collector) -> None:
     """A flush that waits for the first totals is done when the second are sent."""
+    collector.takes = refuse
     metrics.put("1st", supersedes=True)
+    request = metrics.request_hand_over()
+    metrics.work()
     metrics.put("2nd", supersedes=True)
-    assert not metrics.is_sent(1)
-    run(metrics, clock, 1)
-    assert metrics.is_sent(1)
+    assert not metrics.has_sent(request)
+    collector.takes = lambda data: 0
+    run(metrics, clock, 5)
+    assert metrics.has_sent(request)
 
 
 def test_deltas_are_all_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
