@@ -1,8 +1,8 @@
-"""Forks in the middle of exports: `python benchmarks/forks.py [--forks N]`, gRPC and HTTP, against real receivers.
+"""Fork in the middle of exports: `python benchmarks/forks.py [--forks N]`, by gRPC and HTTP, to real receivers.
 
-Threads of a program save without a pause, so that an export is always under way, while it forks one child after the
-other. Each child loads, flushes and leaves. Counted are the children that hang, that fail, and the spans and counts
-that do not arrive; timed is how long `os.fork()` takes, since it waits for the export.
+A thread of the program saves all the time, so that an export is always under way, while the main thread forks one child
+after the other. Each child loads a set, flushes and exits. The benchmark counts the children that hang or fail, and the
+spans and counts that do not arrive. It measures how long `os.fork()` takes, which waits for the export.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-_HANGS = 30.0  # seconds after which a child counts as hung
-_SPANS_A_SECOND = 400.0  # saved beside the forks: what an export loses here would be seen
+_HANG_TIMEOUT = 30.0  # seconds after which a child counts as hung
+_SPANS_PER_SECOND = 400.0  # saved beside the forks
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def _run(forks: int, environment: dict[str, str]) -> dict[str, Any]:
 
 
 def _fork(forks: int) -> dict[str, Any]:
-    """Fork so often while other threads' spans are exported."""
+    """Fork *forks* times while the spans of another thread are exported."""
     import otel_kcevents
 
     warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a fork beside threads
@@ -66,7 +66,7 @@ def _fork(forks: int) -> dict[str, Any]:
     done = threading.Event()
 
     def save() -> None:
-        while not done.wait(1 / _SPANS_A_SECOND):
+        while not done.wait(1 / _SPANS_PER_SECOND):
             otel_kcevents.allocation.emit("saved", size=1)
 
     thread = threading.Thread(target=save)
@@ -91,8 +91,8 @@ def _fork(forks: int) -> dict[str, Any]:
 
 
 def _wait(child: int) -> int | None:
-    """The child's status; None if it had to be killed."""
-    end = time.monotonic() + _HANGS
+    """Wait for a child, and return its status; None if it had to be killed."""
+    end = time.monotonic() + _HANG_TIMEOUT
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:

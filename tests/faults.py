@@ -1,4 +1,4 @@
-"""OTLP endpoints on loopback that each have one fault, and count the spans that they take all the same."""
+"""OTLP endpoints on loopback that each have one fault, and count the spans that they accept nevertheless."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ REJECTED.partial_success.error_message = "no room for Bearer s3cret\r\n"
 
 @dataclass
 class Endpoint:
-    """An endpoint's URL, and the ids of the spans that it took."""
+    """An endpoint's URL, and the ids of the spans that it accepted."""
 
     url: str
     taken: set[bytes] = field(default_factory=set)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def take(self, request: Any, reject: int = 0) -> None:
-        """Take the spans of a request but for some."""
+        """Accept the spans of a request, except for the first *reject*."""
         ids = [
             span.span_id
             for of_resource in request.resource_spans
@@ -43,7 +43,7 @@ class Endpoint:
         self.taken.update(ids[min(reject, len(ids)) :])
 
     def drip(self, connection: socket.socket, data: bytes) -> None:
-        """Send a few bytes a second until the client has left."""
+        """Send 20 bytes a second until the client disconnects."""
         for byte in data:
             if self.closing.wait(0.05):
                 return
@@ -55,7 +55,7 @@ Behaviour = Callable[[Endpoint, socket.socket], None]
 
 @contextmanager
 def raw_endpoint(behave: Behaviour, scheme: str = "http") -> Iterator[Endpoint]:
-    """A TCP server that treats each connection so."""
+    """A TCP server that calls *behave* for each connection."""
     listener = socket.create_server(("127.0.0.1", 0))
     endpoint = Endpoint(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -80,7 +80,7 @@ def raw_endpoint(behave: Behaviour, scheme: str = "http") -> Iterator[Endpoint]:
 
 
 def read_request(connection: socket.socket) -> Any:
-    """Read one HTTP request; the spans in its body."""
+    """Read one HTTP request, and return the OTLP request in its body."""
     stream = connection.makefile("rb")
     length = 0
     while (line := stream.readline()) not in (b"\r\n", b""):
@@ -93,7 +93,7 @@ def read_request(connection: socket.socket) -> Any:
 def http(
     status: str, *headers: str, body: bytes = b"", take: bool = False, reject: int = 0, framing: str = "length"
 ) -> Behaviour:
-    """Answer each request so."""
+    """Answer each request with this response."""
 
     def behave(endpoint: Endpoint, connection: socket.socket) -> None:
         request = read_request(connection)
@@ -107,7 +107,7 @@ def http(
 
 
 def drips(before: bytes, dripping: bytes) -> Behaviour:
-    """Answer each request with something that comes at once and something that comes byte by byte."""
+    """Answer each request with bytes that come at once, and others that come one by one."""
 
     def behave(endpoint: Endpoint, connection: socket.socket) -> None:
         read_request(connection)
@@ -129,13 +129,13 @@ def garbage(endpoint: Endpoint, connection: socket.socket) -> None:
 
 
 def reset(endpoint: Endpoint, connection: socket.socket) -> None:
-    """Reset the connection when something comes."""
+    """Reset the connection after the first byte."""
     connection.recv(1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def drip_frames(endpoint: Endpoint, connection: socket.socket) -> None:
-    """Settings of HTTP/2, and pings that come byte by byte, for ever."""
+    """Send the settings of HTTP/2, and then pings byte by byte."""
     connection.sendall(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
     endpoint.drip(connection, b"\x00\x00\x08\x06\x00\x00\x00\x00\x00" * 1000)
 
@@ -208,7 +208,7 @@ HTTP_FAULTS: dict[str, Callable[[], Any]] = {
 
 @contextmanager
 def grpc_endpoint(code: grpc.StatusCode, *trailing: tuple[str, bytes]) -> Iterator[Endpoint]:
-    """A gRPC server that ends each call so."""
+    """A gRPC server that ends each call with this status."""
 
     class Traces(trace_grpc.TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:
@@ -255,4 +255,4 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
         if condition():
             return
         sleep(0.01)
-    raise AssertionError("what was waited for did not happen")
+    raise AssertionError(f"the condition was not true within {seconds:g} s")

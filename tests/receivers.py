@@ -1,4 +1,4 @@
-"""Real OTLP receivers, gRPC and HTTP, that keep what programs under test export to them."""
+"""Real OTLP receivers, for gRPC and HTTP, that keep what programs export to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
 
 COUNTER = "kubecost.etl.events"
-_MOST_BODY = 4 * 2**20  # bytes, as gRPC has it by itself
+_MAX_BODY = 4 * 2**20  # bytes, gRPC's own default
 _STATUS = {
     grpc.StatusCode.OK: 200,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 413,
@@ -29,7 +29,7 @@ _STATUS = {
 
 @dataclass
 class Received:
-    """What came in over OTLP, and the environment that sends a program's export there."""
+    """What a receiver got, and the environment that has a program export to it."""
 
     environment: dict[str, str] = field(default_factory=dict)
     traces: list[Any] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Received:
 
     @property
     def events(self) -> list[Any]:
-        """Every event of this package's, by its attribute."""
+        """Every event of this package."""
         return [event for span in self.spans for event in span.events if "kcevents.kind" in attributes(event)]
 
     @property
@@ -157,7 +157,7 @@ def http_receiver(port: int = 0) -> Iterator[Received]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            if len(body) > _MOST_BODY:
+            if len(body) > _MAX_BODY:
                 answer = grpc.StatusCode.RESOURCE_EXHAUSTED
             elif self.path == "/v1/traces":
                 answer = received.take_traces(trace_pb2.ExportTraceServiceRequest.FromString(body))
@@ -168,7 +168,7 @@ def http_receiver(port: int = 0) -> Iterator[Received]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = Thread(target=server.serve_forever, daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,340 +24,313 @@ class Clock:
         return self.now
 
 
-class Queue:
-    """The SDK's end: `seen` spans, or None for metrics."""
+class Box(Outbox):
+    """An outbox with a collector, and with a source that has nothing queued."""
 
-    def __init__(self, outbox: Outbox, seen: int | None = 0) -> None:
-        self.seen = seen
-        self.handed_over = 0
-        outbox.source = self
+    def __init__(self, name: str, interval: float = math.inf, progress: Progress | None = None) -> None:
+        self.collector = Collector()
+        self.clock: Any = progress.clock if progress else Clock()
+        self.seen: int | None = 0 if name == "spans" else None
+        self.hand_overs = 0
+        self.source = self
+        super().__init__(progress or Progress(self.clock), name, self.collector, interval)
 
     def hand_over(self) -> bool:
-        self.handed_over += 1
+        self.hand_overs += 1
         return True
 
-    def after_fork_in_child(self) -> None: ...
+    def put_spans(self, spans: list[Any]) -> None:
+        """Put spans, and count them as the SDK's component does."""
+        self.seen = (self.seen or 0) + len(spans)
+        self.put(spans, len(spans))
+
+    def run(self, seconds: float) -> None:
+        """Let time pass as the outbox's thread does."""
+        end = self.clock.now + seconds
+        while (wait := self.seconds_until_due()) <= end - self.clock.now:
+            self.clock.now += wait
+            self.work()
+        self.clock.now = end
+
+    def accept(self) -> None:
+        """Accept everything from now on, and forget the attempts so far."""
+        self.collector.takes = lambda data: 0
+        self.collector.attempts.clear()
+
+    @property
+    def sent(self) -> list[Any]:
+        """The spans of all attempts."""
+        return [span for batch in self.collector.attempts for span in batch]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def box() -> Box:
+    return Box("spans")
 
 
 @pytest.fixture
-def collector() -> Collector:
-    return Collector()
+def metrics() -> Box:
+    return Box("metrics", interval=60)
 
 
-@pytest.fixture
-def outbox(clock: Clock, collector: Collector) -> Outbox:
-    made = Outbox(Progress(clock), "spans", collector)
-    Queue(made)
-    return made
+def test_what_is_accepted_is_sent_once(box: Box) -> None:
+    box.put_spans([1, 2])
+    box.put_spans([3])
+    box.run(1000)
+    assert box.collector.attempts == [[1, 2], [3]]
+    assert box.lost == 0
 
 
-def put(outbox: Outbox, spans: list[Any]) -> None:
-    """Put spans as the SDK's end does, which counts them."""
-    assert isinstance(outbox.source, Queue)
-    outbox.source.seen = (outbox.source.seen or 0) + len(spans)
-    outbox.put(spans, len(spans))
-
-
-def run(outbox: Outbox, clock: Clock, seconds: float) -> None:
-    """Let time pass as the outbox's thread sees it."""
-    end = clock.now + seconds
-    while (wait := outbox.seconds_until_due()) <= end - clock.now:
-        clock.now += wait
-        outbox.work()
-    clock.now = end
-
-
-def spans_sent(collector: Collector) -> list[Any]:
-    return [span for batch in collector.attempts for span in batch]
-
-
-def test_what_is_accepted_is_sent_once(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    put(outbox, [1, 2])
-    put(outbox, [3])
-    run(outbox, clock, 1000)
-    assert collector.attempts == [[1, 2], [3]]
-    assert outbox.lost == 0
-
-
-def test_small_hand_overs_that_wait_are_sent_together(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_small_hand_overs_that_wait_are_sent_together(box: Box) -> None:
     for number in range(1030):
-        outbox.put([number], 1, 0.001)
-    request = outbox.request_hand_over()
-    outbox.work()
-    assert not outbox.has_sent(request)
-    run(outbox, clock, 1)
-    assert [len(batch) for batch in collector.attempts] == [512, 512, 6]
-    assert spans_sent(collector) == list(range(1030))
-    assert outbox.has_sent(request)
+        box.put([number], 1, 0.001)
+    request = box.request_hand_over()
+    box.work()
+    assert not box.has_sent(request)
+    box.run(1)
+    assert [len(batch) for batch in box.collector.attempts] == [512, 512, 6]
+    assert box.sent == list(range(1030))
+    assert box.has_sent(request)
 
 
-def test_hand_overs_too_large_to_merge_are_sent_apart(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_hand_overs_too_large_to_merge_are_sent_apart(box: Box) -> None:
     for share in (0.5, 0.5, 0.1):
-        outbox.put([share], 1, share)
-    run(outbox, clock, 1)
-    assert collector.attempts == [[0.5, 0.5], [0.1]]
+        box.put([share], 1, share)
+    box.run(1)
+    assert box.collector.attempts == [[0.5, 0.5], [0.1]]
 
 
-def test_nothing_is_merged_with_what_failed(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_nothing_is_merged_with_what_failed(box: Box) -> None:
     """It may be what the collector never accepts."""
     answers = iter([None])
-    collector.takes = lambda data: next(answers, 0)
-    outbox.put(["failed"], 1, 0.1)
-    run(outbox, clock, 0.5)
-    outbox.put(["fresh"], 1, 0.1)
-    run(outbox, clock, 2)
-    assert collector.attempts == [["failed"], ["failed"], ["fresh"]]
+    box.collector.takes = lambda data: next(answers, 0)
+    box.put(["failed"], 1, 0.1)
+    box.run(0.5)
+    box.put(["fresh"], 1, 0.1)
+    box.run(2)
+    assert box.collector.attempts == [["failed"], ["failed"], ["fresh"]]
 
 
-def test_the_backoff_grows_from_one_second_to_sixty(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_the_backoff_grows_from_one_second_to_sixty(box: Box) -> None:
     times: list[float] = []
-    collector.takes = lambda data: times.append(clock.now)
-    put(outbox, [1])
-    run(outbox, clock, 250)
+    box.collector.takes = lambda data: times.append(box.clock.now)
+    box.put_spans([1])
+    box.run(250)
     assert times == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
 
 
-def test_a_success_resets_the_backoff(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = refuse
-    put(outbox, [1])
-    run(outbox, clock, 40)
-    collector.takes = lambda data: 0
-    run(outbox, clock, 60)
-    collector.takes = refuse
-    put(outbox, [2])
-    outbox.work()
-    assert outbox.seconds_until_due() == 1
+def test_a_success_resets_the_backoff(box: Box) -> None:
+    box.collector.takes = refuse
+    box.put_spans([1])
+    box.run(40)
+    box.accept()
+    box.run(60)
+    box.collector.takes = refuse
+    box.put_spans([2])
+    box.work()
+    assert box.seconds_until_due() == 1
 
 
-def test_spans_kept_through_an_outage_arrive_once(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_spans_kept_through_an_outage_arrive_once(box: Box) -> None:
     for first in range(0, 2000, 500):
-        put(outbox, list(range(first, first + 500)))
-    collector.takes = refuse
-    run(outbox, clock, 10_000)
-    collector.attempts.clear()
-    collector.takes = lambda data: 0
-    run(outbox, clock, 60)
-    assert sorted(spans_sent(collector)) == list(range(2000))
-    assert outbox.lost == 0
+        box.put_spans(list(range(first, first + 500)))
+    box.collector.takes = refuse
+    box.run(10_000)
+    box.accept()
+    box.run(60)
+    assert sorted(box.sent) == list(range(2000))
+    assert box.lost == 0
 
 
 @pytest.mark.parametrize("place", [0, 7, 511])
-def test_a_span_never_accepted_does_not_hold_up_others(
-    outbox: Outbox, clock: Clock, collector: Collector, place: int
-) -> None:
-    collector.takes = lambda data: None if place in data else 0
-    put(outbox, list(range(512)))
-    run(outbox, clock, 6)
-    assert outbox.lost == 1
-    taken = [batch for batch in collector.attempts if place not in batch]
-    assert sorted(span for batch in taken for span in batch) == [span for span in range(512) if span != place]
+def test_a_span_never_accepted_does_not_hold_up_others(box: Box, place: int) -> None:
+    box.collector.takes = lambda data: None if place in data else 0
+    box.put_spans(list(range(512)))
+    box.run(6)
+    assert box.lost == 1
+    taken = [span for batch in box.collector.taken for span in batch]
+    assert sorted(taken) == [span for span in range(512) if span != place]
 
 
-def test_a_span_never_accepted_is_kept_five_minutes(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = lambda data: None if "bad" in data else 0
-    put(outbox, ["bad"])
+def test_a_span_never_accepted_is_kept_five_minutes(box: Box) -> None:
+    box.collector.takes = lambda data: None if "bad" in data else 0
+    box.put_spans(["bad"])
     for second in range(0, 360, 10):
-        put(outbox, ["good"])
-        run(outbox, clock, 10)
-        assert outbox.is_failing or second >= 290
-    assert not outbox.is_failing
-    assert (outbox.lost, outbox.dropped) == (1, 1)
+        box.put_spans(["good"])
+        box.run(10)
+        assert box.is_failing or second >= 290
+    assert not box.is_failing
+    assert (box.lost, box.dropped) == (1, 1)
 
 
-def test_a_span_that_fails_again_in_an_outage_is_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_a_span_that_fails_again_in_an_outage_is_kept(box: Box) -> None:
     """Successes long before its last attempt do not make it the culprit."""
-    collector.takes = refuse
-    put(outbox, ["old"])
-    run(outbox, clock, 5)
-    collector.takes = lambda data: None if "old" in data else 0
-    put(outbox, ["good"])
-    run(outbox, clock, 10)
-    collector.takes = refuse
-    run(outbox, clock, 1000)
-    assert (outbox.is_failing, outbox.dropped) == (True, 0)
+    box.collector.takes = refuse
+    box.put_spans(["old"])
+    box.run(5)
+    box.collector.takes = lambda data: None if "old" in data else 0
+    box.put_spans(["good"])
+    box.run(10)
+    box.collector.takes = refuse
+    box.run(1000)
+    assert (box.is_failing, box.dropped) == (True, 0)
 
 
-def test_a_long_outage_does_not_shred_what_is_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = refuse
+def test_a_long_outage_does_not_shred_what_is_kept(box: Box) -> None:
+    box.collector.takes = refuse
     for first in range(0, MAX_KEPT, 512):
-        put(outbox, list(range(first, first + 512)))
-    run(outbox, clock, 100_000)
-    collector.attempts.clear()
-    collector.takes = lambda data: 0
-    run(outbox, clock, 60)
-    assert sorted(spans_sent(collector)) == list(range(MAX_KEPT))
-    assert len(collector.attempts) < 100
+        box.put_spans(list(range(first, first + 512)))
+    box.run(100_000)
+    box.accept()
+    box.run(60)
+    assert sorted(box.sent) == list(range(MAX_KEPT))
+    assert len(box.collector.attempts) < 100
 
 
-def test_no_span_is_dropped_for_its_age_in_an_outage(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = refuse
-    put(outbox, [1])
-    run(outbox, clock, 100_000)
-    assert (outbox.is_failing, outbox.dropped) == (True, 0)
+def test_no_span_is_dropped_for_its_age_in_an_outage(box: Box) -> None:
+    box.collector.takes = refuse
+    box.put_spans([1])
+    box.run(100_000)
+    assert (box.is_failing, box.dropped) == (True, 0)
 
 
-def test_the_newest_16384_spans_are_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = refuse
+def test_the_newest_16384_spans_are_kept(box: Box) -> None:
+    box.collector.takes = refuse
     for first in range(0, MAX_KEPT + 1024, 128):
-        put(outbox, list(range(first, first + 128)))
-    run(outbox, clock, 100)
-    collector.attempts.clear()
-    collector.takes = lambda data: 0
-    run(outbox, clock, 100)
-    assert sorted(spans_sent(collector)) == list(range(1024, MAX_KEPT + 1024))
-    assert (outbox.lost, outbox.dropped) == (1024, 1024)
+        box.put_spans(list(range(first, first + 128)))
+    box.run(100)
+    box.accept()
+    box.run(100)
+    assert sorted(box.sent) == list(range(1024, MAX_KEPT + 1024))
+    assert (box.lost, box.dropped) == (1024, 1024)
 
 
-def test_the_oldest_are_dropped_after_failures_too(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_the_oldest_are_dropped_after_failures_too(box: Box) -> None:
     """A failed batch moves to the end of the queue, which does not make it new."""
-    collector.takes = refuse
+    box.collector.takes = refuse
     for first in range(0, MAX_KEPT, 512):
-        put(outbox, list(range(first, first + 512)))
-    run(outbox, clock, 100)
-    put(outbox, ["new"] * 512)
-    collector.attempts.clear()
-    collector.takes = lambda data: 0
-    run(outbox, clock, 60)
-    assert sorted(span for span in spans_sent(collector) if span != "new") == list(range(512, MAX_KEPT))
+        box.put_spans(list(range(first, first + 512)))
+    box.run(100)
+    box.put_spans(["new"] * 512)
+    box.accept()
+    box.run(60)
+    assert sorted(span for span in box.sent if span != "new") == list(range(512, MAX_KEPT))
 
 
-def test_a_batch_under_way_counts_as_kept(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_a_batch_under_way_counts_as_kept(box: Box) -> None:
     """The bound holds when it fails."""
 
     def takes(data: Any) -> None:
-        if len(collector.attempts) == 1:
-            put(outbox, ["late"])
+        if len(box.collector.attempts) == 1:
+            box.put_spans(["late"])
 
-    collector.takes = takes
-    put(outbox, list(range(MAX_KEPT)))
-    run(outbox, clock, 100)
-    assert (outbox.dropped, outbox.is_failing) == (1, True)
+    box.collector.takes = takes
+    box.put_spans(list(range(MAX_KEPT)))
+    box.run(100)
+    assert (box.dropped, box.is_failing) == (1, True)
 
 
-def test_rejected_spans_are_lost_and_not_sent_again(
-    outbox: Outbox, clock: Clock, collector: Collector, warned: Warned
-) -> None:
-    collector.takes = lambda data: 2
-    put(outbox, [1, 2, 3])
-    run(outbox, clock, 1000)
-    assert (len(collector.attempts), outbox.lost) == (1, 2)
-    assert warned() == ["the OTLP endpoint http://collector:4317 rejected 2 spans, which are not sent again"]
+def test_rejected_spans_are_lost_and_not_sent_again(box: Box, warned: Warned) -> None:
+    box.collector.takes = lambda data: 2
+    box.put_spans([1, 2, 3])
+    box.run(1000)
+    assert (len(box.collector.attempts), box.lost) == (1, 2)
+    [message] = warned()
+    assert "http://collector:4317 rejected 2 spans" in message
 
 
 @pytest.mark.parametrize(("rejected", "lost"), [(99, 3), (-5, 0)])
-def test_an_impossible_number_of_rejected_spans(
-    outbox: Outbox, clock: Clock, collector: Collector, rejected: int, lost: int
-) -> None:
+def test_an_impossible_number_of_rejected_spans(box: Box, rejected: int, lost: int) -> None:
     """More than were sent is all of them, fewer than none is none."""
-    collector.takes = lambda data: rejected
-    put(outbox, [1, 2, 3])
-    run(outbox, clock, 1)
-    assert outbox.lost == lost
+    box.collector.takes = lambda data: rejected
+    box.put_spans([1, 2, 3])
+    box.run(1)
+    assert box.lost == lost
 
 
-def test_an_outage_is_logged_when_it_begins_and_ends(
-    outbox: Outbox, clock: Clock, collector: Collector, warned: Warned
-) -> None:
+def test_an_outage_is_logged_when_it_begins_and_ends(box: Box, warned: Warned) -> None:
     for _ in range(2):
-        collector.takes = refuse
-        put(outbox, [1, 2])
-        run(outbox, clock, 300)
-        collector.takes = lambda data: 0
-        run(outbox, clock, 300)
-    begins, ends = (
-        "the OTLP endpoint http://collector:4317 did not accept an export of spans; "
-        "up to 16384 spans are kept and sent again",
-        "the OTLP endpoint http://collector:4317 accepts exports again",
-    )
-    assert warned() == [begins, ends, begins, ends]
+        box.collector.takes = refuse
+        box.put_spans([1, 2])
+        box.run(300)
+        box.accept()
+        box.run(300)
+    begins, ends, *again = warned()
+    assert "http://collector:4317 did not accept an export of spans; up to 16384" in begins
+    assert "http://collector:4317 accepts exports again" in ends
+    assert again == [begins, ends]
 
 
-def test_two_signals_with_one_outage_log_it_once(clock: Clock, warned: Warned) -> None:
-    progress = Progress(clock)
-    collectors = [Collector(), Collector()]
-    boxes = [Outbox(progress, name, one) for name, one in zip(("spans", "metrics"), collectors, strict=True)]
-    for box, one in zip(boxes, collectors, strict=True):
-        Queue(box)
+def test_two_signals_with_one_outage_log_it_once(warned: Warned) -> None:
+    progress = Progress(Clock())
+    boxes = [Box(name, progress=progress) for name in ("spans", "metrics")]
+    for box in boxes:
         box.put([1])
-        one.takes = refuse
-        run(box, clock, 1)
-    for box, one in zip(boxes, collectors, strict=True):
-        one.takes = lambda data: 0
-        run(box, clock, 60)
-    assert [message.rpartition(" ")[2] for message in warned()] == ["again", "again"]
-    assert len(warned()) == 2
+        box.collector.takes = refuse
+        box.run(1)
+    for box in boxes:
+        box.accept()
+        box.run(60)
+    assert ["accepts exports again" in message for message in warned()] == [False, True]
 
 
-def test_a_batch_is_sent_in_its_hand_overs_context(outbox: Outbox, clock: Clock, collector: Collector) -> None:
+def test_a_batch_is_sent_in_its_hand_overs_context(box: Box) -> None:
     """The SDK suppresses the instrumentation of HTTP and gRPC in it."""
     token = context.attach(context.set_value("suppressed", True))
-    put(outbox, [1])
+    box.put_spans([1])
     context.detach(token)
-    run(outbox, clock, 1)
-    assert collector.contexts[0]["suppressed"]
+    box.run(1)
+    assert box.collector.contexts[0]["suppressed"]
 
 
-@pytest.fixture
-def metrics(clock: Clock, collector: Collector) -> Outbox:
-    made = Outbox(Progress(clock), "metrics", collector, interval=60)
-    Queue(made, None)
-    return made
-
-
-def test_only_the_newest_totals_are_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = refuse
+def test_only_the_newest_totals_are_kept(metrics: Box) -> None:
+    metrics.collector.takes = refuse
     for totals in ("1st", "2nd", "3rd"):
         metrics.put(totals, supersedes=True)
         metrics.work()
-    collector.takes = lambda data: 0
-    run(metrics, clock, 59)
-    assert collector.attempts == ["1st", "3rd"]
+    metrics.accept()
+    metrics.run(59)
+    assert metrics.collector.attempts == ["3rd"]
     assert metrics.lost == 0
 
 
-def test_failed_totals_are_replaced_by_newer_ones(metrics: Outbox, clock: Clock, collector: Collector) -> None:
+def test_failed_totals_are_replaced_by_newer_ones(metrics: Box) -> None:
     def takes(data: Any) -> int | None:
-        if len(collector.attempts) > 1:
+        if len(metrics.collector.attempts) > 1:
             return 0
         metrics.put("2nd", supersedes=True)
         return None
 
-    collector.takes = takes
+    metrics.collector.takes = takes
     metrics.put("1st", supersedes=True)
-    run(metrics, clock, 59)
-    assert collector.attempts == ["1st", "2nd"]
+    metrics.run(59)
+    assert metrics.collector.attempts == ["1st", "2nd"]
 
 
-def test_totals_are_sent_when_newer_ones_are(metrics: Outbox, clock: Clock, collector: Collector) -> None:
+def test_totals_are_sent_when_newer_ones_are(metrics: Box) -> None:
     """A flush that waits for the first totals is done when the second are sent."""
-    collector.takes = refuse
+    metrics.collector.takes = refuse
     metrics.put("1st", supersedes=True)
     request = metrics.request_hand_over()
     metrics.work()
     metrics.put("2nd", supersedes=True)
     assert not metrics.has_sent(request)
-    collector.takes = lambda data: 0
-    run(metrics, clock, 5)
+    metrics.accept()
+    metrics.run(5)
     assert metrics.has_sent(request)
 
 
-def test_deltas_are_all_kept(metrics: Outbox, clock: Clock, collector: Collector) -> None:
-    collector.takes = refuse
+def test_deltas_are_all_kept(metrics: Box) -> None:
+    metrics.collector.takes = refuse
     metrics.put("1st")
     metrics.put("2nd")
-    run(metrics, clock, 20)
+    metrics.run(20)
     assert metrics.lost == 0
-    collector.takes = lambda data: 0
-    run(metrics, clock, 30)
-    assert collector.attempts[-2:] in (["1st", "2nd"], ["2nd", "1st"])
+    metrics.accept()
+    metrics.run(30)
+    assert sorted(metrics.collector.attempts) == ["1st", "2nd"]
 
 
-def test_the_source_is_asked_once_an_interval(metrics: Outbox, clock: Clock) -> None:
-    run(metrics, clock, 200)
-    assert isinstance(metrics.source, Queue)
-    assert metrics.source.handed_over == 3
+def test_the_source_is_asked_once_an_interval(metrics: Box) -> None:
+    metrics.run(200)
+    assert metrics.hand_overs == 3
