@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NoReturn
 
 from otel_kcevents.cli.check import check_file
 from otel_kcevents.cli.log import show_log
@@ -53,8 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(re.sub(r"[^\s/'\"]+@", "", message))  # a misplaced URL may have a password
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="otel-kcevents", description="The recent-events log of a cost-ETL program.")
+    parser = _Parser(prog="otel-kcevents", description="The recent-events log of a cost-ETL program.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -166,10 +166,26 @@ def test_default_address_is_port_9003(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["log", "tail"])
 def test_wrong_address_is_wrong_usage(run: Run, name: str) -> None:
-    ran = run(name, "ftp://user:secret@127.0.0.1")
+    ran = run(name, "ftp://127.0.0.1")
     assert (ran.code, ran.out) == (2, "")
-    assert "'127.0.0.1' is not an address; expected one such as 'http://127.0.0.1:9003'" in ran.err
+    assert "'ftp://127.0.0.1' is not an address; expected one such as 'http://127.0.0.1:9003'" in ran.err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("log", "ftp://user:secret@etl"),
+        ("log", "a:1", "http://user:secret@etl"),
+        ("log", "a:1", "user:secret@etl"),
+        ("tail", "-n", "http://user:secret@etl"),
+        ("http://user:secret@etl",),
+    ],
+)
+def test_wrong_usage_does_not_show_the_password(run: Run, argv: tuple[str, ...]) -> None:
+    ran = run(*argv)
+    assert ran.code == 2
     assert "secret" not in ran.err
+    assert "etl" in ran.err
 
 
 @pytest.mark.parametrize("name", ["log", "tail"])
