@@ -237,7 +237,7 @@ class EventLog:
         with self._lock:
             kept = {name: list(buffer.events) for name, buffer in self._buffers.items() if name in wanted}
             counters = self.counts()
-        lists: dict[str, list[Event]] = {etl: [] for etl in self._sets}
+        lists: dict[str, list[Event]] = {kind.etl: [] for kind in self._kinds.values()}
         for name, events in kept.items():
             if window is not None:
                 events = [event for event in events if window.contains(event.time)]
