@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -71,19 +70,10 @@ def run_program(name: str, *args: str, code: int = 0, **environment: str) -> tup
     Returns:
         What the program wrote to stdout and to stderr.
     """
-    return _run_python([str(TESTS / "programs" / f"{name}.py"), *args], code, environment)
-
-
-def run_script(script: str, *, code: int = 0, **environment: str) -> tuple[str, str]:
-    """The same for a program in a string."""
-    return _run_python(["-c", textwrap.dedent(script)], code, environment)
-
-
-def _run_python(args: list[str], code: int, environment: dict[str, str]) -> tuple[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     paths = [str(TESTS.parent), str(TESTS), *filter(None, [inherited.get("PYTHONPATH")])]
     finished = subprocess.run(
-        [sys.executable, "-W", "error", *args],
+        [sys.executable, "-W", "error", TESTS / "programs" / f"{name}.py", *args],
         env={**inherited, "PYTHONPATH": os.pathsep.join(paths), **environment},
         capture_output=True,
         text=True,

@@ -191,4 +191,3 @@ def test_global_providers_may_be_set_later() -> None:
 def test_repr_shows_the_names(telemetry: Telemetry) -> None:
     assert repr(telemetry.asset) == "RecordSet('asset', 'AssetSet')"
     assert repr(telemetry.asset.save) == "<save AssetSet>"
-    assert repr(telemetry.log) == "EventLog(retention=256)"

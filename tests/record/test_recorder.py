@@ -105,12 +105,6 @@ def test_successful_compute_is_only_a_span(provider: Any, spans: int) -> None:
     assert [span.events for span in telemetry.spans] == [()] * spans
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_open_end_of_a_window_is_not_an_attribute(telemetry: Telemetry, end: str) -> None:
-    telemetry.asset.emit("totaled", window=Window(*(ENDS[key] if key == end else None for key in ENDS)))
-    assert telemetry.span_event.attributes == {"kcevents.kind": "AssetSetTotaled", end: ENDS[end]}
-
-
 def test_span_ends_at_the_events_time(telemetry: Telemetry) -> None:
     telemetry.asset.total(work)([], DAY)
     assert telemetry.event.time == telemetry.span_event.timestamp == telemetry.span.end_time
