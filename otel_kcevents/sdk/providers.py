@@ -35,7 +35,7 @@ def build_providers(
     exported_traces = settings.otlp_settings("traces") if traces else None
     exported_metrics = settings.otlp_settings("metrics") if metrics else None
     interval = settings.metric_export_interval() if exported_metrics else math.inf
-    is_named = service_name is None or settings.service_is_named()
+    is_named = not service_name or settings.service_is_named()
     resource = Resource.create({} if is_named else {"service.name": service_name})
 
     tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False) if traces else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 
 
 def load(size: int) -> None:
@@ -17,5 +16,7 @@ if __name__ == "__main__":
     import otel_kcevents
 
     otel_kcevents.configure()
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(sys.argv[1])) as pool:
-        pool.submit(load, 3).result()
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=load, args=(3,))  # type: ignore[attr-defined]
+    process.start()
+    process.join(60)
+    print(process.exitcode)

@@ -230,7 +230,7 @@ def save_500() -> None:
 
 def print_counts() -> None:
     save([1])
-    print(default_log.counts())
+    print(default_log.counts(), flush=True)
 
 
 if __name__ == "__main__":

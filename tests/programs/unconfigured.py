@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 
@@ -56,6 +57,7 @@ def flush_broken_provider() -> None:
     own = MeterProvider()
     own.force_flush = broken  # type: ignore[method-assign, assignment]
     metrics.set_meter_provider(own)
+    configure()
     print(flush())
 
 
@@ -69,6 +71,21 @@ def flush_after_end() -> None:
     atexit.register(lambda: print(flush()))  # runs after the handler of configure()
     configure()
     asset.emit("saved")
+
+
+def configure_in_threads() -> None:
+    barrier = threading.Barrier(8)
+
+    def work() -> None:
+        barrier.wait()
+        configure()
+        asset.emit("saved", size=1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def missing_exporter() -> None:

@@ -189,6 +189,20 @@ def test_an_end_sends_what_comes_after_another(exporting: Exporting) -> None:
     assert exporting.sizes == [1, 1]
 
 
+def test_an_end_shows_while_it_is_under_way(exporting: Exporting) -> None:
+    """A signal handler then lets it go on."""
+    seen = []
+
+    def takes(data: Any) -> int:
+        seen.append(exporting.delivery.is_ending)
+        return 0
+
+    exporting.spans.takes = takes
+    exporting.emit()
+    exporting.delivery.end()
+    assert (seen, exporting.delivery.is_ending) == ([True], False)
+
+
 def test_spans_that_the_sdk_dropped_are_reported(
     start: Callable[..., Exporting], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
