@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from threading import Lock, Thread, get_ident
@@ -151,12 +151,6 @@ class Delivery:
                 outbox.client.close()
                 outbox.sending.release()
 
-    def locks(self) -> Iterator[Any]:
-        """Yield the locks that are held while the SDK collects or an exporter exports."""
-        for outbox in self.outboxes:
-            yield outbox.handing_over
-            yield outbox.sending
-
     def after_fork_in_child(self) -> None:
         """Start with nothing kept, and with connections and threads of the child's own."""
         self._progress.start_anew()
@@ -182,8 +176,8 @@ def _before_fork() -> None:
     """Wait until no export is under way: a library's lock that is held at the fork is never released in the child."""
     held = _locks_held[get_ident()] = []
     end = monotonic() + FORK_TIMEOUT
-    for delivery in list(_deliveries):
-        for lock in delivery.locks():
+    for outbox in [outbox for delivery in list(_deliveries) for outbox in delivery.outboxes]:
+        for lock in (outbox.handing_over, outbox.sending):
             if lock.acquire(timeout=max(0.0, end - monotonic())):
                 held.append(lock)
 

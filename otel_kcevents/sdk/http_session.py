@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -10,7 +11,6 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from requests import PreparedRequest, Response, Session
-from requests.auth import AuthBase
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
@@ -28,17 +28,6 @@ class OtlpResponseError(RequestException):
     """The endpoint's response is not that of an OTLP receiver: it is unknown whether the data was accepted."""
 
 
-class _BasicAuth(AuthBase):
-    """Sends an `Authorization` header unless the request already has one."""
-
-    def __init__(self, authorization: str) -> None:
-        self._authorization = authorization
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers.setdefault("Authorization", self._authorization)
-        return request
-
-
 class OtlpSession(Session):
     """A session whose requests fail unless the response is an error status or an OTLP response.
 
@@ -50,15 +39,13 @@ class OtlpSession(Session):
         authorization: The `Authorization` header of requests that have no other; None for none.
     """
 
-    auth: AuthBase | None
-
     rejected: int
     """Records that the last successful response reports as rejected, in spans or data points."""
 
     def __init__(self, signal: Signal, authorization: str | None = None) -> None:
         super().__init__()
         self.rejected = 0
-        self.auth = _BasicAuth(authorization) if authorization else None
+        self.auth = partial(_authorize, authorization) if authorization else None
         self.headers["Accept-Encoding"] = "identity"  # a few bytes need no compression, and cannot be a bomb
         self._message = ExportTraceServiceResponse if signal == "traces" else ExportMetricsServiceResponse
 
@@ -103,6 +90,12 @@ class OtlpSession(Session):
         except (ParseError, DecodeError, UnicodeDecodeError) as error:
             raise OtlpResponseError(f"the body is not an OTLP response: {type(error).__name__}") from None
         return sum(count for field, count in message.partial_success.ListFields() if field.name.startswith("rejected_"))
+
+
+def _authorize(authorization: str, request: PreparedRequest) -> PreparedRequest:
+    """Add the header, unless the program's own settings have another."""
+    request.headers.setdefault("Authorization", authorization)
+    return request
 
 
 def _read_body(response: Response, deadline: float) -> bytes:
