@@ -1,4 +1,4 @@
-"""Each cost-ETL run as a span with its event, as a counter, and in the recent-events log."""
+"""OpenTelemetry instrumentation for cost ETL: each operation becomes a span with its event, a count and a log entry."""
 
 import os
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: a program pays only for what it needs."""
+    """Import a public name when it is first used, so that a program loads only what it needs."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

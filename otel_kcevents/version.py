@@ -1,4 +1,4 @@
-"""The package's version: of the distribution, the tracer and the meter."""
+"""The version of the package, of its tracer and of its meter."""
 
 __all__ = ["__version__"]
 

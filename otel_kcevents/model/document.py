@@ -19,14 +19,19 @@ __all__ = ["Document", "read_document"]
 
 _T = TypeVar("_T")
 
-_MAX_DEPTH = 50  # of unknown metadata: json.dumps with an indent uses several Python frames for each level
-_MAX_DIGITS = 640  # what `int` accepts under every setting of sys.set_int_max_str_digits
+_MAX_DEPTH = 50  # levels of unknown metadata; json.dumps with an indent uses several Python frames per level
+_MAX_DIGITS = 640  # digits that `int` accepts under every setting of sys.set_int_max_str_digits
 _KIND = f"a kind, which ends in one of {', '.join(outcome.suffix for outcome in OUTCOMES.values())}"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A log as `GET /model/etl/log` returns it: the lists of events by etl, and the counters by kind."""
+    """A log as `GET /model/etl/log` returns it.
+
+    Attributes:
+        lists: The events by etl.
+        counters: The number of events by kind.
+    """
 
     lists: Mapping[str, tuple[Event, ...]]
     counters: Mapping[str, int]
@@ -37,7 +42,11 @@ class Document:
         return {"code": 200, "data": {**data, "counters": dict(self.counters)}}
 
     def to_json(self, indent: int | None = None) -> str:
-        """Return the whole response as JSON that UTF-8 can hold, without white space unless *indent* is given."""
+        """Return the whole response as JSON that can be encoded as UTF-8.
+
+        Args:
+            indent: The number of spaces per level; None for JSON without whitespace.
+        """
         response = self.to_dict()
         separators = (",", ":") if indent is None else None
         text = json.dumps(response, ensure_ascii=False, indent=indent, separators=separators)
@@ -49,18 +58,21 @@ class Document:
 
 
 def read_document(text: str | bytes, *, strict: bool = False) -> Document:
-    """Read a log document; what is accepted is written back with the same meaning.
+    """Read a log document, so that writing it again preserves its meaning.
 
     Lists and events keep their order. A trailing `Event` of a known kind is removed. Kinds and metadata fields
-    that this package does not know are kept as written: such a kind by its very name, and such fields in
-    `Event.extra`. For an unknown kind, a size, window, error or operation in the documented form is read as such.
+    that this package does not know are kept as written: a kind under its own name, fields in `Event.extra`.
+    A size, window, error or operation of an unknown kind is read as such if it has the documented form.
 
     Args:
         text: The JSON; bytes are UTF-8.
         strict: Refuse kinds and metadata fields that are not documented.
 
+    Returns:
+        The document.
+
     Raises:
-        ValueError: The text is not a log document: it is broken JSON, has a missing, repeated or unexpected key,
+        ValueError: The text is not a log document: it is invalid JSON, has a missing, repeated or unexpected key,
             a value of the wrong type or form, a kind in another set's list, or a counter that is less than the
             number of events listed. The message names the place, the value and what is expected.
     """
@@ -85,7 +97,7 @@ def read_document(text: str | bytes, *, strict: bool = False) -> Document:
 
 
 class _DuplicateKey(NamedTuple):
-    """Replaces an object in which a key appears twice, until the error can name its place."""
+    """Stands for an object in which a key appears twice, until an error can name its place."""
 
     key: str
 
@@ -98,7 +110,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _DuplicateKey:
 
 
 def _parse_int(digits: str) -> int | float:
-    """Return an integer, or a float if it has so many digits that `int` may raise an error without a place."""
+    """Return an integer, or a float if `int` might refuse so many digits, with an error that names no place."""
     return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
 
 
@@ -109,7 +121,7 @@ def _mismatch(place: str, value: object, expected: str) -> ValueError:
 def _object(
     value: object, place: str, required: Iterable[str] = (), optional: Iterable[str] | None = None
 ) -> dict[str, Any]:
-    """Return *value* if it is an object with these keys; without *optional*, it may have any others."""
+    """Return *value* if it is an object with the *required* keys; others must be *optional*, unless that is None."""
     if isinstance(value, _DuplicateKey):
         raise ValueError(f"{place}: the key {short_repr(value.key)} appears twice; keep one")
     if not isinstance(value, dict):
@@ -140,7 +152,7 @@ def _integer_in_range(value: object, place: str, minimum: int = 0) -> int:
 
 
 def _at(place: str, convert: Callable[..., _T], *values: object) -> _T:
-    """Call *convert*, and name the place if it raises ValueError."""
+    """Return `convert(*values)`; a ValueError that it raises is raised again with the place."""
     try:
         return convert(*values)
     except ValueError as error:
@@ -183,7 +195,7 @@ def _events(etl: str, value: object, strict: bool) -> tuple[Event, ...]:
         set_name, outcome = _split_kind(kind) or (None, None)
         is_documented = set_name in DOCUMENTED.values()
         if list_set is None and not is_documented:
-            list_set = set_name  # the first kind of an added set names the set of its list
+            list_set = set_name  # the first kind in the list of an added set determines the set
         if outcome is not None and set_name == list_set:
             kind = f"{set_name}{outcome.suffix}"
         elif strict or is_documented or not kind:
@@ -207,7 +219,7 @@ _FIELDS: dict[str, Callable[[object, str], Any]] = {
 def _metadata(
     value: object, place: str, outcome: Outcome | None, strict: bool
 ) -> tuple[int | None, Window | None, Failure | None, str | None]:
-    """Read the metadata of a known kind by its outcome, or those of an unknown kind as far as they fit."""
+    """Return size, window, failure and extra; those of an unknown kind only if they have the documented form."""
     documented = _FIELDS if outcome is None else outcome.fields
     known: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
@@ -235,7 +247,7 @@ def _metadata(
 
 
 def _check_unknown(value: object, place: str, depth: int = 0) -> None:
-    """Check that a value this package does not know can be written again."""
+    """Check that a value of an unknown field can be written as JSON again."""
     if isinstance(value, _DuplicateKey):
         _object(value, place)
     if isinstance(value, float) and not isfinite(value):

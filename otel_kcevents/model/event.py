@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 MAX_SIZE = 2**63 - 1
-"""The largest size, which is the largest integer of OTLP."""
+"""The largest size: the largest integer that OTLP can represent."""
 
 
 class Outcome(NamedTuple):
     """How an operation can end.
 
     Attributes:
-        name: Its name, such as `compute_error`.
-        suffix: What the kinds of this outcome end in, such as `ComputeError`.
-        sized: Whether the events have a size.
+        name: The name, such as `compute_error`.
+        suffix: The suffix of the names of its kinds, such as `ComputeError`.
+        sized: Whether its events have a size.
         error: Whether the operation failed.
     """
 
@@ -65,7 +65,7 @@ OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         )
     }
 )
-"""The outcomes by name, in the order of the document's table."""
+"""The outcomes by name, in the documented order."""
 
 OPERATIONS: Mapping[str, tuple[str | None, str]] = MappingProxyType(
     {
@@ -77,15 +77,15 @@ OPERATIONS: Mapping[str, tuple[str | None, str]] = MappingProxyType(
         "compute": (None, "compute_error"),
     }
 )
-"""The outcomes of each operation, of its success (None if no kind is documented for it) and of its failure."""
+"""The outcomes of each operation: on success (None if no kind is documented for it) and on failure."""
 
 
 class Kind(NamedTuple):
     """A kind of event.
 
     Attributes:
-        name: Its name as in the log, such as `AssetSetSaved`.
-        etl: The list of the log that its events are in, such as `asset`.
+        name: The name in the log, such as `AssetSetSaved`.
+        etl: The pipeline, whose name is the key of the list in the log, such as `asset`.
         outcome: How the operation ended.
     """
 
@@ -95,7 +95,7 @@ class Kind(NamedTuple):
 
 
 def is_name(text: str) -> bool:
-    """Return whether *text* can name an etl or a set: ASCII letters, digits and `_`, no digit first."""
+    """Return whether *text* can name an etl or a set: ASCII letters, digits and `_`, not starting with a digit."""
     return text.isascii() and text.isidentifier()
 
 
@@ -105,12 +105,12 @@ def kinds_of(etl: str, set_name: str) -> dict[str, Kind]:
 
 
 DOCUMENTED: Mapping[str, str] = MappingProxyType({"allocation": "AllocationSet", "asset": "AssetSet"})
-"""The documented sets by etl."""
+"""The names of the documented sets by etl."""
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {kind.name: kind for etl, set_name in DOCUMENTED.items() for kind in kinds_of(etl, set_name).values()}
 )
-"""The 14 documented kinds by name, in the document's order."""
+"""The 14 documented kinds by name, in the documented order."""
 
 
 class Failure(NamedTuple):
@@ -118,8 +118,8 @@ class Failure(NamedTuple):
 
     Attributes:
         type: The type of the error, such as `OSError`.
-        message: Its message.
-        operation: The operation, such as `save`; None if unknown.
+        message: The message of the error.
+        operation: The operation that failed, such as `save`; None if unknown.
     """
 
     type: str
@@ -136,7 +136,7 @@ class Event(NamedTuple):
         size: The number of records in the set, from 0 to `MAX_SIZE`; None if unknown.
         window: The period that the set covers; None if unknown.
         failure: Why the operation failed; None for a success.
-        extra: Metadata that this package does not know, as a JSON object; None if there are none.
+        extra: Metadata that this package does not know, as a JSON object; None if there is none.
     """
 
     kind: str
@@ -147,7 +147,7 @@ class Event(NamedTuple):
     extra: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as the log's JSON has it: `kind`, `metadata` and `time`, in this order."""
+        """Return the event in the form of the log's JSON: `kind`, `metadata` and `time`, in this order."""
         metadata: dict[str, Any] = {}
         if self.size is not None:
             metadata["size"] = self.size

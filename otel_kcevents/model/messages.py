@@ -1,11 +1,11 @@
-"""Strings for error messages and for a log of bounded size."""
+"""Strings, shortened for error messages and for a log of bounded size."""
 
 from __future__ import annotations
 
 __all__ = ["MAX_MESSAGE", "error_message", "short_repr", "to_utf8", "truncate"]
 
 MAX_MESSAGE = 4096
-"""The most characters of an error's message in an event. A log's memory is bounded, an exception's message is not."""
+"""The maximum length of an error's message in an event, in characters; it bounds the memory of a log."""
 
 
 def short_repr(value: object, max_length: int = 80) -> str:
@@ -25,7 +25,7 @@ def to_utf8(text: str) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """Return the message of *error* as UTF-8 can hold it, cut to `MAX_MESSAGE` characters."""
+    """Return the message of *error* as valid UTF-8, cut to `MAX_MESSAGE` characters."""
     try:
         text = str(error)
     except Exception:

@@ -1,4 +1,4 @@
-"""RFC 3339 times and nanoseconds since 1970, both ways."""
+"""Conversion between RFC 3339 strings, datetimes and nanoseconds since 1970."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _RFC_3339 = re.compile(
 )
 
 
-# A document has thousands of times: looking up these, and `str` below, is twice as fast as a format specification.
+# A document holds thousands of times: this table, and `str` below, are twice as fast as a format specification.
 _SECONDS_OF_HOUR = [f"{minute:02d}:{second:02d}" for minute in range(60) for second in range(60)]
 
 
 def format_time(ns: int) -> str:
-    """Write a time as Go's RFC3339Nano does: in UTC with a `Z`, without trailing zeros of the fraction.
+    """Return a time as Go's RFC3339Nano prints it: in UTC with a `Z`, without trailing zeros in the fraction.
 
     Args:
         ns: Nanoseconds since 1970 (UTC).
@@ -60,10 +60,13 @@ def _format_hour(hours: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Return an RFC 3339 time, with up to nine decimals, as nanoseconds since 1970 (UTC).
+    """Return an RFC 3339 time as nanoseconds since 1970 (UTC).
+
+    Args:
+        text: The time, with up to nine decimals, such as `2022-06-03T16:58:41.289194368Z`.
 
     Raises:
-        ValueError: The text has another form, or the time does not exist.
+        ValueError: The text is not an RFC 3339 time, or the time does not exist.
     """
     match = _RFC_3339.fullmatch(text)
     if match is None:
@@ -82,13 +85,13 @@ def parse_time(text: str) -> int:
 
 
 def to_ns(value: datetime | date | str) -> int:
-    """Convert a time to nanoseconds since 1970 (UTC).
+    """Return a time as nanoseconds since 1970 (UTC).
 
     Args:
         value: A datetime (UTC if it is naive), a date (its midnight in UTC) or an RFC 3339 string.
 
     Raises:
-        TypeError: The value has another type.
+        TypeError: The value has an unsupported type.
         ValueError: The string is not an RFC 3339 time.
     """
     if isinstance(value, str):
@@ -103,7 +106,10 @@ def to_ns(value: datetime | date | str) -> int:
 
 
 def to_datetime(ns: int) -> datetime:
-    """Convert nanoseconds since 1970 to a datetime in UTC, to the microsecond.
+    """Return a time as a datetime in UTC, with microsecond precision.
+
+    Args:
+        ns: Nanoseconds since 1970 (UTC).
 
     Raises:
         OverflowError: The time is outside the years 1 to 9999.

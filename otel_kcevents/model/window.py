@@ -14,9 +14,9 @@ from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time,
 
 __all__ = ["Window"]
 
-_CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants, as a clock is set back
+_CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants when clocks are set back
 _ATTRIBUTES = (("start", "end"), ("start_time", "end_time"), ("left", "right"))
-_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)  # of a second, in nanoseconds
+_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)  # the last ms, µs or ns of a second, in nanoseconds
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
 _DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
@@ -30,24 +30,24 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Window:
-    """The period that a set covers, in UTC, to the nanosecond.
+    """The period that a set covers, in UTC, with nanosecond precision.
 
     Windows compare, hash and pickle by value.
 
     Args:
         start: The start, inclusive: a datetime (UTC if it is naive), a date (its midnight in UTC) or an RFC 3339
             string; None for an open start.
-        end: The end, exclusive, likewise.
+        end: The end, exclusive, of the same types; None for an open end.
 
     Raises:
-        TypeError: An end has another type.
+        TypeError: *start* or *end* has an unsupported type.
         ValueError: A string is not an RFC 3339 time, or the start is after the end.
 
     Attributes:
         start_ns: The start in nanoseconds since 1970, None if it is open.
-        end_ns: The end, likewise.
-        start_text: The start as the log's JSON has it, None if it is open.
-        end_text: The end, likewise.
+        end_ns: The end in nanoseconds since 1970, None if it is open.
+        start_text: The start as an RFC 3339 string, as in the log's JSON; None if it is open.
+        end_text: The end as an RFC 3339 string; None if it is open.
     """
 
     start_ns: int | None
@@ -71,7 +71,11 @@ class Window:
 
     @classmethod
     def from_ns(cls, start: int | None, end: int | None) -> Window:
-        """Return the window between two times in nanoseconds since 1970 (UTC); None for an open end.
+        """Return the window between two times.
+
+        Args:
+            start: The start, inclusive, in nanoseconds since 1970 (UTC); None for an open start.
+            end: The end, exclusive, in nanoseconds since 1970 (UTC); None for an open end.
 
         Raises:
             ValueError: A time is outside the years 1 to 9999, or the start is after the end.
@@ -82,18 +86,18 @@ class Window:
 
     @classmethod
     def parse(cls, text: str, now: datetime | None = None) -> Window:
-        """Read a window in any of the forms of the Kubecost API.
+        """Return the window that a string names, in any form of the Kubecost API.
 
-        `15m`, `24h`, `7d` and `2w` end with the current minute, hour or day; `45m offset 15m` ends 15 minutes
-        ago. The words are `today`, `yesterday`, `week`, `month`, `lastweek` and `lastmonth`; weeks begin on
+        `15m`, `24h`, `7d` and `2w` end at the end of the current minute, hour or day; `45m offset 15m` ended 15
+        minutes ago. The words are `today`, `yesterday`, `week`, `month`, `lastweek` and `lastmonth`; weeks begin on
         Sunday. Two Unix times or two RFC 3339 times are a start and an end.
 
         Args:
             text: The window.
-            now: The time that the forms refer to; default: the current time.
+            now: The time that relative forms count from; default: the current time.
 
         Raises:
-            ValueError: The text has another form, or a time in it does not exist.
+            ValueError: The text has none of these forms, or a time in it does not exist.
         """
         try:
             ends = _parse(text, time_ns() if now is None else to_ns(now))
@@ -110,12 +114,12 @@ class Window:
 
         Args:
             value: A Window; a string that `parse` reads; a pair of datetimes, dates or RFC 3339 strings, None for
-                an open end; a date, which is that day; or an object with the attributes `start` and `end`,
-                `start_time` and `end_time` (as a pandas Period) or `left` and `right` (as an Interval).
-            now: As for `parse`.
+                an open end; a date, for that day; or an object with the attributes `start` and `end`,
+                `start_time` and `end_time` (as in a pandas Period) or `left` and `right` (as in a pandas Interval).
+            now: The time that relative forms count from; default: the current time.
 
         Raises:
-            TypeError: The value has another type.
+            TypeError: The value has an unsupported type.
             ValueError: The value is not a valid window.
         """
         if isinstance(value, tuple) and len(value) == 2:
@@ -144,16 +148,24 @@ class Window:
 
     @property
     def start(self) -> datetime | None:
-        """The start, inclusive, as a datetime in UTC, to the microsecond; None if it is open."""
+        """The start, inclusive, as a datetime in UTC, with microsecond precision; None if it is open."""
         return None if self.start_ns is None else to_datetime(self.start_ns)
 
     @property
     def end(self) -> datetime | None:
-        """The end, exclusive, as a datetime in UTC, to the microsecond; None if it is open."""
+        """The end, exclusive, as a datetime in UTC, with microsecond precision; None if it is open."""
         return None if self.end_ns is None else to_datetime(self.end_ns)
 
     def contains(self, time: datetime | str | int) -> bool:
-        """Return whether a datetime, an RFC 3339 string or nanoseconds since 1970 are in the window."""
+        """Return whether a time is in the window.
+
+        Args:
+            time: A datetime (UTC if it is naive), an RFC 3339 string, or nanoseconds since 1970 (UTC).
+
+        Raises:
+            TypeError: The time has an unsupported type.
+            ValueError: The string is not an RFC 3339 time.
+        """
         ns = time if isinstance(time, int) else to_ns(time)
         return (self.start_ns is None or self.start_ns <= ns) and (self.end_ns is None or ns < self.end_ns)
 

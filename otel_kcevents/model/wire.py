@@ -1,4 +1,4 @@
-"""Events as attributes of spans and span events, written and read; the only module that spells their names."""
+"""Conversion between events and attributes of spans and span events; only this module names the attributes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ SCOPE = "otel_kcevents"
 
 
 def span_attributes(etl: str, operation: str, function: str | None) -> dict[str, str]:
-    """Return the attributes of the span of an operation, and of the *function* that it instruments, if any."""
+    """Return the attributes of the span of an operation.
+
+    Args:
+        etl: The pipeline, such as `asset`.
+        operation: The operation, such as `save`.
+        function: The qualified name of the decorated function; None if there is none.
+    """
     attributes = {"kcevents.etl": etl, "kcevents.operation": operation}
     if function is not None:
         attributes["code.function.name"] = function
@@ -27,14 +33,19 @@ def span_attributes(etl: str, operation: str, function: str | None) -> dict[str,
 
 
 def failure_attributes(failure: Failure) -> dict[str, str]:
-    """Return the attributes that the span of an operation has besides if it failed."""
+    """Return the additional attributes of the span of an operation that failed."""
     return {"error.type": failure.type}
 
 
 def failure_of(error: BaseException, operation: str | None) -> Failure:
-    """Return an exception as a Failure: its type with the module, unless that is `builtins`, and its message.
+    """Return the failure that an exception means.
 
-    The message is cut to `MAX_MESSAGE` characters, and is valid UTF-8.
+    Its type includes the module, unless that is `builtins`. Its message is valid UTF-8, cut to `MAX_MESSAGE`
+    characters.
+
+    Args:
+        error: The exception.
+        operation: The operation that failed; None if unknown.
     """
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -42,10 +53,10 @@ def failure_of(error: BaseException, operation: str | None) -> Failure:
 
 
 def event_attributes(event: Event) -> dict[str, str | int]:
-    """Return the attributes of the span event of an event.
+    """Return the attributes of the span event that carries *event*.
 
     The type and the message of a failure are cut to `MAX_MESSAGE` characters. The operation that failed is an
-    attribute of the span.
+    attribute of the span instead.
     """
     kind, _, size, window, failure, _ = event
     attributes: dict[str, str | int] = {"kcevents.kind": kind}
@@ -69,14 +80,14 @@ def read_event(
     span_attributes: Mapping[str, Any],
     warn: Callable[[Exception], None],
 ) -> Event:
-    """Read an event from the attributes of a span event, and the operation that failed from those of its span.
+    """Return the event that a span event carries; the operation that failed is read from the span.
 
     Args:
-        kind: The kind, whose undocumented fields are not read.
+        kind: The kind; fields that it does not document are not read.
         time: Nanoseconds since 1970 (UTC).
         attributes: The attributes of the span event.
         span_attributes: The attributes of its span.
-        warn: Called with the reason for each field that is there but cannot be read; the field is omitted.
+        warn: Called with the error for each field that is present but cannot be read; the field is omitted.
     """
 
     def read(field: Callable[[], _T]) -> _T | None:

@@ -1,6 +1,6 @@
-"""Where events are kept, and the protocol that every source of events answers.
+"""Where events are kept, and the protocol that every source of events implements.
 
-Knows nothing of OpenTelemetry.
+Does not depend on OpenTelemetry.
 """
 
 __all__: list[str] = []

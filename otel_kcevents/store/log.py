@@ -22,13 +22,13 @@ __all__ = ["Consumer", "EventLog", "default_log"]
 _logger = logging.getLogger("otel_kcevents")
 
 Consumer: TypeAlias = Callable[[Event, int, int], object]
-"""A function of an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
+"""A function that takes an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
 
-_REMEMBERED = 4096  # how many keys of events a log remembers, at least, to recognize a repeat
+_REMEMBERED = 4096  # the minimum number of event keys that a log remembers to recognize duplicates
 
 
 class _KindBuffer:
-    """The part of a log that holds one kind: its last events and the count of all."""
+    """The newest events of one kind, and the count of all of them."""
 
     __slots__ = ("count", "error", "events", "sized")
 
@@ -58,10 +58,10 @@ class _Attachment:
 
 
 class EventLog:
-    """Keeps the last *retention* events of each kind in memory and counts every one.
+    """Keeps the newest *retention* events of each kind in memory and counts all of them.
 
     Safe to use from any number of threads. Memory is bounded by *retention* times the number of kinds. After
-    a fork the child's log is empty, and the parent's events stay with the parent; sets and consumers remain.
+    a fork, the child's log has the same sets and consumers, but no events.
 
     Args:
         retention: How many events of each kind to keep, at least 1.
@@ -71,6 +71,7 @@ class EventLog:
     """
 
     retention: int
+    """How many events of each kind are kept."""
 
     def __init__(self, retention: int = 256) -> None:
         if retention < 1:
@@ -88,7 +89,7 @@ class EventLog:
         return f"EventLog(retention={self.retention})"
 
     def _clear(self) -> None:
-        """Remove all events, and replace the lock: at a fork, a thread that the child lacks may have held it."""
+        """Remove all events and replace the lock, which a thread that a forked child does not have may have held."""
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point
         self._buffers = {name: _KindBuffer(kind, self.retention) for name, kind in self._kinds.items()}
         self._seen: set[tuple[int, int, str, int]] = set()
@@ -104,10 +105,10 @@ class EventLog:
 
         Args:
             etl: The name of the list, such as `cloud`: ASCII letters, digits and `_`.
-            set_name: What the kinds' names begin with, such as `CloudCostSet`.
+            set_name: The prefix of the names of its kinds, such as `CloudCostSet`.
 
         Raises:
-            ValueError: A name is invalid, or already taken by another set.
+            ValueError: A name is invalid, or is already taken by another set.
         """
         for name in (etl, set_name):
             if not is_name(name) or name == "counters":
@@ -127,7 +128,7 @@ class EventLog:
         """Return the kind named *name*, which may have a trailing `Event`.
 
         Raises:
-            ValueError: This log does not accept the kind.
+            ValueError: The log has no such kind.
         """
         found = self._kinds.get(name) or self._kinds.get(name.removesuffix("Event"))
         if found is None:
@@ -135,12 +136,19 @@ class EventLog:
         return found
 
     def has(self, kind: str, time: int, span_id: int, repeat: int = 0) -> bool:
-        """Whether the log remembers such an event, as it does for at least the last 4,096."""
+        """Return whether the log remembers an event; it remembers at least the last 4,096 that have a span.
+
+        Args:
+            kind: The name of the kind, without a trailing `Event`.
+            time: When it happened, in nanoseconds since 1970 (UTC).
+            span_id: The id of the span that carries the event.
+            repeat: How many events of the same kind and time precede it on the same span.
+        """
         key = (span_id, time, kind, repeat)
         return key in self._seen or key in self._seen_before
 
     def append(self, event: Event, span_id: int = 0, trace_id: int = 0, repeat: int = 0) -> bool:
-        """Keep and count *event*, and pass it to the attached consumers, unless the log has it already.
+        """Keep and count *event*, and pass it to the attached consumers, unless the log already has it.
 
         Events of the same span, time, kind and *repeat* are the same event. A kind with a trailing `Event` is
         kept without it. A size or a failure that the kind does not document is removed.
@@ -149,14 +157,14 @@ class EventLog:
             event: The event.
             span_id: The id of the recording span that carries the event, 0 for none.
             trace_id: The id of that span's trace, for the consumers.
-            repeat: How many events of the same kind and time come before it on the same span.
+            repeat: How many events of the same kind and time precede it on the same span.
 
         Returns:
-            False if the log has the event already.
+            True, or False if the log already has the event.
 
         Raises:
             ValueError: The kind is unknown, the time or the size is not an integer within bounds, or the event
-                has `extra` metadata, for which the log's format has no place.
+                has `extra` metadata, which the log's format cannot represent.
         """
         kind, time, size, _, failure, extra = event
         if type(time) is not int or not MIN_NS <= time <= MAX_NS:
@@ -183,7 +191,7 @@ class EventLog:
                 event = event._replace(failure=None)
             buffer.count += 1
             buffer.events.append(event)
-            attachments = self._attachments  # read here, so that attaching divides the events exactly
+            attachments = self._attachments  # read under the lock: a consumer gets exactly the events since `attach`
         if attachments:
             for attachment in attachments:
                 attachment.deliver(event, span_id, trace_id)
@@ -192,18 +200,20 @@ class EventLog:
     def attach(self, consumer: Consumer) -> Callable[[], None]:
         """Call *consumer* for each event that is appended from now on.
 
-        The call `consumer(event, span_id, trace_id)` happens in the appending thread, after the event is in the
-        log and outside the log's lock, with the event as the log keeps it. The ids are integers, 0 for none. An
-        exception of the consumer is logged once per attachment and reaches neither the program nor the other
-        consumers. Calls from several threads may overlap. A forked child keeps the consumers. Attaching a
-        consumer twice calls it twice.
+        The consumer is called in the thread that appends, once the log has the event and outside the log's lock,
+        with the event as the log keeps it. An exception that it raises is logged once per attachment and reaches
+        neither the program nor the other consumers. Calls from several threads may overlap. A forked child keeps
+        the consumers. A consumer that is attached twice is called twice.
 
         The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
         of the log, that call still holds the lock. A consumer must not wait for another thread that appends.
 
+        Args:
+            consumer: Called as `consumer(event, span_id, trace_id)`; the ids are integers, 0 for none.
+
         Returns:
-            A function that detaches the consumer; calling it again does nothing. An event that is being
-            delivered meanwhile may still arrive.
+            A function that detaches the consumer; calling it again does nothing. An event that another thread is
+            delivering at that moment may still arrive.
         """
         attachment = _Attachment(consumer)
         with self._lock:
@@ -216,20 +226,20 @@ class EventLog:
         return detach
 
     def counts(self) -> dict[str, int]:
-        """Return the number of events of each kind since the start, in alphabetical order, without zeros."""
+        """Return the number of events of each kind, in alphabetical order, without zeros."""
         with self._lock:
             return {name: buffer.count for name, buffer in sorted(self._buffers.items()) if buffer.count}
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
-        """Return the log as it is now: the lists, newest first, and the counters of all events.
+        """Return a snapshot of the log: the lists, newest first, and the counters of all events.
 
         Args:
-            kinds: Kinds or the beginnings of kinds to list; all kinds if empty.
-            window: The period that a listed event's own time is in.
-            limit: How many events of each kind to list at most: the last ones of those selected.
+            kinds: The kinds to list, or prefixes of them; all kinds if empty.
+            window: The window that an event's own time must be in to be listed; None for any time.
+            limit: The maximum number of events to list of each kind: the newest of those selected.
 
         Raises:
-            ValueError: One of *kinds* does not begin a kind, or *limit* is not an integer of at least 1.
+            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
         """
         if type(limit) is not int or limit < 1:
             raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
@@ -253,7 +263,7 @@ class EventLog:
             names = [name for name in self._kinds if f"{name}Event".startswith(prefix)]
             if not names:
                 known = ", ".join(self._kinds)
-                raise ValueError(f"{short_repr(prefix)} does not begin a kind; expected one of {known}")
+                raise ValueError(f"{short_repr(prefix)} is not a kind or a prefix of one; expected one of {known}")
             selected.update(names)
         return selected if prefixes else set(self._kinds)
 
@@ -274,4 +284,4 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 default_log: EventLog = EventLog()
-"""The log used by default, one per process."""
+"""The log that is used unless another one is given; each process has its own."""

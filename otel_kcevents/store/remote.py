@@ -28,20 +28,20 @@ _CHUNK = 1 << 16  # bytes read at once
 
 
 class RemoteLogError(ConnectionError):
-    """The log of a remote program cannot be read; the message has the address, the reason and the remedy."""
+    """Raised if the log of a running program cannot be read; the message has the address, the reason and the remedy."""
 
 
 class RemoteLog:
     """A source that reads the log of a running program over HTTP.
 
-    A program on this machine is asked directly; for other hosts the proxy settings of the environment apply.
+    A program on this machine is contacted directly; for other hosts the proxy settings of the environment apply.
 
     Args:
         url: Where the program serves its log: `host:port`, a base URL or the log's own URL. A user and a password
             in it are sent as Basic authentication and appear in no message.
-        timeout: Seconds to wait for each further part of the response.
+        timeout: Seconds to wait for the connection and for each read.
         total_timeout: Seconds to wait for the whole response.
-        max_bytes: The largest response body; a full log has about half a million bytes.
+        max_bytes: The maximum size of the response body, in bytes; a full log has about 500,000.
 
     Raises:
         ValueError: *url* is not an address, or has a query.
@@ -79,7 +79,7 @@ class RemoteLog:
         return self.url
 
     def counts(self) -> dict[str, int]:
-        """Return how many events of each kind the program has counted.
+        """Return the number of events of each kind, in alphabetical order, without zeros.
 
         Raises:
             RemoteLogError: The log cannot be read.
@@ -87,17 +87,17 @@ class RemoteLog:
         return dict(sorted(self.document().counters.items()))
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
-        """Return the program's log as it is now; kinds and metadata that are not documented are kept.
+        """Return a snapshot of the program's log; kinds and metadata that are not documented are kept.
 
         Args:
-            kinds: Kinds, or beginnings of kinds, to list; all by default.
-            window: The period that the listed events happened in; any by default.
-            limit: How many events of each kind are listed at most, the newest; the program may send fewer.
+            kinds: The kinds to list, or prefixes of them; all kinds if empty.
+            window: The window that an event's own time must be in to be listed; None for any time.
+            limit: The maximum number of events to list of each kind, the newest; the program may send fewer.
 
         Raises:
-            RemoteLogError: Nothing answers, the response is an error, too slow, too large, or not a log document.
-            ValueError: The program refuses *kinds* or *window*, in its own words, or *limit* is not an integer
-                of at least 1.
+            RemoteLogError: No program answers, or the response is an error, too slow, too large or not a log document.
+            ValueError: The program refuses *kinds* or *window* (the message is the program's), or *limit* is not an
+                integer of at least 1.
         """
         if type(limit) is not int or limit < 1:
             raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
@@ -121,7 +121,7 @@ class RemoteLog:
         return Document(lists, document.counters)
 
     def _get(self, url: str) -> tuple[int, bytes]:
-        """Return status and body of a GET request."""
+        """Return the status and the body of the response to a GET request."""
         results: SimpleQueue[tuple[int, bytes] | str] = SimpleQueue()
         deadline = monotonic() + self._total_timeout
 
@@ -155,14 +155,14 @@ class RemoteLog:
 
 
 class _KeepErrorResponse(HTTPDefaultErrorHandler):
-    """Returns an error's response like any other instead of raising HTTPError."""
+    """Returns an error response like any other instead of raising HTTPError."""
 
     def http_error_default(self, req: Any, fp: Any, code: Any, msg: Any, hdrs: Any) -> Any:
         return fp
 
 
 class _BasicAuthentication(BaseHandler):
-    """Sends the user and password of a URL to its server, and to no other server that it redirects to."""
+    """Sends the user and password of a URL to its server, and not to another server that it redirects to."""
 
     def __init__(self, parts: SplitResult) -> None:
         self._server = (parts.scheme, parts.netloc.rpartition("@")[2])

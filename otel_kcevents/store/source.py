@@ -1,4 +1,4 @@
-"""`Source`: what every store of events answers, wherever it keeps them."""
+"""`Source`: the protocol of everything that events can be read from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Source"]
 class Source(Protocol):
     """A store of events that can be read, such as an `EventLog` or a running program's log over HTTP.
 
-    Some sources can do more. Those methods are optional, and absent from a source that cannot answer them:
-    `runs()` lists the runs of the programs that wrote events, `events()` lists events with their trace, span
-    and run, and `coverage()` gives the state of each window.
+    Further methods are optional, and absent from a source that cannot answer them: `runs()` lists the runs of
+    the programs that wrote events, `events()` lists events with their trace, span and run, and `coverage()` gives
+    the state of each window.
     """
 
     def counts(self) -> dict[str, int]:
@@ -27,11 +27,11 @@ class Source(Protocol):
         """Return the lists of events, newest first, and the counters of all events.
 
         Args:
-            kinds: Kinds or the beginnings of kinds to list; all kinds if empty.
-            window: The period that a listed event's own time is in.
-            limit: How many events of each kind to list at most: the last ones of those selected.
+            kinds: The kinds to list, or prefixes of them; all kinds if empty.
+            window: The window that an event's own time must be in to be listed; None for any time.
+            limit: The maximum number of events to list of each kind: the newest of those selected.
 
         Raises:
-            ValueError: One of *kinds* does not begin a kind, or *limit* is not an integer of at least 1.
+            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
         """
         ...
