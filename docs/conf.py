@@ -43,6 +43,13 @@ def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any)
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
 
 
+def _keep_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Move an attribute's description off its first line, where Napoleon takes what precedes a colon for the type."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")
+
+
 def setup(app: Sphinx) -> None:
-    """Connect the hook."""
+    """Connect the hooks."""
+    app.connect("autodoc-process-docstring", _keep_colon, priority=400)  # before Napoleon's
     app.connect("autodoc-skip-member", _skip)
