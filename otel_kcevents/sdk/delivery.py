@@ -40,8 +40,6 @@ class Delivery:
         self.is_closed = False
         self._progress = Progress(clock)
         self._reset_end()
-        _deliveries.add(self)
-        _register_fork_hooks()
 
     def _reset_end(self) -> None:
         self._ending = Lock()  # the end on a signal and that of the main thread run one after the other
@@ -60,7 +58,13 @@ class Delivery:
         return outbox
 
     def start(self) -> None:
-        """Start the thread of each outbox, early: none can be started at the interpreter's exit."""
+        """Start the thread of each outbox, early: none can be started at the interpreter's exit.
+
+        Forks are handled from here on, when the SDK and the exporters have registered their own hooks: in a child,
+        threads start only when the locks of those libraries are free again.
+        """
+        _deliveries.add(self)
+        _register_fork_hooks()
         for outbox in self.outboxes:
             thread = Thread(target=self._run, args=(outbox,), name=f"kcevents-export-{outbox.name}", daemon=True)
             with suppress(RuntimeError):  # the process is at its end, or may have no more threads
