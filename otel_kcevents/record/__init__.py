@@ -1,3 +1,3 @@
-"""From a call to an event: decorators, `with` blocks, span, counter and span processor."""
+"""From a call to an event: decorators, `with` blocks, spans, the counter and the span processor."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a callable is, behind partials and in callable objects: its name, its code, its kind."""
+"""Properties of a callable, behind partials and in callable objects: its name, its code, and what a call returns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def body_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that has the code: behind partials, and in the `__call__` of an object."""
+    """Return the function that holds the code of a callable: behind partials, and in the `__call__` of an object."""
     function = unwrap_partial(function)
     if inspect.isroutine(function) or inspect.iscoroutinefunction(function):
         return function
@@ -32,20 +32,20 @@ def body_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_coroutine(function: Callable[..., Any]) -> bool:
-    """Return whether the result of a call is awaited."""
+    """Return whether a callable is a coroutine function, or a generator that `types.coroutine` marked as one."""
     body = body_of(function)
     flags = getattr(getattr(body, "__code__", None), "co_flags", 0)
-    # types.coroutine marks a generator as awaitable by a flag of its code, which `inspect` ignores.
+    # types.coroutine sets a flag of the code, which `inspect` ignores.
     return inspect.iscoroutinefunction(body) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def is_async_generator(function: Callable[..., Any]) -> bool:
-    """Return whether a call yields items asynchronously. It then has no result."""
+    """Return whether a call returns an async generator, which has no result."""
     return inspect.isasyncgenfunction(body_of(function))
 
 
 def is_generator(function: Callable[..., Any]) -> bool:
-    """Return whether a call yields items: a generator or an async generator."""
+    """Return whether a call returns a generator or an async generator."""
     return is_async_generator(function) or (
         inspect.isgeneratorfunction(body_of(function)) and not is_coroutine(function)
     )

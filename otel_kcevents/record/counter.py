@@ -1,4 +1,4 @@
-"""The observable counter `kubecost.etl.events`, which reads the logs' counts when a reader collects."""
+"""The observable counter `kubecost.etl.events`, which reads the logs' counts when a metric reader collects."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 
 def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
-    """Make the counts of *log* a counter of a meter provider, which has one instrument for all of its logs."""
+    """Observe the counts of a log with the counter of a meter provider, which has one counter for all of its logs.
+
+    Args:
+        log: The log.
+        meter_provider: The provider; None for the global one, which may be set later.
+    """
     with _observing:
         logs = _observed.setdefault(meter_provider or _GLOBAL, [])
         if log not in logs:
@@ -52,7 +57,7 @@ def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
 def _observations(
     provider: Callable[[], MeterProvider | _GlobalProvider | None], options: CallbackOptions
 ) -> Iterable[Observation]:
-    """Return the counts of all logs of a provider, which may be the global one as well."""
+    """Return the counts of all logs of a provider, which may also be the global one."""
     own, both = provider(), (_GLOBAL, metrics.get_meter_provider())
     keys: Iterable[Any] = both if any(own is key for key in both) else (own,)
     totals: Counter[tuple[str, str]] = Counter()

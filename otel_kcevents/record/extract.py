@@ -33,12 +33,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a decorated function, as a function given for `window=` or `size=` sees it.
+    """One call of a decorated function; a function given as `window=` or `size=` is called with it.
 
     Attributes:
         function: The function that was called.
         arguments: The arguments by name, with the defaults filled in.
-        result: What the call returned (of a generator: its return value); None if it has not returned.
+        result: What the call returned (for a generator, its return value); None if it has not returned.
     """
 
     function: Callable[..., Any]
@@ -51,10 +51,10 @@ class FieldReader:
     """Reads the window or the size of a call.
 
     Attributes:
-        read: Reads the field. A size is an integer; a window is anything that `Window.of` takes; None is neither.
+        read: Reads the field: an integer for a size, anything that `Window.of` converts for a window, or None.
         per_item: Whether to call `read` for each item of a generator, with the item as the result, and to combine
-            what it returns with `cover` or `add_size`.
-        argument: The argument that the field is read from, if it is one.
+            the values with `cover` or `add_size`.
+        argument: The name of the argument that the field is read from; None if it is read from something else.
     """
 
     read: Extractor
@@ -67,14 +67,14 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def to_size(value: Any) -> int:
-    """Convert a value to a number of records.
+    """Return the number of records that a value means.
 
     Args:
-        value: An integer, or a set whose `len()` is taken.
+        value: An integer, or a set, whose `len()` is taken.
 
     Raises:
-        TypeError: If it is neither.
-        ValueError: If the integer is negative or more than `MAX_SIZE`.
+        TypeError: The value is neither.
+        ValueError: The integer is negative or more than `MAX_SIZE`.
     """
     if hasattr(value, "__len__") and not isinstance(value, _NOT_SETS):
         return len(value)
@@ -87,16 +87,29 @@ def to_size(value: Any) -> int:
 
 
 def add_size(total: int, value: Any) -> int:
-    """Return the total with a further size added, None being 0. Raises TypeError or ValueError as `to_size` does."""
+    """Return a total with another size added.
+
+    Args:
+        total: The sum of the sizes so far.
+        value: Anything that `to_size` converts; None adds nothing.
+
+    Raises:
+        TypeError: The value is not a size.
+        ValueError: The value or the sum is negative or more than `MAX_SIZE`.
+    """
     return total if value is None else to_size(total + to_size(value))
 
 
 def cover(window: Window | None, value: Any) -> Window | None:
-    """Return the smallest window that covers a window and a further one; an open end stays open.
+    """Return the smallest window that covers a window and another one; an open end stays open.
 
     Args:
-        window: What is covered so far; None is nothing yet.
-        value: Anything that `Window.of` takes, which raises TypeError or ValueError; None adds nothing.
+        window: What is covered so far; None for nothing.
+        value: Anything that `Window.of` converts; None adds nothing.
+
+    Raises:
+        TypeError: The value has an unsupported type.
+        ValueError: The value is not a valid window.
     """
     if value is None:
         return window
@@ -109,7 +122,7 @@ def cover(window: Window | None, value: Any) -> Window | None:
 
 
 def window_reader(source: str | Callable[[Call], Any] | None, function: Callable[..., Any]) -> FieldReader | None:
-    """Return what reads the window of a call: of several (`[*]`), the smallest that covers them.
+    """Return a reader of a call's window; if a path has several (`[*]`), it reads the smallest that covers them all.
 
     Args:
         source: A path, a function of the call, or None for the argument named `window`.
@@ -119,20 +132,28 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
         The reader, or None if the function has no argument named `window` and *source* is None.
 
     Raises:
-        TypeError: If *source* names nothing that a call of *function* has.
+        TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
     """
     if source is not None:
         return _reader(source, function, lambda windows: reduce(cover, windows, None))
     read = argument_reader("window", function)
     if read is None:
         return None
-    if "window" not in parameters_of(function)[0]:  # one of any keyword arguments, which a call may go without
+    if "window" not in parameters_of(function)[0]:  # one of **kwargs, which a call may omit
         return FieldReader(lambda args, kwargs, result: kwargs.get("window"))
     return FieldReader(read, argument="window")
 
 
 def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any]) -> FieldReader:
-    """Return what reads the size of a call: of several (`[*]`), their sum. Arguments and errors as `window_reader`."""
+    """Return a reader of a call's size; if a path has several (`[*]`), it reads their sum.
+
+    Args:
+        source: A path or a function of the call.
+        function: The function that is called, not a partial of one.
+
+    Raises:
+        TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
+    """
     field = _reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
     read, is_path = field.read, isinstance(source, str)
 
@@ -175,7 +196,12 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
 
 
 def bind_partial(function: Callable[..., Any], field: FieldReader | None) -> FieldReader | None:
-    """Return a reader of calls of a partial, from a reader of calls of the function behind it."""
+    """Return a reader for calls of a callable that may be a partial.
+
+    Args:
+        function: The callable.
+        field: A reader for calls of the function behind it; None for none.
+    """
     if not isinstance(function, partial) or field is None:
         return field
     args, keywords, inner = function.args, function.keywords, bind_partial(function.func, field)
@@ -185,14 +211,23 @@ def bind_partial(function: Callable[..., Any], field: FieldReader | None) -> Fie
 
 
 def result_size(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
-    """Return the size of what a call returned."""
+    """Return the number of records in what a call returned.
+
+    Raises:
+        TypeError: The result has no `len()`, or is a string.
+    """
     return to_size(result) if isinstance(result, _NOT_SETS) else len(result)
 
 
 def first_size(function: Callable[..., Any], window: str) -> Extractor:
-    """Return what reads the size of a call's first sized argument, before the call: a save may empty what it saves.
+    """Return a reader of the size of a call's first argument that is a set.
 
-    A string is not a set, nor is a pair of times, the method's own object, or the argument named *window*.
+    It is used before the call, because a save may empty what it saves. A set is anything with a `len()` except a
+    string, a pair of datetimes or dates, `self` or `cls`, and the window.
+
+    Args:
+        function: The function that is called, not a partial of one.
+        window: The name of the argument that holds the window.
     """
     parameters, _ = parameters_of(function)
     names = list(parameters)

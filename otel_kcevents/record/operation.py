@@ -1,4 +1,4 @@
-"""`Operation`, a decorator and the start of a `with` block, and `OperationScope`, what the block sets."""
+"""`Operation`: a decorator, and a context manager when called. `OperationScope`: what a `with` block sets."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = ["Operation", "OperationScope", "Stretch"]
 _F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
 
 _Given: TypeAlias = "str | Callable[[Call], Any] | object"
-"""For a decorator a path or a function, whose parameter type checkers infer from this; for a `with` block a value."""
+"""A path or a function (type checkers infer its parameter from this) for a decorator; a value for a `with` block."""
 
 
 class OperationScope:
-    """What a `with` block sets about its operation, at any time before it ends.
+    """The window and the size of a `with` block, which it may set at any time before it ends.
 
     Attributes:
         window: The window of the set, as anything that `Window.of` converts.
@@ -53,27 +53,27 @@ class OperationScope:
         self.size = size
 
 
-Stretch = OperationScope  # the name until 0.1.0, for one more release
+Stretch = OperationScope  # the former name, kept for one release
 
 
 class Operation:
-    """One operation on one set, such as `allocation.save`: a decorator, or called for a `with` block.
+    """One operation on one set, such as `allocation.save`: a decorator, and a context manager when called.
 
-    `@allocation.save` and `@allocation.save(...)` keep a function's shape and signature. A partial or a callable
-    object becomes a function, which holds it as `__wrapped__`. `with allocation.save(...) as op:` records a block
-    of code; call `allocation.save` for each block.
+    `@allocation.save` and `@allocation.save(...)` keep a function's shape (plain function, coroutine, generator or
+    async generator) and signature. A partial or a callable object becomes a function, which holds it as
+    `__wrapped__`. `with allocation.save(...) as op:` records a block of code; call `allocation.save` for each block.
 
     Args:
-        window: For a decorator, where the window is: a path over the arguments and `return` (`"batch.window"`, see
+        window: For a decorator, where to read the window: a path over the arguments and `return` (`"batch.window"`, see
             `record/paths.py`) or a function of the `Call`; default: the argument `window`. For a block, the window
             itself, as anything that `Window.of` converts.
-        size: For a decorator, where the size is, likewise: an integer, or a set whose `len()` is taken; default:
+        size: For a decorator, where to read the size, likewise: an integer, or a set whose `len()` is taken; default:
             what a load or an aggregate returns, the first sized argument of a save, measured before the call, or the
             number of items of a generator. For a block, the size itself.
-        fails_when: For a decorator, a function of the result: true if the result means a failure.
+        fails_when: For a decorator, a function of the result that returns whether it means a failure.
 
     Raises:
-        TypeError: At decoration, if a path names something that the function does not have.
+        TypeError: An argument does not suit the operation or, at decoration, the function.
     """
 
     __slots__ = ("_fails_when", "_once", "_recorder", "_scope", "_size", "_window", "name")
@@ -157,8 +157,8 @@ class Operation:
         call = f"{self._recorder.target.etl}.{self.name}()"
         if self._once is None:
             raise TypeError(f"a `with` block needs the parentheses: write `with {call} as op:`")
-        if not self._once.acquire(blocking=False):  # never released: of several threads, one enters
-            raise RuntimeError(f"this {call} is used by a `with` block already; call {call} for each block")
+        if not self._once.acquire(blocking=False):  # never released: only one thread can enter
+            raise RuntimeError(f"this {call} was already used by a `with` block; call {call} for each block")
         started = self._recorder.start()
         if started is not None:
             attach(started[2])
@@ -190,7 +190,7 @@ def _is_generator(frame: FrameType) -> bool:
 
 
 def _wrapped_callables(function: Any) -> Iterator[Any]:
-    """Yield a callable and those in it: behind partials, and the `__call__` of an object."""
+    """Yield a callable and those inside it: behind partials, and the `__call__` of an object."""
     while isinstance(function, partial):
         yield function
         function = function.func

@@ -4,11 +4,12 @@
     root := an argument | return (alias result) | yield | kept.NAME | env.NAME
     step := .name | [0], [-1] | [key] | [*]
 
-An argument wins over any other root of the same name. `return` is the result of the call, `yield` each item that a
+An argument takes precedence over a root of the same name. `return` is the result of the call, `yield` each item that a
 generator yields, `kept.NAME` a value that an earlier call of the same context kept (see `keep`), `env.NAME` an
 environment variable at the time of the call (None if unset or empty). In brackets, digits with an optional minus are
-an integer, anything else is a string key. `[*]` applies the following steps to each item of a sized collection, of a
-mapping to each value: the path reads a list, without the Nones; a second `[*]` flattens. None anywhere reads as None.
+an integer, anything else is a string key. `[*]` applies the following steps to each item of a sized collection, or to
+each value of a mapping, and the path reads a list without the Nones; a second `[*]` flattens it. A step from None
+reads None.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Path:
         root: What it starts from.
         name: The first name in it: for the root `argument`, the argument's.
         read: Reads the value from a call. For the root `yield`, call it for each item, with the item as the result.
-        fans_out: Whether the value is the list of what a `[*]` read.
+        fans_out: Whether the value is a list, because the path has a `[*]`.
     """
 
     source: str
@@ -68,8 +69,13 @@ class Path:
 
 
 def keep(name: str, value: Any) -> None:
-    """Remember a value as `kept.NAME` for later calls of the same context: this thread, asyncio task or `Context`."""
-    _kept.set({**_kept.get(), name: value})  # a copy: tasks that started with the old mapping still read it
+    """Keep a value as `kept.NAME` for later calls in the same context: this thread, asyncio task or `Context`.
+
+    Args:
+        name: The name in the path.
+        value: The value.
+    """
+    _kept.set({**_kept.get(), name: value})  # a copy: other tasks may have inherited the old mapping
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
@@ -82,9 +88,9 @@ def parameters_of(function: Callable[..., Any]) -> tuple[dict[str, inspect.Param
 
 
 def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None:
-    """Return a reader of one argument, or None if the function takes none of that name.
+    """Return a reader of one argument, or None if the function has no argument of that name.
 
-    The reader raises KeyError if a call passes no such keyword argument and it has no default value.
+    The reader raises KeyError if a call does not pass the argument and it has no default value.
     """
     parameters, takes_any = parameters_of(function)
     if name not in parameters:
@@ -110,8 +116,8 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
         function: The function, not a partial of one.
 
     Raises:
-        TypeError: If *source* is not a path, starts from a name that the function does not have, or from something
-            that its calls do not have: the items of a plain function, the result of an async generator.
+        TypeError: *source* is not a path, or starts from something that calls of the function do not have: an unknown
+            argument, the items of a plain function, or the result of an async generator.
     """
     name, steps = _parse(source, function)
     argument = argument_reader(name, function)
@@ -155,8 +161,8 @@ def _parse(source: str, function: Callable[..., Any]) -> tuple[str, list[_Step]]
 
 
 def _alternatives(function: Callable[..., Any], name: str = "") -> str:
-    """Return what a path of a function can start from, and which of it *name* may be a mistake for."""
-    import difflib  # only for a mistake: 2 ms
+    """Return what a path for a function can start from, with a suggestion if *name* looks like a typo."""
+    import difflib  # only for an error message: it takes 2 ms
 
     starts = list(parameters_of(function)[0])
     starts += ["return"] * (not is_async_generator(function)) + ["yield"] * is_generator(function)
@@ -181,7 +187,7 @@ def _keyword_first(name: str, keyword: Extractor, otherwise: Extractor) -> Extra
 
 
 def _after(root: Extractor, steps: Sequence[_Step]) -> Extractor:
-    """Return a reader that takes the steps from what *root* reads."""
+    """Return a reader that applies the steps to what *root* reads."""
     if not steps:
         return root
     follow = _follow(steps)
@@ -191,7 +197,7 @@ def _after(root: Extractor, steps: Sequence[_Step]) -> Extractor:
 
 
 def _follow(steps: Sequence[_Step]) -> Callable[[Any], Any]:
-    """Return a function that takes the steps from a value."""
+    """Return a function that applies the steps to a value."""
     kinds = [kind for kind, _ in steps]
     if "each" in kinds:
         each = kinds.index("each")

@@ -17,7 +17,7 @@ _logger = logging.getLogger("otel_kcevents")
 
 
 class EventLogProcessor(SpanProcessor):
-    """Append every event of a known kind, on any span that ends, to a log.
+    """Appends every event of a known kind, on any span that ends, to a log.
 
     Add it to a tracer provider. An event that a decorator or another processor has appended is not appended
     again. A field that cannot be read is omitted, and so is an event without a valid time or name, with one
@@ -41,8 +41,8 @@ class EventLogProcessor(SpanProcessor):
         try:
             events, own = span.events, None
             if span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE:
-                # The recorder appended its event to its log, and ended the span with it. A copy on another span, or the
-                # event of a recorder with another log, does not meet these conditions.
+                # The recorder appended its event to its log, and ended the span at the event's time. A copy on another
+                # span, or the event of a recorder with another log, does not meet these conditions.
                 for event in events:
                     name = event.name
                     if isinstance(name, RecordedKind) and name.log is self.log and event.timestamp == span.end_time:
@@ -50,8 +50,8 @@ class EventLogProcessor(SpanProcessor):
                 if own is not None and len(events) == 1:
                     return
             span_id, trace_id = (span.context.span_id, span.context.trace_id) if span.context else (0, 0)
-            # A coarse clock gives several events of one kind the same time: they are told apart by a number, from 0,
-            # which is the number of the recorder's event.
+            # With a coarse clock, several events of one kind have the same time. A number distinguishes them; that of
+            # the recorder's event is 0.
             repeats = {} if own is None else {(str(own.name), own.timestamp): 1}
             for event in events:
                 if event is own:
@@ -69,7 +69,7 @@ class EventLogProcessor(SpanProcessor):
                         self.log.append(found, span_id, trace_id, repeat)
                 except Exception as error:  # the span's other events may be valid
                     self._warn(span, error)
-        except Exception as error:  # it would pass through the program's own call
+        except Exception as error:  # it would propagate into the program's call
             self._warn(span, error)
 
     def _warn(self, span: ReadableSpan, error: Exception) -> None:

@@ -26,20 +26,20 @@ _OPERATION_OF = {success: operation for operation, (success, _) in OPERATIONS.it
 
 
 class RecordSet:
-    """The operations of a set of records, such as `allocation` and `asset`; make one for a set of your own.
+    """The operations of a set of records, such as `allocation` and `asset`; create one for a set of your own.
 
     `RecordSet("cloudCost", "CloudCostSet")` counts and lists `CloudCostSetSaved` under `cloudCost`. A record set, its
-    log and its providers are kept for as long as the process lives: make few of them, when the program starts.
+    log and its providers are kept for as long as the process lives: create it once, when the program starts.
 
     Args:
-        etl: The name of the set's list in the log, and its label of the counter.
-        set_name: What the names of its kinds begin with.
-        log: Where its events go.
-        tracer_provider: Where its spans go; default: the global provider, which may be set later.
-        meter_provider: Where its counts go; default likewise.
+        etl: The name of the set's list in the log, and the value of the counter's attribute `etl`.
+        set_name: The prefix of the names of its kinds.
+        log: The log that its events go to; default: the log of the process.
+        tracer_provider: The provider of its spans; default: the global one, which may be set later.
+        meter_provider: The provider of its counter; default: the global one, which may be set later.
 
     Raises:
-        ValueError: A name is not valid, or already taken in the log.
+        ValueError: A name is invalid, or is already taken in the log.
     """
 
     __slots__ = ("_recorders", "_target", "aggregate", "compute", "load", "reconcile", "save", "total")
@@ -95,12 +95,13 @@ class RecordSet:
                 the name of the kind.
             size: The number of records, or the set.
             window: The window of the set, as anything that `Window.of` converts.
-            error: Of an error event, the exception or a message.
-            operation: Of an error event, the operation that failed.
+            error: For an error event, the exception or a message.
+            operation: For an error event, the operation that failed; default: `compute` or `reconcile`, by the outcome.
             time: When it happened: a datetime, or nanoseconds since 1970; default: now.
 
         Raises:
-            ValueError: The outcome or the operation is unknown, or a span cannot have the time.
+            TypeError: *time* has an unsupported type.
+            ValueError: The outcome or the operation is unknown, or *time* is outside the years 1970 to 2262.
         """
         kind = next(
             (kind for name, kind in self._target.kinds.items() if outcome in (name, kind.name, f"{kind.name}Event")),

@@ -31,14 +31,14 @@ NO_RESULT = object()
 """Stands for the result of a call that has none."""
 
 StartedSpan: TypeAlias = tuple[Span, Context, Context]
-"""A started span, the context around it, and the context inside it; the two are the same if nothing is traced."""
+"""A started span, the context around it, and the context inside it: the same one if nothing is traced."""
 
-(_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())  # building the context with it halves the cost of a call
-_new_event = tuple.__new__  # builds an Event in half the time, which every call does
+(_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())  # using the key directly halves the cost of a call
+_new_event = tuple.__new__  # builds an Event in half the time; every call builds one
 
 
 class RecordedKind(str):
-    """The name of a span event that was appended to `log` as well.
+    """The name of a span event that was also appended to `log`.
 
     `EventLogProcessor` recognizes the event by this object, in any thread and however late it gets the span.
     Copies and pickles are plain strings.
@@ -105,7 +105,7 @@ class Recorder:
             time: When the operation started, in nanoseconds since 1970; default: now.
 
         Returns:
-            None if instrumentation is suppressed, in which case nothing is recorded.
+            The span and its contexts, or None if instrumentation is suppressed and nothing is recorded.
         """
         outside = get_current()
         if outside and outside.get("suppress_instrumentation"):
@@ -123,7 +123,14 @@ class Recorder:
             return INVALID_SPAN, outside, outside
 
     def finish(self, span: Span, size: int | None, window: Window | None, time: int | None = None) -> None:
-        """Record that the operation succeeded, at *time* in nanoseconds since 1970 or now."""
+        """Record that the operation succeeded, and end the span.
+
+        Args:
+            span: The span of the operation.
+            size: The number of records in the set; ignored if the operation records no size.
+            window: The window of the set.
+            time: When it succeeded, in nanoseconds since 1970; default: now.
+        """
         time = time_ns() if time is None else time
         size = size if self.is_sized else None
         kind = self._kind
@@ -137,7 +144,15 @@ class Recorder:
         time: int | None = None,
         kind: str | None = None,
     ) -> None:
-        """Record that the operation failed, at *time* or now, as *kind* or the operation's own error kind."""
+        """Record that the operation failed, and end the span.
+
+        Args:
+            span: The span of the operation.
+            error: The exception, which the span records too, or the failure.
+            window: The window of the set.
+            time: When it failed, in nanoseconds since 1970; default: now.
+            kind: The name of the kind; default: the operation's own error kind.
+        """
         time = time_ns() if time is None else time
         failure = error if isinstance(error, Failure) else failure_of(error, self.operation)
         try:
@@ -170,7 +185,7 @@ class Recorder:
             self.warn("the span's event", error)
 
     def window_of(self, value: Any) -> Window | None:
-        """Convert *value* to a Window; None, with a warning, if that is not possible."""
+        """Return *value* as a Window; None, with a warning, if it cannot be converted."""
         try:
             return None if value is None else Window.of(value)
         except Exception as error:
@@ -178,7 +193,7 @@ class Recorder:
             return None
 
     def size_of(self, value: Any) -> int | None:
-        """Convert *value* to a size; None, with a warning, if that is not possible or the operation records none."""
+        """Return *value* as a size; None, with a warning, if it cannot be converted or the operation records none."""
         if value is not None and not self.is_sized:
             self.warn("the size", TypeError(f"{self.operation} records no size"))
             return None
@@ -193,7 +208,7 @@ class Recorder:
             return None
 
     def warn(self, field: str, error: Exception) -> None:
-        """Log once for each field that it is omitted, and why; not while the interpreter exits."""
+        """Log, once per field, that it is omitted and why, unless the interpreter is exiting."""
         if field not in self._warned and not is_finalizing():
             self._warned.add(field)
             reason = repr(error) if isinstance(error, KeyError) else error_message(error)  # str() is the key alone
@@ -201,7 +216,7 @@ class Recorder:
 
 
 class CallRecorder(Recorder):
-    """Records the calls of one function; reads the size and the window from arguments and result.
+    """Records the calls of one function; reads their sizes and windows from arguments and results.
 
     Attributes:
         measure: Reads the size before the call, for a set that the call may empty.
@@ -236,12 +251,15 @@ class CallRecorder(Recorder):
         size: int | None,
         window: Window | None = None,
     ) -> None:
-        """Record a call that succeeded, or that failed according to its result.
+        """Record a call that returned; `fails_when` decides whether it failed.
 
         Args:
+            span: The span of the call.
+            args: The positional arguments.
+            kwargs: The keyword arguments.
             result: What the call returned; NO_RESULT for a generator that was closed early.
-            size: What was measured before the call, or read from a generator's items; unless another size is named.
-            window: What was read from a generator's items.
+            size: The size measured before the call or read from a generator's items; `size=` takes precedence.
+            window: The window read from a generator's items.
         """
         has_result = result is not NO_RESULT
         if not has_result:
@@ -264,7 +282,15 @@ class CallRecorder(Recorder):
         error: BaseException,
         window: Window | None = None,
     ) -> None:
-        """Record a call that raised, with the window if the arguments, or the items before, have it."""
+        """Record a call that raised an exception.
+
+        Args:
+            span: The span of the call.
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+            error: The exception.
+            window: The window read from a generator's items so far.
+        """
         if self._window is not None:
             window = self.window_of(self._read("the window", self._window, args, kwargs, None, False))
         if is_clean_exit(error):
@@ -273,7 +299,7 @@ class CallRecorder(Recorder):
             self.fail(span, error, window)
 
     def _read(self, field: str, read: Extractor, args: Any, kwargs: Any, result: Any, has_result: bool) -> Any:
-        """Read a field of a call; an error is worth a warning only if there is a result to read from."""
+        """Read a field of a call; None if that raises, with a warning if there is a result to read from."""
         try:
             return read(args, kwargs, result)
         except Exception as error:
@@ -282,7 +308,7 @@ class CallRecorder(Recorder):
             return None
 
     def _failure_from(self, fails_when: Callable[[Any], object], result: Any) -> Failure | None:
-        """Return the failure that *result* means, if `fails_when` says so."""
+        """Return the failure that *result* means according to `fails_when`; None for a success."""
         if not self.attempt("fails_when", lambda: bool(fails_when(result))):
             return None
         is_shown = type(result) in (NoneType, bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
@@ -298,7 +324,7 @@ def is_clean_exit(error: BaseException) -> bool:
 def _utf8_attributes(error: BaseException) -> dict[str, str] | None:
     """Return the message and the stack trace of *error* as valid UTF-8; None if the message already is.
 
-    An exporter drops what is not.
+    An exporter drops strings that are not valid UTF-8.
     """
     message = str(error)
     if to_utf8(message) == message:
@@ -308,7 +334,7 @@ def _utf8_attributes(error: BaseException) -> dict[str, str] | None:
 
 
 def _is_new(span: Span, context: Context) -> bool:
-    """Return whether a span that is not recording is new (not sampled) rather than the current one passed on."""
+    """Return whether a span that is not recording is new (not sampled), and not the current span returned again."""
     if not context:
         return True
     own, current = span.get_span_context(), trace.get_current_span(context).get_span_context()

@@ -1,4 +1,4 @@
-"""Wrap a callable of any shape: function, coroutine, generator or async generator, and what holds one."""
+"""Wrappers that record the calls of functions of every shape: plain, coroutine, generator and async generator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _Function = Callable[..., Any]
 
 
 def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
-    """Decorate a callable; of a classmethod or a staticmethod the function in it.
+    """Decorate a callable, or the function in a classmethod or a staticmethod.
+
+    Args:
+        target: What to decorate.
+        decorate: Returns the decorated function.
 
     Raises:
         TypeError: *target* is a class, or not callable.
@@ -36,7 +40,12 @@ def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
 
 
 def wrap(function: _Function, recorder: CallRecorder) -> _Function:
-    """Return a function of the same shape and signature that records each call with *recorder*."""
+    """Return a function of the same shape and signature that records each call.
+
+    Args:
+        function: The function, method, partial or callable object to wrap.
+        recorder: Records the calls.
+    """
     shape = next((shape for is_one, shape in _SHAPES if is_one(function)), _plain)
     wrapper = shape(function, recorder)
     wrapper.__qualname__ = name_of(function)
@@ -98,16 +107,16 @@ def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
 
 
 def _restore(inside: Context, outside: Context, error: BaseException | None) -> None:
-    """Restore the context around a coroutine that may have ended by *error*.
+    """Restore the context around a coroutine that has returned or raised *error*.
 
-    The garbage collector closes an abandoned coroutine anywhere; the context that is current there has to stay.
+    The garbage collector may close an abandoned coroutine anywhere; the context that is current there must stay.
     """
     if not isinstance(error, GeneratorExit) or get_current() is inside:
         attach(outside)
 
 
 class _GeneratorRun:
-    """The state of one run of a generator between its steps: the span, the contexts, and what its items gave."""
+    """The state of one run of a generator between its steps: span, contexts, and size and window of its items."""
 
     def __init__(self, recorder: CallRecorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._recorder = recorder
@@ -126,11 +135,11 @@ class _GeneratorRun:
         try:
             return step()
         finally:
-            del step  # it may hold an error, whose traceback holds this frame
+            del step  # it may refer to an error, whose traceback refers to this frame
             self._leave(entered)
 
     async def async_step(self, step: Awaitable[Any]) -> Any:
-        """Run an async generator to its next item, likewise."""
+        """Run an async generator to its next item, with the span current only inside it."""
         entered = self._enter()
         try:
             item = await step
@@ -143,7 +152,7 @@ class _GeneratorRun:
         return item
 
     def _enter(self) -> Context | None:
-        """Attach what the generator itself has set, on top of what its consumer has set meanwhile."""
+        """Attach the generator's own context values on top of those that its caller has set in the meantime."""
         if self._inside is self._outside:
             return None
         outside = get_current()
@@ -156,12 +165,12 @@ class _GeneratorRun:
 
     def _leave(self, entered: Context | None, error: BaseException | None = None) -> None:
         if entered is not None:
-            self._inside = get_current()  # with the spans that the generator holds open across its `yield`
+            self._inside = get_current()  # with the spans that the generator keeps open across its `yield`
             _restore(entered, self._outside, error)
 
     def count_item(self, item: Any) -> Any:
         """Count an item, and read its size and its window if `yield` paths name them."""
-        self._is_closed_early = False  # the generator continues, whatever was thrown in
+        self._is_closed_early = False  # the generator continues, whatever was thrown into it
         recorder, args, kwargs = self._recorder, self._args, self._kwargs
         if recorder.item_size is None:
             self._count += 1
@@ -176,11 +185,11 @@ class _GeneratorRun:
                 self._window = cover(self._window, self._item_window(args, kwargs, item))
             except Exception as error:
                 recorder.warn("the window", error)
-                self._window = self._item_window = None  # what covers the other items would be wrong
+                self._window = self._item_window = None  # the window of the other items would be wrong
         return item
 
     def on_throw(self, error: BaseException) -> BaseException:
-        """Note what the consumer throws in: GeneratorExit closes the generator early."""
+        """Note and return what the caller throws in: GeneratorExit closes the generator early."""
         self._is_closed_early = isinstance(error, GeneratorExit)
         return error
 
@@ -191,7 +200,7 @@ class _GeneratorRun:
             self._recorder.finish_call(self._span, self._args, self._kwargs, result, self._count, self._window)
 
     def fail(self, error: BaseException) -> None:
-        """Record that *error* left the generator, which is not a failure if it was closed early."""
+        """Record that the generator raised *error*, which is not a failure if it was closed early."""
         if self._is_closed_early and isinstance(error, GeneratorExit):
             self.finish()
         elif self._started is not None:
@@ -216,7 +225,7 @@ def _generator(function: _Function, recorder: CallRecorder) -> _Function:
             run.fail(error)
             raise
         finally:
-            step = None  # it may hold the error, whose traceback holds it
+            step = None  # it may refer to the error, whose traceback refers to this frame
         run.finish(result)
         return result
 
@@ -241,15 +250,16 @@ def _async_generator(function: _Function, recorder: CallRecorder) -> _Function:
             run.fail(error)
             raise
         finally:
-            step = None  # it may hold the error, whose traceback holds it
+            step = None  # it may refer to the error, whose traceback refers to this frame
 
     return wrapper
 
 
 def _first_step(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
-    """Return the first step of *generator*, hidden from the event loop, which closes what it knows when it ends.
+    """Return the first step of *generator*, hidden from the event loop.
 
-    It knows the wrapper, which closes the generator.
+    An event loop that shuts down closes the async generators that it knows. It knows the wrapper, which closes
+    *generator* itself.
     """
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
