@@ -1,4 +1,4 @@
-"""`otel-kcevents check`: validates a log document in a file."""
+"""`otel-kcevents check`: validate a log document in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUFFIXES = tuple(outcome.suffix for outcome in OUTCOMES.values())
 
 
 def check_file(name: str, strict: bool) -> None:
-    """Print what a log document holds, and which of its kinds and metadata fields are unknown.
+    """Print what a log document contains, and which of its kinds and metadata fields are unknown.
 
     Args:
         name: The file's name, or `-` for standard input.

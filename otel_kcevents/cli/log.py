@@ -1,4 +1,4 @@
-"""`otel-kcevents log`: shows the events and counters of a source."""
+"""`otel-kcevents log`: show the events and counters of a source."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def show_log(source: Source, kinds: Sequence[str], window_text: str | None, as_j
 
     Args:
         source: Where to read from.
-        kinds: Beginnings of the kinds to list; all if empty.
-        window_text: The period that the listed events happened in, such as `24h`; any if None.
-        as_json: Print the document itself, indented, instead.
+        kinds: The kinds to list, or prefixes of them; all kinds if empty.
+        window_text: The window that an event's own time must be in to be listed, such as `24h`; None for any time.
+        as_json: Print the document itself instead, indented.
 
     Raises:
-        CommandError: The source cannot be read, or *kinds* or *window_text* are wrong.
+        CommandError: The source cannot be read, or *kinds* or *window_text* is invalid.
     """
     try:
         window = None if window_text is None else Window.parse(window_text)

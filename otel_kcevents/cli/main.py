@@ -28,14 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: The arguments; the process's own by default.
+        argv: The arguments; default: those of the process.
 
     Returns:
-        0 if done, 1 if the source cannot be read, refuses the selection or is not a valid document, 130 if
+        0 on success, 1 if the source cannot be read, refuses the selection or is not a valid document, 130 if
         interrupted.
 
     Raises:
-        SystemExit: 2 for wrong usage, 0 after `--help` and `--version`.
+        SystemExit: With status 2 for wrong usage, 0 after `--help` and `--version`.
     """
     arguments = vars(_parser().parse_args(argv))
     run = arguments.pop("run")
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        super().error(re.sub(r"[^\s/'\"]+@", "", message))  # a misplaced URL may have a password
+        super().error(re.sub(r"[^\s/'\"]+@", "", message))  # a misplaced URL may contain a password
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,18 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(run=show_log)
     log.add_argument("--json", dest="as_json", action="store_true", help="print the document itself, indented")
     log.add_argument(
-        "--kind", dest="kinds", action="append", default=[], help="only kinds with this prefix; repeatable"
+        "--kind", dest="kinds", action="append", default=[], metavar="KIND", help="a kind or a prefix; repeatable"
     )
-    log.add_argument("--window", dest="window_text", help="only this period: 24h, today, or two times with a comma")
+    window_help = "only events in this window: 24h, today, or two times separated by a comma"
+    log.add_argument("--window", dest="window_text", metavar="WINDOW", help=window_help)
 
-    tail = commands.add_parser("tail", help="show the last events, then new ones as they come, until Ctrl-C")
+    tail = commands.add_parser("tail", help="show the last events, then new ones as they arrive, until Ctrl-C")
     tail.set_defaults(run=follow)
     count, seconds = partial(_number, 0, 10**9, int), partial(_number, 0.01, 86_400, float)
-    tail.add_argument("-n", dest="count", type=count, default=10, help="past events to show (default: 10)")
-    tail.add_argument("--interval", type=seconds, default=1, help="seconds between two readings (default: 1)")
+    tail.add_argument("-n", dest="count", type=count, default=10, metavar="N", help="past events to show (default: 10)")
+    tail.add_argument("--interval", type=seconds, default=1, metavar="SECONDS", help="between two reads (default: 1)")
 
+    url_help = f"where the program serves its log (default: {_URL})"
     for command in (log, tail):
-        command.add_argument("source", nargs="?", type=_source, default=_URL, metavar="URL", help=f"default: {_URL}")
+        command.add_argument("source", nargs="?", type=_source, default=_URL, metavar="URL", help=url_help)
 
     check = commands.add_parser("check", help="validate a log document in a file")
     check.set_defaults(run=check_file)

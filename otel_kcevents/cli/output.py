@@ -1,4 +1,4 @@
-"""What the commands print: events as a table, safe on any terminal, and messages on standard error."""
+"""What the commands print: tables that are safe on any terminal, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def event_table(events: Iterable[Event], *, header: bool = True, stream: bool = 
 
     Args:
         events: The events, in the order to show.
-        header: Whether the first line has the names of the columns.
-        stream: Whether the columns leave room for rows that are still to come.
+        header: Whether the first line holds the names of the columns.
+        stream: Whether the columns have fixed widths that fit rows printed later.
     """
     rows = [("TIME", "KIND", "SIZE", "WINDOW", "DETAILS")] if header else []
     for event in events:
@@ -42,7 +42,7 @@ def event_table(events: Iterable[Event], *, header: bool = True, stream: bool = 
 
 
 def _period(window: Window | None) -> str:
-    """Return a window as an ISO 8601 interval, as short as it is still exact: `2022-06-03/1d`."""
+    """Return a window in a short and exact form like an ISO 8601 interval: `2022-06-03/1d`."""
     if window is None:
         return "-"
     start, end = (re.sub(":00Z$", "Z", (text or "..").removesuffix("T00:00:00Z")) for text in str(window).split(","))
@@ -55,7 +55,13 @@ def _period(window: Window | None) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], sides: str, widths: Sequence[int]) -> list[str]:
-    """Return rows as lines with columns of at least these widths, each aligned to its side, `<` or `>`."""
+    """Return rows as lines with aligned columns.
+
+    Args:
+        rows: The cells of each row.
+        sides: The alignment of each column, `<` or `>`.
+        widths: The minimum width of each column, in characters.
+    """
     columns = zip(sides, widths, zip(*rows, strict=True), strict=False)
     forms = [f"{side}{max(width, *map(len, column))}" for side, width, column in columns]
     return ["  ".join(map(format, row, forms)).rstrip() for row in rows]
@@ -67,7 +73,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines at once, with escapes for what standard output cannot encode."""
+    """Print lines in one write, with escapes for characters that standard output cannot encode."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
     print("".join(f"{_printable(line, unicode)}\n" for line in lines), end="", flush=True)
 
@@ -78,7 +84,7 @@ def print_error(message: str) -> None:
 
 
 def _printable(text: str, unicode: bool = True) -> str:
-    """Return *text* with JSON's escapes for what could steer a terminal, break a line, or not be shown."""
+    """Return *text* with JSON escapes for characters that control a terminal, break a line or cannot be displayed."""
     return "".join(
         char if char.isprintable() and (unicode or char.isascii()) else json.dumps(char)[1:-1] for char in text
     )

@@ -13,11 +13,14 @@ __all__ = ["CommandError", "open_source", "read_source"]
 
 
 class CommandError(Exception):
-    """Ends the command with a message."""
+    """Raised to end the command with a message and exit code 1."""
 
 
 def open_source(text: str) -> Source:
-    """Return the source that an argument of the command names: a program's URL.
+    """Return the source that an argument of the command names.
+
+    Args:
+        text: The address at which a program serves its log.
 
     Raises:
         ValueError: *text* is not an address.
@@ -26,7 +29,12 @@ def open_source(text: str) -> Source:
 
 
 def read_source(source: Source, kinds: Iterable[str] = (), window: Window | None = None) -> Document:
-    """Return the source's document.
+    """Return the document of a source.
+
+    Args:
+        source: Where to read from.
+        kinds: The kinds to list, or prefixes of them; all kinds if empty.
+        window: The window that an event's own time must be in to be listed; None for any time.
 
     Raises:
         CommandError: The source cannot be read, or refuses *kinds* or *window*.

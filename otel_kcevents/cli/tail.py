@@ -1,4 +1,4 @@
-"""`otel-kcevents tail`: follows a source and shows new events as they come."""
+"""`otel-kcevents tail`: show the new events of a source as they arrive."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["follow"]
 
 
 def follow(source: Source, count: int, interval: float) -> None:
-    """Print the last events, then new ones as they come, until interrupted.
+    """Print the last events, then new ones as they arrive, until interrupted.
 
-    If the source cannot be read for a while, an error is printed once, and following continues when it can.
+    If the source becomes unreadable, an error is printed once, and reading is retried until it succeeds.
 
     Args:
         source: Where to read from.
-        count: How many past events to begin with.
-        interval: Seconds between two readings.
+        count: How many past events to print first.
+        interval: Seconds between reads.
 
     Raises:
         CommandError: The source cannot be read the first time.
@@ -54,7 +54,7 @@ def follow(source: Source, count: int, interval: float) -> None:
 
 
 def _difference(before: Document, after: Document) -> tuple[list[Event], Counter[str]]:
-    """Return the new events, oldest first, and by kind how many more were counted than are listed."""
+    """Return the new events, oldest first, and how many more were counted than are listed, by kind."""
     new = list((Counter(newest_first(after)[::-1]) - Counter(newest_first(before))).elements())
     missed = Counter(after.counters)
     missed.subtract(before.counters)

@@ -1,3 +1,3 @@
-"""The log over HTTP: one pure function, the applications around it, and an embedded server with limits."""
+"""The log over HTTP: one pure function, WSGI and ASGI applications, and an embedded server with limits."""
 
 __all__: list[str] = []

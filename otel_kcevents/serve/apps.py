@@ -22,7 +22,7 @@ def make_wsgi_app(log: Source = default_log) -> Callable[[dict[str, Any], Callab
 
     Args:
         log: The source to serve. Mounted at `/model/etl/log`, the application serves the log alone; at a path
-            above it, such as `/model` or `/tools`, everything that `respond()` does.
+            above it, such as `/model` or `/tools`, every path that `respond()` answers.
     """
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -42,8 +42,8 @@ def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _S
     """Return an ASGI application that serves a source.
 
     Args:
-        log: The source to serve, which is read in the event loop: one that does I/O, such as a `RemoteLog`, blocks
-            it meanwhile. The application may be mounted like that of `make_wsgi_app()`.
+        log: The source to serve. It is read in the event loop, so a source that does I/O, such as a `RemoteLog`,
+            blocks the loop. The application can be mounted like that of `make_wsgi_app()`.
     """
 
     async def app(scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -63,7 +63,7 @@ def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _S
 
 
 def _path_below(root: str, path: str) -> str:
-    """Return the path that `respond()` has to be asked for, if the application is mounted at *root*.
+    """Return the path to pass to `respond()` if the application is mounted at *root*.
 
     The mount point may be part of the path that is served, as in `/etl-tools/model` with `/etl/log` below it.
     """

@@ -1,4 +1,4 @@
-"""Which hosts the embedded server answers for: this machine's, and those that the program allows."""
+"""Which hosts the embedded server answers for: those of this machine, and those that the program allows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HostCheck:
     """Decides which hosts a server answers for.
 
     Args:
-        addr: The address to listen on as the program gave it, a name or an IP address.
+        addr: The address to listen on, as the program specified it: a name or an IP address.
         allowed_hosts: Further names and IP addresses, whose ports are ignored; `"*"` allows every host.
 
     Raises:
@@ -42,17 +42,17 @@ class HostCheck:
         self._wildcard = addr in ("0.0.0.0", "::")
 
     def problem(self, hosts: Iterable[str], local_address: str) -> tuple[int, str] | None:
-        """Return why a request is refused, as a status code and a message, or None if it is not.
+        """Return why a request is refused, as a status code and a message; None if it is accepted.
 
         Args:
             hosts: The hosts that the request names.
-            local_address: The IP address that the request came in at.
+            local_address: The IP address that the connection arrived at.
         """
         for host in hosts:
             try:
                 known = self._is_known(_parse(host), local_address)
             except ValueError:
-                return 400, f"{short_repr(host)} is not a host; expected a name or an IP address, and a port if any"
+                return 400, f"{short_repr(host)} is not a host; expected a name or an IP address, with an optional port"
             if not known:
                 remedy = f"allow it with start_http_server(allowed_hosts=[{short_repr(host)}])"
                 return 421, f"{short_repr(host)} is not a host of this server; {remedy}"
@@ -73,7 +73,11 @@ _Host: TypeAlias = str | IPv4Address | IPv6Address
 
 
 def _parse(text: str) -> _Host:
-    """Return the host of a `Host` header without its port, or raise ValueError."""
+    """Return the host of a `Host` header, without its port.
+
+    Raises:
+        ValueError: *text* is not a host.
+    """
     match = _HOST.fullmatch(text.strip())
     if match is None or int(match[3] or 0) > _MAX_PORT:
         raise ValueError(text)
@@ -105,5 +109,5 @@ def _normal(host: str) -> _Host:
 
 @cache
 def _full_name() -> str:
-    """Return this machine's name with its domain; this asks the network, which may take seconds."""
+    """Return this machine's name with its domain; the DNS query may take seconds."""
     return socket.getfqdn().lower().removesuffix(".")

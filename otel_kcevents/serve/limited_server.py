@@ -1,4 +1,4 @@
-"""An HTTP server that cannot hurt the program it runs in: connections, headers, time and CPU time are limited."""
+"""An HTTP server that protects the program it runs in: connections, headers, time and CPU time are limited."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from otel_kcevents.serve.respond import Response, refusal
 
 __all__ = ["LimitedServer", "Limits"]
 
-_CPU_BURST = 0.05  # seconds of CPU time that are free after a quiet time: some ten full documents
-_MAX_PAUSE = 0.1  # seconds; during a pause the server checks neither its connections nor whether it was closed
-_MAX_BODY = 4 << 20  # bytes of a request's body that are read so that its sender sees the refusal
-_MAX_REASON = 200  # characters of a request in a message
+_CPU_BURST = 0.05  # seconds of CPU time available after an idle period: about ten full documents
+_MAX_PAUSE = 0.1  # seconds; during a pause the server checks neither its connections nor whether it has been closed
+_MAX_BODY = 4 << 20  # bytes of a request's body that are read, so that the client receives the refusal
+_MAX_REASON = 200  # characters of a request that a message shows
 _NAME = "otel-kcevents"  # in the header `Server`
 
 _logger = logging.getLogger("otel_kcevents")
 
 
 class Limits(NamedTuple):
-    """What a server may cost its program; see `start_http_server()`."""
+    """The limits of a server; see `start_http_server()`."""
 
     max_connections: int
     max_connections_per_client: int
@@ -48,9 +48,9 @@ class LimitedServer(ThreadingTCPServer):
 
     Args:
         address: The address and port to listen on.
-        limits: What serving may cost.
-        hosts: Which hosts are answered.
-        answer: Makes the response to a method, a decoded path and a query; it must not raise.
+        limits: The limits.
+        hosts: The hosts that the server answers for.
+        answer: Returns the response to a method, a decoded path and a query; it must not raise.
     """
 
     address_family: int
@@ -67,13 +67,13 @@ class LimitedServer(ThreadingTCPServer):
         self.limits = limits
         self.hosts = hosts
         self.answer = answer
-        self.connections: dict[socket.socket, tuple[str, float]] = {}  # the client's address and the end of its time
+        self.connections: dict[socket.socket, tuple[str, float]] = {}  # the client's address and its deadline
         self._budget = _Budget(limits.max_load)
         self._loop_seconds = 0.0
         super().__init__(address, _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection. If too much CPU time was used, connections wait in the system's queue, at no cost."""
+        """Accept a connection. If too much CPU time was used, connections wait in the operating system's queue."""
         if delay := self._budget.delay():
             sleep(min(delay, _MAX_PAUSE))
             raise BlockingIOError(errno.EAGAIN, "no CPU time left")  # `serve_forever` ignores an OSError here
@@ -84,9 +84,9 @@ class LimitedServer(ThreadingTCPServer):
         limits, client = self.limits, client_address[0]
         clients = [address for address, _ in self.connections.copy().values()]
         if len(clients) >= limits.max_connections:
-            message = f"the limit of connections is {limits.max_connections}; try again, or raise max_connections"
+            message = f"the limit on connections is {limits.max_connections}; try again, or raise max_connections"
         elif clients.count(client) >= limits.max_connections_per_client:
-            limit = f"the limit of connections from {client} is {limits.max_connections_per_client}"
+            limit = f"the limit on connections from {client} is {limits.max_connections_per_client}"
             message = f"{limit}; close one, or raise max_connections_per_client"
         else:
             return True
@@ -94,10 +94,10 @@ class LimitedServer(ThreadingTCPServer):
         response = refusal("GET", 503, message, ("Retry-After", "1"))
         headers = "".join(f"{name}: {value}\r\n" for name, value in (("Server", _NAME), *response.headers))
         request.setblocking(False)
-        with suppress(OSError):  # the client may have left, or have sent nothing yet
+        with suppress(OSError):  # the client may have disconnected, or have sent nothing yet
             request.send(f"HTTP/1.0 503 Service Unavailable\r\n{headers}\r\n".encode() + response.body)
             request.shutdown(socket.SHUT_WR)
-            request.recv(1 << 16)  # a connection closed with bytes unread is reset, and the response lost
+            request.recv(1 << 16)  # closing with unread bytes resets the connection and loses the response
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -115,7 +115,7 @@ class LimitedServer(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """After each connection, and twice a second: end the connections whose time is up, however busy they are."""
+        """End the connections past their deadline; called after each connection and twice a second."""
         for request, (_, end) in self.connections.copy().items():
             if monotonic() > end:
                 _shut_down(request, socket.SHUT_RDWR)
@@ -123,22 +123,22 @@ class LimitedServer(ThreadingTCPServer):
         self._budget.spend(self._loop_seconds - before)
 
     def server_close(self) -> None:
-        """Free the port. Responses that are being sent may end; no client is waited for any longer."""
+        """Free the port. Responses in progress are completed, but no further requests are read."""
         super().server_close()
         for request in self.connections.copy():
             _shut_down(request, socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        _logger.debug("a connection from %s broke", client_address, exc_info=True)
+        _logger.debug("a connection from %s failed", client_address, exc_info=True)
 
 
 def _shut_down(connection: socket.socket, how: int) -> None:
-    with suppress(OSError):  # its client may have ended it
+    with suppress(OSError):  # the client may have closed it
         connection.shutdown(how)
 
 
 class _Budget:
-    """CPU time that may be used: `load` seconds each second, of which up to `_CPU_BURST` are saved up."""
+    """The available CPU time: it grows by `load` seconds per second, up to `_CPU_BURST`."""
 
     def __init__(self, load: float) -> None:
         self._load = load
@@ -153,7 +153,7 @@ class _Budget:
             self._last = now
 
     def delay(self) -> float:
-        """Return the seconds until there is CPU time to use again, 0 if there is some now."""
+        """Return the seconds until CPU time is available again; 0 if it is available now."""
         self.spend(0)
         return max(0.0, -self._left / self._load)
 
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: LimitedServer
     rfile: _HeadReader
-    default_request_version = "HTTP/1.0"  # a request that names no version gets a status line too
+    default_request_version = "HTTP/1.0"  # a request without a version gets a status line too
     disable_nagle_algorithm = True  # head and body are sent separately, and the body must not wait
 
     def setup(self) -> None:
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         hosts = self.headers.get_all("Host", [])
         if len(hosts) > 1:
             return refusal(self.command, 400, f"the request has {len(hosts)} Host headers; send one")
-        if match := re.match("https?://([^/?]*)", self.path, re.IGNORECASE):  # the form in which a proxy is asked
+        if match := re.match("https?://([^/?]*)", self.path, re.IGNORECASE):  # the form of a request to a proxy
             hosts.append(match[1])
             self.path = self.path[match.end() :]
         if problem := self.server.hosts.problem(hosts, self.connection.getsockname()[0]):
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.answer(self.command, unquote(path), query)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is not an HTTP request, in the form of every refusal."""
+        """Refuse a malformed HTTP request, with a response like that of every refusal."""
         if code in (HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE):
             limit = f"{self.server.limits.max_header_bytes:,} bytes"
             message = f"the request line and headers have more than {limit}, or there are over 100 headers; send less"
@@ -225,14 +225,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _HeadReader(BufferedReader):
-    """The bytes of a connection, whose lines may have `max_bytes` in all."""
+    """Reads a connection, whose lines may have `max_bytes` in total."""
 
     def __init__(self, raw: Any, max_bytes: int) -> None:
         super().__init__(raw)
         self._left = max_bytes
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """Return the next line, or raise LineTooLong if it is longer than what is left, whatever `size` is."""
+        """Return the next line, whatever `size` is.
+
+        Raises:
+            LineTooLong: The lines so far have more than `max_bytes`.
+        """
         line = super().readline(self._left + 1)
         self._left -= len(line)
         if self._left < 0:

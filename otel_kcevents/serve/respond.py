@@ -15,12 +15,13 @@ from otel_kcevents.store.source import Source
 __all__ = ["LOG_PATH", "PATHS", "Response", "refusal", "respond"]
 
 LOG_PATH = "/model/etl/log"
+"""The path of the log."""
 
 _METHODS = {f"/model/etl/{name}": name for name in ("runs", "events", "coverage")}
-"""The paths that only some sources can answer, each with the source's method."""
+"""The paths that only some sources can answer, with the name of the source's method."""
 
 PATHS = (LOG_PATH, *_METHODS)
-"""Every path that may be answered."""
+"""Every path that `respond()` may answer."""
 
 _MAX_QUERY = 8_192  # characters; a query that names every kind in full has about 400
 _MAX_PARAMETERS = 100
@@ -40,16 +41,16 @@ def respond(
     """Answer one request from a source, without side effects.
 
     Args:
-        method: The HTTP method, in capitals.
+        method: The HTTP method, in upper case.
         path: The decoded path. `/model/etl/log` is the log; `/model/etl/runs`, `/model/etl/events` and
             `/model/etl/coverage` are available from sources that have a method of that name.
         query: The part after `?`, still encoded, at most 8,192 characters. `kind` (repeated, or separated
             by commas) and `window` select from the log's lists; other parameters are ignored.
         log: The source to answer from.
-        now: The time from which a window such as `24h` counts back; the current time by default.
+        now: The time that relative forms of `window` count from; default: the current time.
 
     Returns:
-        The document with status 200, or a refusal `{"code", "message"}` with 400 for a wrong parameter, 404 for
+        The document with status 200, or a refusal `{"code", "message"}` with 400 for an invalid parameter, 404 for
         another path, 405 for another method, 414 for a longer query.
     """
     path = path.rstrip("/") or "/"
@@ -73,18 +74,29 @@ def respond(
 
 
 def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -> Response:
-    """Return the response that refuses a request: `{"code", "message"}` as JSON."""
+    """Return the response that refuses a request: `{"code", "message"}` as JSON.
+
+    Args:
+        method: The HTTP method of the request.
+        status: The status code, which is also the `code`.
+        message: The reason and the remedy.
+        headers: Further headers, as pairs of name and value.
+    """
     return _response(method, status, json.dumps({"code": status, "message": message}), *headers)
 
 
 def _selection(query: str, now: datetime | None) -> tuple[list[str], Window | None]:
-    """Return the kinds and the window that a query selects."""
+    """Return the kinds and the window that a query selects.
+
+    Raises:
+        ValueError: The query has too many parameters, or its window is invalid.
+    """
     parameters = parse_qs(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     kinds = [kind for text in parameters.get("kind", []) for kind in text.split(",") if kind]
     windows = parameters.get("window", [])
     if len(windows) > 1:
         raise ValueError(f"the query has {len(windows)} windows; give one")
-    # A source compares each kind with all the kinds it knows, so a repeated one must not cost that again.
+    # A source compares each kind with every kind that it knows, so duplicates are removed first.
     return list(dict.fromkeys(kinds)), Window.parse(windows[0], now) if windows else None
 
 

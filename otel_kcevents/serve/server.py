@@ -40,26 +40,26 @@ def start_http_server(
     """Serve a source at `http://ADDR:PORT/model/etl/log` in a daemon thread until it is closed.
 
     The server asks for no password, so `addr` is loopback by default. A request whose `Host` is not this machine's gets
-    a 421, so that a web page cannot read the log through a DNS name of its own that leads here (DNS rebinding).
+    a 421, so that a web page cannot read the log through its own domain name that resolves here (DNS rebinding).
 
     Args:
-        port: The port to listen on; 0 takes a free one, which is the returned server's `port`.
-        addr: The address to listen on; `"0.0.0.0"` is every IPv4 address of the machine.
+        port: The port to listen on; 0 selects a free one, which is the returned server's `port`.
+        addr: The address to listen on; `"0.0.0.0"` means every IPv4 address of the machine.
         log: The source to serve, such as an `EventLog`.
-        allowed_hosts: Names or IP addresses to accept in `Host`, besides loopback, `addr`, the address that a
-            request came in at and, if `addr` is every address, the machine's own names. `"*"` accepts all.
-        max_connections: Connections at once, 1 to 1,024; further ones get a 503.
-        max_connections_per_client: The same for each client address. Behind a proxy, all clients are one.
-        max_header_bytes: The maximum size of request line and headers, 256 to 65,536; longer ones get a 414
-            or a 431.
-        timeout: Seconds for a connection from its first byte to its last, 0.1 to 3,600.
+        allowed_hosts: Names or IP addresses to accept in `Host`, besides loopback, `addr`, the address that the
+            connection arrived at and, if `addr` is every address, the machine's own names. `"*"` accepts all.
+        max_connections: The maximum number of connections at once, 1 to 1,024; further ones get a 503.
+        max_connections_per_client: The same for each client address; behind a proxy, all clients share one.
+        max_header_bytes: The maximum size of request line and headers in bytes, 256 to 65,536; longer ones get a
+            414 or a 431.
+        timeout: The maximum duration of a connection in seconds, 0.1 to 3,600.
         cache_seconds: Seconds for which the full document is cached, 0 to 60; with 0 it is rebuilt for each request.
         max_load: The share of one CPU core that serving may take on average, 0.001 to 1. Above it, new
-            connections wait. After a quiet time, 0.05 seconds of CPU time are free.
+            connections wait. After an idle period, 0.05 seconds of CPU time are available at once.
 
     Returns:
-        The running server, to be closed by `close()` or `with`. It ends with the program, and a forked
-        child does not have it.
+        The running server, which `close()` or leaving a `with` block stops. It ends with the program. A forked
+        child does not inherit it.
 
     Raises:
         OSError: The server cannot listen on this address and port.
@@ -84,7 +84,7 @@ def start_http_server(
         server = LimitedServer((addr, port), limits, hosts, responses)
     except (OSError, OverflowError) as error:
         number = getattr(error, "errno", errno.EINVAL)
-        raise OSError(number, f"cannot listen on {addr}:{port}: {error}; port 0 takes a free one") from error
+        raise OSError(number, f"cannot listen on {addr}:{port}: {error}; port 0 selects a free one") from error
     return LogServer(server)
 
 
@@ -101,7 +101,7 @@ class LogServer:
     """A running server, as `start_http_server()` returns it; leaving a `with` block closes it."""
 
     port: int
-    """The port that it listens on."""
+    """The port that the server listens on."""
 
     url: str
     """The full URL of the log."""
@@ -129,7 +129,7 @@ class LogServer:
             self._thread.join()
 
     def _close_in_child(self) -> None:
-        """Close the sockets in a forked child; the threads that serve them exist in the parent only."""
+        """Close the sockets in a forked child; the threads that serve them exist only in the parent."""
         server, self._server = self._server, None
         if server is not None:
             for held in (server.socket, *server.connections):
@@ -166,8 +166,8 @@ class _CachedResponses:
                     self._cached_until = now + self._cache_seconds
                 return self._cached if method == "GET" else self._cached._replace(body=b"")
         except Exception:
-            _logger.exception("%s %s could not be answered", method, short_repr(path))
-            return refusal(method, 500, "the log cannot be shown; the reason is in the program's own log")
+            _logger.exception("cannot answer %s %s", method, short_repr(path))
+            return refusal(method, 500, "the log cannot be read; the program's logging output has the reason")
 
 
 _servers: WeakSet[LogServer] = WeakSet()

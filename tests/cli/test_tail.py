@@ -120,7 +120,7 @@ def test_events_of_one_time_keep_their_order(tail: Tail, stage: Stage, append: A
 
 
 def test_missed_events_are_counted_by_kind(tail: Tail, stage: Stage, append: Any) -> None:
-    """What the log dropped between two readings is counted before what it still holds is shown."""
+    """What the log dropped between two reads is counted before what it still holds is shown."""
     stage.log = log_of(loaded(1), SAVED, retention=2)
     other = SAVED._replace(time=99)
     ran = tail(append(*map(loaded, range(2, 8)), other), append(*map(loaded, (8, 9, 10))))

@@ -150,7 +150,7 @@ def test_client_that_drips_is_disconnected(log: EventLog) -> None:
 
 def test_client_that_never_reads_is_disconnected(debug: pytest.LogCaptureFixture) -> None:
     with start_http_server(0, log=large(), timeout=0.2) as server, connected(server.port, REQUEST) as client:
-        wait_for(lambda: "broke" in debug.text)
+        wait_for(lambda: "failed" in debug.text)
         answer = parsed(read_all(client))
     assert len(answer.body) < int(answer.headers["content-length"])
 
@@ -184,7 +184,7 @@ def test_surplus_connection_gets_a_503(log: EventLog) -> None:
         with connected(server.port) as first, connected(server.port), connected(server.port) as third:
             answer = parsed(read_all(third))
             assert answer.status == 503
-            assert answer.message == "the limit of connections is 2; try again, or raise max_connections"
+            assert answer.message == "the limit on connections is 2; try again, or raise max_connections"
             assert answer.headers["retry-after"] == "1"
             first.sendall(REQUEST)
             assert parsed(read_all(first)).status == 200
@@ -247,7 +247,7 @@ def test_broken_connection_is_logged_at_debug(
     """And shown nowhere else."""
     with connected(port, b"GET /model/etl/log HTTP/1.1\r\n") as client:
         reset(client)
-    wait_for(lambda: "broke" in debug.text)
+    wait_for(lambda: "failed" in debug.text)
     assert ask_port(port).status == 200
     assert capfd.readouterr() == ("", "")
     assert {record.levelname for record in debug.records} == {"DEBUG"}

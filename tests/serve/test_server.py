@@ -70,14 +70,14 @@ def test_forked_child_does_not_hold_the_port() -> None:
 
 
 def test_port_in_use_is_named(port: int) -> None:
-    with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: .*; port 0 takes a free one"):
+    with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: .*; port 0 selects a free one"):
         start_http_server(port)
 
 
 @pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (-1, "127.0.0.1"), (0, "256.0.0.1")])
 def test_impossible_address_is_named(port: int, addr: str) -> None:
     """It is an OSError with a number, like a port in use."""
-    with pytest.raises(OSError, match=rf"\[Errno -?\d+\] .*{re.escape(addr)}:{port}: .*; port 0 takes a free one"):
+    with pytest.raises(OSError, match=rf"\[Errno -?\d+\] .*{re.escape(addr)}:{port}: .*; port 0 selects a free one"):
         start_http_server(port, addr)
 
 
@@ -181,9 +181,9 @@ def test_error_of_the_source_stays_in_the_program(port: int, debug: pytest.LogCa
     """A client sees a 500 without the reason, which is in the program's log with its traceback."""
     answer = ask_port(port)
     assert answer.status == 500
-    assert "the reason is in the program's own log" in answer.message
+    assert "the program's logging output has the reason" in answer.message
     [error] = [record for record in debug.records if record.levelname == "ERROR"]
-    assert error.getMessage() == "GET '/model/etl/log' could not be answered"
+    assert error.getMessage() == "cannot answer GET '/model/etl/log'"
     assert error.exc_info
     assert ask_port(port, "HEAD").body == b""
 
