@@ -113,7 +113,7 @@ def test_program_prints_the_output_after_it(code: str, output: str) -> None:
     assert (without_times(done.stdout), done.stderr) == (without_times(output), "")
 
 
-def test_first_command_runs_the_main_job() -> None:
+def test_first_command_runs_the_example() -> None:
     """What follows the installation runs the example."""
     python, *arguments = commands("python3 -m venv")[0].rpartition("&& ")[2].split()
     assert python == ".venv/bin/python"
@@ -122,7 +122,7 @@ def test_first_command_runs_the_main_job() -> None:
     assert "AllocationSetReconcileError" in done.stdout
 
 
-def test_second_command_is_the_one_of_the_ci() -> None:
+def test_second_command_matches_the_ci_script() -> None:
     """`.ci/run` installs and tests as the README says."""
     _, command = commands("python3 -m venv")
     install, _, test = command.rpartition(" && ")
@@ -140,7 +140,7 @@ def test_installed_extras_exist() -> None:
     assert [extra for extra in extras if f"\n{extra} = [" not in project] == []
 
 
-def test_commands_of_the_terminal_work(
+def test_terminal_commands_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`log` shows a running program's log and `check` validates its document."""
@@ -174,7 +174,7 @@ def folder_imports(folder: Path) -> set[str]:
     return set(names) - {folder.name}
 
 
-def test_the_house_is_drawn_as_it_is() -> None:
+def test_design_page_lists_every_module_and_import() -> None:
     """The page "Design" lists every module, and for each folder the folders that it imports from."""
     listed, folder = set(), ""
     for indent, name, rest in re.findall(r"^( +)([\w./]+)(.*)$", block("text house"), re.M):
@@ -186,19 +186,19 @@ def test_the_house_is_drawn_as_it_is() -> None:
     assert listed == MODULES
 
 
-def test_the_api_pages_describe_every_module() -> None:
+def test_api_pages_describe_every_module() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
     described = re.findall(r"automodule:: otel_kcevents\.(\w+\.\w+)\n   :members:", text)
     assert {f"{name.replace('.', '/')}.py" for name in described} == MODULES - {"version.py"}
 
 
-def test_the_public_page_describes_every_public_name() -> None:
+def test_public_page_describes_every_public_name() -> None:
     text = (ROOT / "docs" / "api" / "public.md").read_text(encoding="utf-8")
     described = re.findall(r":: (?:otel_kcevents\.)?([\w]+)(?:\(\))?$", text, re.M)
     assert {*described, "Stretch", "__version__"} - {"otel_kcevents"} == set(otel_kcevents.__all__)
 
 
-def test_the_readme_lists_the_folders() -> None:
+def test_readme_lists_the_folders() -> None:
     folders = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
     listed = re.findall(r"^  (\w+)/", block("text folders"), re.M)
     assert sorted(listed) == sorted(folders)
@@ -215,7 +215,7 @@ def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def test_the_readme_lists_the_events_of_each_operation() -> None:
+def test_readme_lists_the_events_of_each_operation() -> None:
     listed = {}
     for operations, successes, fields, failure in rows(
         "README.md", "operation | event on success | with | event on failure"
@@ -230,7 +230,7 @@ def test_the_readme_lists_the_events_of_each_operation() -> None:
     }
 
 
-def test_the_page_of_names_lists_every_attribute(telemetry: Telemetry) -> None:
+def test_page_of_names_lists_every_attribute(telemetry: Telemetry) -> None:
     @telemetry.allocation.save
     def save(records: list[int], window: str) -> None:
         if not records:
@@ -248,7 +248,7 @@ def test_the_page_of_names_lists_every_attribute(telemetry: Telemetry) -> None:
     assert {what: listed[what] for what in found} == found
 
 
-def test_the_settings_are_those_of_opentelemetry() -> None:
+def test_listed_settings_are_those_of_opentelemetry() -> None:
     """Every variable that the page "Exporting" lists is one of OpenTelemetry's."""
     listed = {name for row in rows("docs/export.md", "variable | meaning") for name in quoted(row[0])}
     assert len(listed) == 11

@@ -60,7 +60,7 @@ def test_public_names_of_a_module_exist(module: str) -> None:
 
 
 @pytest.mark.parametrize("name", otel_kcevents.__all__)
-def test_a_public_name_is_what_type_checkers_see(name: str) -> None:
+def test_lazy_name_is_the_one_that_type_checkers_see(name: str) -> None:
     """The lazy import gives what the imports under TYPE_CHECKING name."""
     imports = [node for node in ast.walk(TREE) if isinstance(node, ast.ImportFrom)]
     homes = {alias.asname or alias.name: (node.module or "", alias.name) for node in imports for alias in node.names}
@@ -72,23 +72,23 @@ def test_dir_lists_the_public_names() -> None:
     assert dir(otel_kcevents) == sorted(otel_kcevents.__all__)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'otel_kcevents' has no attribute 'nothing'"):
         _ = otel_kcevents.nothing
 
 
 @pytest.mark.parametrize("module", PATHS)
-def test_a_module_imports_only_from_folders_below(module: str) -> None:
+def test_module_imports_only_from_lower_folders(module: str) -> None:
     folders = {folder(name) for name in imported(module)} - {folder(module)}
     assert folders <= MAY_IMPORT[folder(module)]
 
 
-def test_modules_do_not_import_each_other_in_a_circle() -> None:
+def test_modules_have_no_import_cycle() -> None:
     TopologicalSorter({module: imported(module) - {module} for module in PATHS}).prepare()
 
 
 @pytest.mark.parametrize("module", PATHS)
-def test_a_module_is_short_and_says_what_it_is_for(module: str) -> None:
+def test_module_is_short_and_has_a_docstring(module: str) -> None:
     text = PATHS[module].read_text(encoding="utf-8")
     assert len(text.splitlines()) < 400
     assert ast.get_docstring(ast.parse(text))

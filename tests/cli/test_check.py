@@ -82,7 +82,7 @@ def test_one_event_is_singular(run: Run, path: Path) -> None:
         (document([], {"AssetSetSaved": -1}), "data.counters.AssetSetSaved: expected "),
     ],
 )
-def test_invalid_document_is_named_with_the_place(run: Run, path: Path, text: str, problem: str) -> None:
+def test_invalid_document_error_shows_file_and_place(run: Run, path: Path, text: str, problem: str) -> None:
     path.write_text(text, encoding="utf-8")
     code, out, err = run("check", str(path))
     assert (code, out) == (1, "")

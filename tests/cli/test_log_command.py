@@ -133,7 +133,7 @@ def test_json_is_the_document_on_any_terminal(
     assert json.loads(printed) == stage.log.document().to_dict()
 
 
-def test_table_fits_any_terminal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_can_be_printed_on_any_terminal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii"))
     assert main(["log", url]) == 0
@@ -165,7 +165,7 @@ def test_default_address_is_port_9003(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["log", "tail"])
-def test_wrong_address_is_wrong_usage(run: Run, name: str) -> None:
+def test_wrong_address_is_a_usage_error(run: Run, name: str) -> None:
     ran = run(name, "ftp://127.0.0.1")
     assert (ran.code, ran.out) == (2, "")
     assert "'ftp://127.0.0.1' is not an address; expected one such as 'http://127.0.0.1:9003'" in ran.err
@@ -181,7 +181,7 @@ def test_wrong_address_is_wrong_usage(run: Run, name: str) -> None:
         ("http://user:secret@etl",),
     ],
 )
-def test_wrong_usage_does_not_show_the_password(run: Run, argv: tuple[str, ...]) -> None:
+def test_usage_error_does_not_show_the_password(run: Run, argv: tuple[str, ...]) -> None:
     ran = run(*argv)
     assert ran.code == 2
     assert "secret" not in ran.err
@@ -197,7 +197,7 @@ def test_unreachable_program_is_an_error(run: Run, name: str) -> None:
     assert ran.err.count("\n") == 1
 
 
-def test_message_from_elsewhere_cannot_steer_the_terminal(run: Run) -> None:
+def test_remote_message_cannot_control_the_terminal(run: Run) -> None:
     with canned(raw_response("400 Bad Request", b'{"message":"two\\n\\u001b[2Jlines"}')) as (url, _):
         ran = run("log", "--kind=A", url)
     assert ran == (1, "", "otel-kcevents: two\\n\\u001b[2Jlines\n")

@@ -30,7 +30,7 @@ def test_version_is_shown(run: Run) -> None:
 
 
 @pytest.mark.parametrize("argv", [(), ("logs",), ("check",), ("log", "--what"), ("log", "a:1", "b:2")])
-def test_wrong_usage_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
+def test_usage_error_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
     code, out, err = run(*argv)
     assert (code, out) == (2, "")
     assert err.startswith("usage: otel-kcevents ")

@@ -108,7 +108,7 @@ def test_tail_of_an_empty_log_waits_for_events(tail: Tail, stage: Stage, append:
     assert tail(nothing, append(SAVED)) == (130, HEADER + row(SAVED), "")
 
 
-def test_equal_events_are_shown_as_often_as_they_come(tail: Tail, stage: Stage, append: Any) -> None:
+def test_equal_events_are_all_shown(tail: Tail, stage: Stage, append: Any) -> None:
     stage.log = EventLog()
     assert tail(append(SAVED, SAVED), append(SAVED)).out == HEADER + row(SAVED) * 3
 
@@ -137,7 +137,7 @@ def test_missed_events_are_counted_by_kind(tail: Tail, stage: Stage, append: Any
     [log_of(), log_of(ASSETS), log_of(SAVED._replace(time=99)), log_of(*map(loaded, range(1, 10)))],
     ids=["nothing yet", "another kind", "as many of the kind", "more"],
 )
-def test_restart_shows_the_new_log_whole(
+def test_new_log_is_shown_whole_after_a_restart(
     tail: Tail, stage: Stage, url: str, swap: Any, append: Any, second: EventLog
 ) -> None:
     """If the counters cannot continue those before, the program restarted."""
@@ -182,7 +182,7 @@ def test_tail_reads_every_interval(
     "option",
     ["-n=-1", "-n=x", "-n=1.5", "--interval=0", "--interval=-1", "--interval=nan", "--interval=inf", "--interval=soon"],
 )
-def test_number_out_of_range_is_wrong_usage(run: Run, url: str, option: str) -> None:
+def test_number_out_of_range_is_a_usage_error(run: Run, url: str, option: str) -> None:
     code, out, err = run("tail", option, url)
     assert (code, out) == (2, "")
     expected = (

@@ -70,7 +70,7 @@ def of(*events: dict[str, Any], **counters: int) -> str:
 
 
 @given(documents(), st.none() | st.integers(0, 4))
-def test_json_is_what_json_dumps_gives(document: Document, indent: int | None) -> None:
+def test_json_equals_json_dumps(document: Document, indent: int | None) -> None:
     separators = (",", ":") if indent is None else None
     expected = json.dumps(document.to_dict(), indent=indent, separators=separators, ensure_ascii=False)
     assert document.to_json(indent) == expected
@@ -123,7 +123,7 @@ def test_lists_events_and_counters_keep_their_order() -> None:
     assert read_document(document.to_json()).to_json() == document.to_json()
 
 
-def test_trailing_event_of_a_known_kind_is_removed() -> None:
+def test_event_suffix_of_a_known_kind_is_removed() -> None:
     text = of(entry("AssetSetSaved", size=5), AssetSetSaved=1)
     assert read_document(text.replace("Saved", "SavedEvent"), strict=True).to_json() == text
 
@@ -142,7 +142,7 @@ def read_both(text: str, place: str) -> Document:
 
 
 @pytest.mark.parametrize("kind", ["AssetSetDeletedEvent", "AssetSetDeleted", "AssetSetDailySavedEvent", "größe \x1b"])
-def test_unknown_kind_is_kept_by_its_name(kind: str) -> None:
+def test_unknown_kind_is_kept(kind: str) -> None:
     document = read_both(of(entry(kind, size=5), **{kind: 2}), "data.asset[0].kind: expected a kind")
     assert document == Document({"allocation": (), "asset": (Event(kind, NS, 5),)}, {kind: 2})
 
@@ -155,7 +155,7 @@ def test_unknown_kind_in_the_list_of_an_added_set_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("listed", "counted"), [("XEvent", "X"), ("X", "XEvent")])
-def test_count_of_an_unknown_kind_ignores_trailing_event(listed: str, counted: str) -> None:
+def test_counter_of_an_unknown_kind_ignores_the_event_suffix(listed: str, counted: str) -> None:
     assert read_document(of(entry(listed), **{counted: 1})).counters == {counted: 1}
     with pytest.raises(ValueError, match=r"data\.counters\.X: expected at least the 2 listed, found 1"):
         read_document(of(entry(listed), entry(listed), **{counted: 1}))
@@ -180,7 +180,7 @@ def test_counter_of_an_unknown_kind_is_kept() -> None:
         ),
     ],
 )
-def test_metadata_of_an_unknown_kind_is_read_if_it_fits(metadata: dict[str, Any], extra: Any) -> None:
+def test_documented_metadata_of_an_unknown_kind_is_parsed(metadata: dict[str, Any], extra: Any) -> None:
     """What does not fit is kept as written."""
     (event,) = read_document(of(entry("Deleted", **metadata), Deleted=1)).lists["asset"]
     assert (event.extra and json.loads(event.extra)) == extra
@@ -314,7 +314,7 @@ A_SIZE = f"expected an integer from 0 to {MAX_SIZE}, found"
     ],
 )
 @pytest.mark.parametrize("strict", [False, True])
-def test_invalid_document_is_refused_with_the_place(path: str, value: object, message: str, strict: bool) -> None:
+def test_invalid_document_error_shows_the_place(path: str, value: object, message: str, strict: bool) -> None:
     """The error also has the value found there, and what is expected."""
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         read_document(changed(path, value), strict=strict)
@@ -360,12 +360,12 @@ def test_repeated_key_in_a_window_of_an_unknown_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_counter_with_and_without_trailing_event_is_refused(strict: bool) -> None:
+def test_counter_with_and_without_event_suffix_is_refused(strict: bool) -> None:
     with pytest.raises(ValueError, match=r"data\.counters: 'AssetSetSaved' appears twice"):
         read_document(of(AssetSetSaved=1, AssetSetSavedEvent=2), strict=strict)
 
 
-def test_number_of_10000_digits_is_refused_with_the_place() -> None:
+def test_number_with_10000_digits_is_refused_with_its_place() -> None:
     with pytest.raises(ValueError, match=re.escape(f"{SAVED}.metadata.size: {A_SIZE}")):
         read_document(json.dumps(VALID).replace("97", "9" * 10_000))
 
@@ -384,7 +384,7 @@ def test_number_of_10000_digits_is_refused_with_the_place() -> None:
     ],
     ids=lambda value: value[:20],
 )
-def test_text_that_is_not_json_in_utf8_is_refused(text: str | bytes, message: str) -> None:
+def test_input_that_is_not_utf8_json_is_refused(text: str | bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_document(text)
 
@@ -419,7 +419,7 @@ anything = st.recursive(
 
 
 @given(st.sampled_from(PLACES), anything, st.booleans())
-def test_anything_anywhere_is_read_or_refused(path: str, value: object, strict: bool) -> None:
+def test_any_value_in_any_place_is_read_or_refused(path: str, value: object, strict: bool) -> None:
     """A document that is not refused with a ValueError is written back."""
     try:
         document = read_document(changed(path, value), strict=strict)

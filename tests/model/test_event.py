@@ -36,14 +36,14 @@ def test_kinds_are_the_14_documented_ones() -> None:
     assert [kind.name for kind in KINDS.values()] == list(KINDS)
 
 
-def test_kinds_are_those_of_the_specification(spec: str) -> None:
+def test_kinds_match_the_specification(spec: str) -> None:
     """In the same order, with a size and a window for the same ones."""
     rows = re.findall(r"^\* `(\w+)Event`.*\n((?:  \* .*\n)*)", spec, re.MULTILINE)
     specified = [(name, "* size:" in fields, "* window:" not in fields) for name, fields in rows]
     assert specified == [(name, fields is SIZED, fields is FAILED) for name, _, fields in TABLE]
 
 
-def test_an_added_set_has_the_same_seven_outcomes() -> None:
+def test_added_set_has_the_same_seven_outcomes() -> None:
     kinds = kinds_of("cloud", "CloudCostSet")
     assert [kind.name for kind in kinds.values()] == [f"CloudCostSet{suffix}" for suffix in SUFFIXES]
     assert {kind.etl for kind in kinds.values()} == {"cloud"}
@@ -93,7 +93,7 @@ def test_tables_are_read_only(table: Any) -> None:
         (Event("AssetSetSaved", TIME, 5, extra='{"cluster":"a","rows":[1]}'), '{"size":5,"cluster":"a","rows":[1]}'),
     ],
 )
-def test_event_is_written_as_the_log_has_it(event: Event, metadata: str) -> None:
+def test_event_is_written_in_the_documented_form(event: Event, metadata: str) -> None:
     """Keys are in the documented order, unknown fields are omitted, open ends are null, and extra ones come last."""
     text = f'{{"kind":"{event.kind}","metadata":{metadata},"time":"2022-06-03T16:58:41.289194368Z"}}'
     assert json.dumps(event.to_dict(), ensure_ascii=False, separators=(",", ":")) == text

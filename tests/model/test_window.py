@@ -65,7 +65,7 @@ def test_ends_are_datetimes_in_utc() -> None:
 
 
 @given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones) | st.datetimes())
-def test_datetime_is_its_instant_and_utc_if_naive(moment: datetime) -> None:
+def test_aware_datetime_is_converted_and_naive_one_is_utc(moment: datetime) -> None:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     assert ends(Window(moment, moment)) == between(aware, aware)
 
@@ -79,7 +79,7 @@ def berlin() -> ZoneInfo:
 
 
 @pytest.mark.parametrize("make", [lambda pair: Window(*pair), Window.of, lambda pair: Window.of(list(pair))])
-def test_both_hours_of_a_clock_set_back_are_told_apart(make: Any, berlin: ZoneInfo) -> None:
+def test_repeated_hour_of_a_time_change_is_unambiguous(make: Any, berlin: ZoneInfo) -> None:
     """In any order, although the datetimes compare equal."""
     end = datetime(2022, 10, 31, tzinfo=berlin)
     first, second = (datetime(2022, 10, 30, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1))
@@ -189,7 +189,7 @@ def test_every_documented_form_is_read(text: str, start: str, end: str) -> None:
         ("lastmonth", "2024-03-31T12:00:00Z", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
     ],
 )
-def test_forms_hold_at_the_edges_of_the_calendar(text: str, now: str, start: str, end: str) -> None:
+def test_forms_are_exact_at_calendar_boundaries(text: str, now: str, start: str, end: str) -> None:
     assert Window.parse(text, datetime.fromisoformat(now.replace("Z", "+00:00"))) == Window(start, end)
 
 
@@ -336,7 +336,7 @@ def test_none_is_an_open_end(value: Any) -> None:
 
 
 @given(st.tuples(*[st.datetimes(timezones=st.none() | st.just(UTC))] * 2))
-def test_pair_of_datetimes_converts_the_same_each_time(pair: tuple[datetime, datetime]) -> None:
+def test_pair_of_datetimes_always_converts_the_same(pair: tuple[datetime, datetime]) -> None:
     try:
         expected = Window(*pair)
     except ValueError:
@@ -360,7 +360,7 @@ def test_end_time_at_a_last_tick_becomes_exclusive(end: str) -> None:
         SimpleNamespace(start_time="2022-06-03T00:00:00Z", end_time=None),
     ],
 )
-def test_other_ends_are_kept(value: Any) -> None:
+def test_other_ends_are_unchanged(value: Any) -> None:
     assert Window.of(value).end_text in ("2022-06-03T23:59:59.999999999Z", "2022-06-03T23:59:59.999999998Z", None)
 
 
@@ -375,7 +375,7 @@ def test_other_values_are_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [(5, 6), (NOW, 6), SimpleNamespace(start=NOW, end=6)])
-def test_number_is_not_an_end(value: Any) -> None:
+def test_number_as_an_end_is_refused(value: Any) -> None:
     """Because it could be seconds or nanoseconds."""
     with pytest.raises(TypeError, match=r"\d to a time; expected a datetime"):
         Window.of(value)

@@ -33,7 +33,7 @@ def test_span_has_etl_operation_and_function() -> None:
     assert span_attributes("asset", "save", "etl.save") == {**operation, "code.function.name": "etl.save"}
 
 
-def test_span_of_a_failure_has_the_type_of_the_error() -> None:
+def test_failed_span_has_the_error_type() -> None:
     assert failure_attributes(Failure("OSError", "full", "save")) == {"error.type": "OSError"}
 
 
@@ -63,7 +63,7 @@ def test_span_event_has_kind_and_known_fields(event: Event, attributes: dict[str
     assert event_attributes(event) == {"kcevents.kind": event.kind, **attributes}
 
 
-def test_long_failure_is_cut_when_written_and_read() -> None:
+def test_long_failure_is_truncated_when_written_and_read() -> None:
     attributes = {"error.type": CUT, "error.message": CUT}
     event = Event("AssetSetComputeError", NOON, failure=Failure(LONG, LONG))
     assert event_attributes(event) == {"kcevents.kind": event.kind, **attributes}
@@ -110,7 +110,7 @@ def test_undocumented_field_is_not_read() -> None:
         ({}, {"kcevents.operation": "save"}, None),
     ],
 )
-def test_failure_is_read_from_what_is_there(attributes: Any, span: Any, failure: Failure | None) -> None:
+def test_failure_is_read_from_partial_attributes(attributes: Any, span: Any, failure: Failure | None) -> None:
     assert read("AssetSetComputeError", attributes, span) == (Event("AssetSetComputeError", NOON, failure=failure), [])
 
 

@@ -139,14 +139,16 @@ def test_call_is_frozen() -> None:
 BATCHES = [Batch([1, 2], NEXT), Batch([], None), Batch(None, DAY), Batch(4, PAIR)]
 
 
-def test_values_of_each_are_summed_and_covered(telemetry: Telemetry) -> None:
+def test_fan_out_sums_sizes_and_covers_windows(telemetry: Telemetry) -> None:
     load: Any = telemetry.asset.load(window="result[*].window", size="result[*].rows")(lambda batches: batches)
     load(BATCHES)
     assert (telemetry.event.size, telemetry.event.window) == (6, Window(DAY.start, NEXT.end))
 
 
 @pytest.mark.parametrize(("batches", "size"), [([], 0), (None, None)])
-def test_each_of_nothing(telemetry: Telemetry, warned: Warned, batches: Any, size: int | None) -> None:
+def test_fan_out_over_nothing_has_no_window(
+    telemetry: Telemetry, warned: Warned, batches: Any, size: int | None
+) -> None:
     """An empty list has a size; None has none."""
     load: Any = telemetry.asset.load(window="batches[*].window", size="batches[*].rows")(lambda batches: None)
     load(batches)
@@ -158,7 +160,7 @@ def stream(batches: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("function", [stream, partial(stream)])
-def test_each_is_read_of_the_items_of_a_generator(telemetry: Telemetry, function: Any) -> None:
+def test_fan_out_reads_every_item_of_a_generator(telemetry: Telemetry, function: Any) -> None:
     load = telemetry.asset.load(window="yield[*].window", size="yield[*].rows")(function)
     list(load([BATCHES[:2], [], BATCHES[3:]]))
     assert (telemetry.event.size, telemetry.event.window) == (6, Window(DAY.start, NEXT.end))
@@ -187,7 +189,7 @@ def test_items_of_a_generator_are_not_retained(telemetry: Telemetry) -> None:
         (Window(DAY.start, None), Window(None, DAY.end), Window()),
     ],
 )
-def test_cover_is_the_smallest_window_of_both(first: Any, second: Any, covered: Any) -> None:
+def test_cover_is_the_smallest_window_around_both(first: Any, second: Any, covered: Any) -> None:
     """An open end stays open."""
     assert cover(first, second) == covered
 
@@ -228,7 +230,7 @@ def of_self(self: Any, rows: Any) -> None: ...
         (partial(into, "bills.csv"), ([1, 2],), {}, 2),
     ],
 )
-def test_saves_size_is_that_of_its_first_sized_argument(
+def test_save_has_the_size_of_its_first_sized_argument(
     telemetry: Telemetry, function: Any, args: Any, kwargs: Any, size: int
 ) -> None:
     """The method's own object, a string and the window do not count."""
@@ -237,7 +239,7 @@ def test_saves_size_is_that_of_its_first_sized_argument(
 
 
 @pytest.mark.parametrize(("path", "value"), [("day", PAIR), ("day[0]", [DAY]), ("day.window", Batch([1, 2]))])
-def test_argument_that_a_window_is_read_from_is_no_set(telemetry: Telemetry, path: str, value: Any) -> None:
+def test_argument_that_holds_the_window_is_not_measured(telemetry: Telemetry, path: str, value: Any) -> None:
     save: Any = telemetry.asset.save(window=path)(lambda day, rows: None)
     save(value, [1, 2, 3])
     assert telemetry.event == Event("AssetSetSaved", telemetry.event.time, 3, DAY)
@@ -294,7 +296,7 @@ def test_size_is_an_integer_or_a_len(value: Any, size: int) -> None:
         (None, TypeError, "NoneType"),
     ],
 )
-def test_error_shows_what_is_not_a_size(value: Any, error: type[Exception], message: str) -> None:
+def test_error_shows_the_invalid_size(value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         to_size(value)
 
@@ -361,7 +363,7 @@ class Broken:
     ],
     ids=repr,
 )
-def test_set_without_a_len_has_no_size(
+def test_records_without_a_len_have_no_size(
     telemetry: Telemetry, warned: Warned, operation: str, rows: Any, warning: str
 ) -> None:
     """Nor are the characters of a string counted."""
@@ -383,7 +385,7 @@ HOSTILE = Hostile()
     ],
     ids=["argument", "keyword", "result", "failure"],
 )
-def test_data_are_never_rendered(
+def test_data_is_never_rendered(
     telemetry: Telemetry, warned: Warned, decorate: Callable[[Any], Any], size: int | None
 ) -> None:
     """An object that cannot be printed, compared or pickled passes through; only its len() is taken."""

@@ -61,7 +61,7 @@ def test_items_are_read_as_they_are_produced(telemetry: Telemetry) -> None:
     assert telemetry.event.size == 3
 
 
-def test_a_generator_without_items_has_size_0(telemetry: Telemetry) -> None:
+def test_generator_without_items_has_size_0(telemetry: Telemetry) -> None:
     run_generator(telemetry.asset.load(window="yield.window", size="yield.rows")(batches))
     assert (telemetry.event.size, telemetry.event.window) == (0, None)
 
@@ -74,7 +74,7 @@ def test_closing_early_keeps_what_was_read(telemetry: Telemetry) -> None:
     assert (telemetry.event.kind, telemetry.event.size, telemetry.event.window) == ("AssetSetLoaded", 2, MORNING)
 
 
-def test_a_failure_keeps_the_window_of_the_items(telemetry: Telemetry) -> None:
+def test_failure_keeps_the_window_of_the_items(telemetry: Telemetry) -> None:
     class Failing(Exception):
         window = EVENING
 
@@ -84,7 +84,7 @@ def test_a_failure_keeps_the_window_of_the_items(telemetry: Telemetry) -> None:
     assert (telemetry.event.kind, telemetry.event.window) == ("AssetSetComputeError", DAY)
 
 
-def test_an_unreadable_item_omits_its_field(telemetry: Telemetry, warned: Warned) -> None:
+def test_unreadable_item_omits_its_field(telemetry: Telemetry, warned: Warned) -> None:
     """The size or the window of the other items alone would be wrong; one warning for each field."""
     load = telemetry.asset.load(window="yield.window", size="yield.rows")(batches)
     items = [Batch(2, MORNING), Batch("many", "soon"), Batch(3, EVENING)]

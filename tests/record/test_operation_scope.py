@@ -57,7 +57,7 @@ def test_unreadable_values_are_omitted_with_one_warning_each(telemetry: Telemetr
     assert size.startswith("save AssetSet: the size is ")
 
 
-def test_a_size_for_an_operation_without_sizes_is_omitted(telemetry: Telemetry, warned: Warned) -> None:
+def test_size_for_an_operation_without_sizes_is_omitted(telemetry: Telemetry, warned: Warned) -> None:
     with telemetry.asset.total() as op:
         op.size = 4
     assert (telemetry.event.kind, telemetry.event.size) == ("AssetSetTotaled", None)
@@ -73,7 +73,7 @@ def test_a_size_for_an_operation_without_sizes_is_omitted(telemetry: Telemetry, 
     [(OSError("full"), "full"), (KeyboardInterrupt(), ""), (SystemExit(1), "1"), (GeneratorExit("odd"), "odd")],
     ids=repr,
 )
-def test_an_exception_is_a_failure_and_passes_through(telemetry: Telemetry, error: BaseException, message: str) -> None:
+def test_exception_is_a_failure_and_passes_through(telemetry: Telemetry, error: BaseException, message: str) -> None:
     with pytest.raises(type(error)) as raised, telemetry.asset.reconcile(window=DAY):
         raise error
     assert raised.value is error
@@ -83,7 +83,7 @@ def test_an_exception_is_a_failure_and_passes_through(telemetry: Telemetry, erro
 
 
 @pytest.mark.parametrize("code", [0, None, False])
-def test_an_exit_with_status_zero_is_a_success(telemetry: Telemetry, code: Any) -> None:
+def test_exit_with_status_zero_is_a_success(telemetry: Telemetry, code: Any) -> None:
     with pytest.raises(SystemExit) as raised, telemetry.asset.save(window=DAY, size=3):
         raise SystemExit(code)
     assert raised.value.code is code
@@ -124,7 +124,7 @@ def test_closing_an_async_generator_inside_a_block_is_a_success(telemetry: Telem
     assert telemetry.event == Event("AssetSetLoaded", telemetry.event.time, 1)
 
 
-def test_a_coroutine_dropped_inside_a_block_is_a_failure(telemetry: Telemetry) -> None:
+def test_coroutine_dropped_inside_a_block_is_a_failure(telemetry: Telemetry) -> None:
     """The garbage collector closes it in a context that is not its own, which stays current."""
 
     async def save() -> None:
@@ -145,13 +145,13 @@ def test_a_coroutine_dropped_inside_a_block_is_a_failure(telemetry: Telemetry) -
 # The span and the context
 
 
-def test_the_span_of_a_block_names_no_function(telemetry: Telemetry) -> None:
+def test_span_of_a_block_has_no_function_name(telemetry: Telemetry) -> None:
     with telemetry.asset.save():
         pass
     assert dict(telemetry.span.attributes or {}) == {"kcevents.etl": "asset", "kcevents.operation": "save"}
 
 
-def test_the_span_is_current_inside_the_block_alone(telemetry: Telemetry) -> None:
+def test_span_is_current_only_inside_the_block(telemetry: Telemetry) -> None:
     before = get_current()
     with telemetry.asset.save(), telemetry.tracer.start_as_current_span("inner"):
         pass
@@ -160,7 +160,7 @@ def test_the_span_is_current_inside_the_block_alone(telemetry: Telemetry) -> Non
     assert (inner.parent, outer.parent) == (outer.context, None)
 
 
-def test_a_block_records_nothing_if_suppressed(telemetry: Telemetry) -> None:
+def test_block_records_nothing_if_suppressed(telemetry: Telemetry) -> None:
     before = get_current()
     with suppress_instrumentation(), telemetry.asset.save() as op:
         op.size = 1
@@ -232,7 +232,7 @@ def test_exit_stacks_enter_and_exit_blocks(telemetry: Telemetry) -> None:
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
-def test_a_block_inside_a_contextmanager_function_works(telemetry: Telemetry) -> None:
+def test_block_inside_a_contextmanager_function_works(telemetry: Telemetry) -> None:
     @contextmanager
     def saving() -> Iterator[None]:
         with telemetry.asset.save():
@@ -249,7 +249,7 @@ def test_a_block_inside_a_contextmanager_function_works(telemetry: Telemetry) ->
 
 
 @pytest.mark.parametrize("suppressed", [False, True], ids=["recorded", "suppressed"])
-def test_a_second_block_of_one_object_is_refused(telemetry: Telemetry, suppressed: bool) -> None:
+def test_second_block_with_one_object_is_refused(telemetry: Telemetry, suppressed: bool) -> None:
     """While the first block is open as well as after it; the first block keeps its values."""
     saving = telemetry.asset.save()
     with ExitStack() as stack:
@@ -264,7 +264,7 @@ def test_a_second_block_of_one_object_is_refused(telemetry: Telemetry, suppresse
     assert [event.size for event in telemetry.events] == ([] if suppressed else [1])
 
 
-def test_one_of_many_threads_enters_one_object(telemetry: Telemetry) -> None:
+def test_only_one_thread_can_enter_an_object(telemetry: Telemetry) -> None:
     entered = []
 
     def enter(saving: Any, barrier: threading.Barrier) -> None:
@@ -282,13 +282,13 @@ def test_one_of_many_threads_enters_one_object(telemetry: Telemetry) -> None:
     assert len(set(entered)) == len(entered) == len(telemetry.events) == 20
 
 
-def test_a_block_without_parentheses_is_refused(telemetry: Telemetry) -> None:
+def test_block_without_parentheses_is_refused(telemetry: Telemetry) -> None:
     with pytest.raises(TypeError, match=r"write `with allocation\.save\(\) as op:`"), telemetry.allocation.save:
         pass
     assert (telemetry.spans, telemetry.events) == ([], [])
 
 
-def test_the_object_of_a_block_still_decorates(telemetry: Telemetry) -> None:
+def test_object_of_a_block_can_still_decorate(telemetry: Telemetry) -> None:
     """As often as one likes, before and after its block."""
 
     def save(rows: list[int]) -> None: ...

@@ -97,7 +97,7 @@ STEPS = st.lists(
 
 
 @given(st.data(), STEPS)
-def test_path_reads_what_the_data_were_built_from(data: st.DataObject, steps: list[tuple[str, Any]]) -> None:
+def test_path_reads_the_leaves_of_random_data(data: st.DataObject, steps: list[tuple[str, Any]]) -> None:
     """Random data are built around leaves: one leaf, or as many as `[*]` fans out to."""
     leaves: list[Any] = []
 
@@ -141,7 +141,7 @@ def test_none_in_the_middle_of_a_path_reads_as_none() -> None:
 
 
 @pytest.mark.parametrize("name", ["result", "kept", "env"])
-def test_an_argument_wins_over_another_root(name: str) -> None:
+def test_argument_takes_precedence_over_other_roots(name: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def function({name}): ...", namespace)
     assert read(f"{name}.rows", namespace["function"], SimpleNamespace(rows=[5])) == [5]
@@ -149,9 +149,7 @@ def test_an_argument_wins_over_another_root(name: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "otherwise"), [("result.rows", [1, 2, 3]), ("kept.rows", 2), ("env.rows", "3")])
-def test_a_keyword_argument_wins_if_the_call_passes_it(
-    monkeypatch: pytest.MonkeyPatch, path: str, otherwise: Any
-) -> None:
+def test_passed_keyword_argument_takes_precedence(monkeypatch: pytest.MonkeyPatch, path: str, otherwise: Any) -> None:
     """For a function that takes any keyword argument."""
     monkeypatch.setenv("rows", "3")
 
@@ -164,12 +162,12 @@ def test_a_keyword_argument_wins_if_the_call_passes_it(
 
 
 @pytest.mark.parametrize(("path", "value"), [("env", ["prod"]), ("kept[0]", 5)])
-def test_a_keyword_argument_is_meant_if_no_name_follows(path: str, value: Any) -> None:
+def test_kept_or_env_without_a_name_is_an_argument(path: str, value: Any) -> None:
     """A path of `kept` or `env` has a name."""
     assert read(path, save, CONFIG, env=["prod"], kept=[5]) == value
 
 
-def test_a_missing_keyword_argument_is_omitted_with_one_warning(telemetry: Telemetry, warned: Warned) -> None:
+def test_missing_keyword_argument_is_omitted_with_one_warning(telemetry: Telemetry, warned: Warned) -> None:
     function: Any = telemetry.asset.load(window="period")(lambda **options: [1])
     for options in ({}, {}, {"period": DAY}):
         function(**options)
@@ -179,7 +177,7 @@ def test_a_missing_keyword_argument_is_omitted_with_one_warning(telemetry: Telem
     assert "'period'" in warning
 
 
-def test_a_function_in_c_may_take_any_name(telemetry: Telemetry) -> None:
+def test_function_without_a_signature_takes_any_name(telemetry: Telemetry) -> None:
     """One without a signature, that is."""
     collected: dict[str, Any] = {}
     update: Any = telemetry.asset.save(window="period", size="rows")(collected.update)
@@ -209,7 +207,7 @@ def read_kept() -> Any:
     return read("kept.window", save, CONFIG)
 
 
-def test_kept_is_what_an_earlier_call_of_the_context_kept() -> None:
+def test_kept_value_is_read_in_the_same_context() -> None:
     def use() -> list[Any]:
         values = [read_kept()]
         for value in (DAY, "later"):
@@ -222,7 +220,7 @@ def test_kept_is_what_an_earlier_call_of_the_context_kept() -> None:
     assert read_kept() is None
 
 
-def test_a_task_reads_what_was_kept_before_it_started() -> None:
+def test_task_reads_what_was_kept_before_it_started() -> None:
     """What it keeps itself stays in it."""
 
     async def task(name: str) -> list[Any]:
@@ -238,7 +236,7 @@ def test_a_task_reads_what_was_kept_before_it_started() -> None:
     assert asyncio.run(run()) == [["before", "a"], ["before", "b"], "before"]
 
 
-def test_a_thread_keeps_values_of_its_own() -> None:
+def test_thread_has_its_own_kept_values() -> None:
     def use() -> Any:
         keep("window", "here")
         thread = threading.Thread(target=copy_context().run, args=(keep, "window", "there"))
@@ -257,16 +255,16 @@ def test_a_thread_keeps_values_of_its_own() -> None:
     [[1, None, 2], (1, None, 2), deque([1, None, 2]), {"a": 1, "b": None, "c": 2}, {"a": 1, "b": 2}.values()],
     ids=lambda rows: type(rows).__name__,
 )
-def test_each_reads_the_items_of_a_collection(rows: Any) -> None:
+def test_fan_out_reads_the_items_of_a_collection(rows: Any) -> None:
     """Of a mapping the values; None is dropped."""
     assert read("rows[*]", items, rows) == [1, 2]
 
 
-def test_each_reads_the_items_of_a_set() -> None:
+def test_fan_out_reads_the_items_of_a_set() -> None:
     assert sorted(read("rows[*]", items, {1, 2})) == [1, 2]
 
 
-def test_each_reads_any_sized_iterable() -> None:
+def test_fan_out_reads_any_sized_iterable() -> None:
     class Rows:
         def __len__(self) -> int:
             return 2
@@ -277,19 +275,19 @@ def test_each_reads_any_sized_iterable() -> None:
     assert read("rows[*]", items, Rows()) == [1, 2]
 
 
-def test_each_in_each_reads_one_flat_list() -> None:
+def test_nested_fan_out_reads_one_flat_list() -> None:
     services = [SimpleNamespace(items=[{"cost": 1}, {"cost": 2}]), SimpleNamespace(items=None)]
     assert read("rows[*].items[*][cost]", items, services) == [1, 2]
     assert read("rows[*].items[*]", items, []) == []
 
 
 @pytest.mark.parametrize("rows", ["ab", b"ab", 5, object()], ids=repr)
-def test_each_of_no_collection_is_a_type_error(rows: Any) -> None:
+def test_fan_out_over_other_values_is_a_type_error(rows: Any) -> None:
     with pytest.raises(TypeError, match=rf"\[\*\].* {type(rows).__name__}"):
         read("rows[*]", items, rows)
 
 
-def test_each_never_consumes_an_iterator(telemetry: Telemetry, warned: Warned) -> None:
+def test_fan_out_never_consumes_an_iterator(telemetry: Telemetry, warned: Warned) -> None:
     """The field is omitted with a warning."""
 
     class Sized:
@@ -342,7 +340,7 @@ def test_each_never_consumes_an_iterator(telemetry: Telemetry, warned: Warned) -
         ("rows\n", 4),
     ],
 )
-def test_a_syntax_error_shows_path_and_position(telemetry: Telemetry, path: str, position: int) -> None:
+def test_syntax_error_shows_path_and_position(telemetry: Telemetry, path: str, position: int) -> None:
     with pytest.raises(TypeError, match=rf"position {position};.*config\[params\]\[0\]\.rows.* rows, ") as caught:
         telemetry.asset.save(window=path)(lambda rows: None)
     assert str(caught.value).startswith(repr(path))
@@ -362,7 +360,9 @@ def test_a_syntax_error_shows_path_and_position(telemetry: Telemetry, path: str,
         ("day", lambda: None, r"'day' in 'day'.* from return, kept"),
     ],
 )
-def test_an_unknown_name_shows_the_nearest_and_all(telemetry: Telemetry, path: str, function: Any, hint: str) -> None:
+def test_unknown_name_error_shows_the_nearest_name_and_all(
+    telemetry: Telemetry, path: str, function: Any, hint: str
+) -> None:
     with pytest.raises(TypeError, match=hint):
         telemetry.asset.save(window=path)(function)
 
@@ -385,7 +385,7 @@ def test_kept_and_env_need_a_name(telemetry: Telemetry, path: str) -> None:
         telemetry.asset.load(window=path)(lambda rows: None)
 
 
-def test_an_object_is_named_by_its_class(telemetry: Telemetry) -> None:
+def test_error_names_an_object_by_its_class(telemetry: Telemetry) -> None:
     class Saver:
         def __call__(self, rows: Any) -> None: ...
 

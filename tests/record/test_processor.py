@@ -64,12 +64,12 @@ def events_of(log: EventLog) -> list[Event]:
 
 
 @pytest.mark.parametrize("name", ["AssetSetSaved", "AssetSetSavedEvent"])
-def test_an_event_is_in_the_log_as_it_is(provider: TracerProvider, log: EventLog, name: str) -> None:
+def test_event_is_logged_unchanged(provider: TracerProvider, log: EventLog, name: str) -> None:
     add_event(provider, name, {"kcevents.size": 2**63 - 1, **WINDOW})
     assert events_of(log) == [Event("AssetSetSaved", TIME, 2**63 - 1, DAY)]
 
 
-def test_an_error_has_the_operation_of_its_span(provider: TracerProvider, log: EventLog) -> None:
+def test_error_has_the_operation_of_its_span(provider: TracerProvider, log: EventLog) -> None:
     with provider.get_tracer("program").start_as_current_span(
         "nightly", attributes={"kcevents.operation": "save"}
     ) as span:
@@ -83,9 +83,7 @@ def test_other_events_are_ignored(provider: TracerProvider, log: EventLog, warne
     assert (events_of(log), warned()) == ([], [])
 
 
-def test_the_documents_example_comes_out_as_it_went_in(
-    provider: TracerProvider, log: EventLog, documented: str
-) -> None:
+def test_documented_example_is_logged_unchanged(provider: TracerProvider, log: EventLog, documented: str) -> None:
     document = read_document(documented)
     for event in (event for events in document.lists.values() for event in events):
         assert event.window is not None
@@ -96,7 +94,7 @@ def test_the_documents_example_comes_out_as_it_went_in(
         assert set(log.document().lists[etl]) == set(events)
 
 
-def test_an_added_set_is_known(provider: TracerProvider, log: EventLog) -> None:
+def test_event_of_an_added_set_is_logged(provider: TracerProvider, log: EventLog) -> None:
     log.add_set("cloud", "CloudCostSet")
     add_event(provider, "CloudCostSetSaved", {"kcevents.size": 5})
     assert log.document().lists["cloud"] == (Event("CloudCostSetSaved", TIME, 5),)
@@ -170,7 +168,7 @@ class Blocking(SpanProcessor):
         assert self.released.wait(60)
 
 
-def test_an_error_behind_a_slow_processor_counts_once(log: EventLog) -> None:
+def test_error_behind_a_slow_processor_counts_once(log: EventLog) -> None:
     slow = Blocking()
     emit = assets(provider_of(slow, EventLogProcessor(log)), log).emit
     thread = threading.Thread(target=emit, args=("compute_error",))
@@ -192,7 +190,7 @@ class Deferring(SpanProcessor):
         self.spans.append(span)
 
 
-def test_a_deferred_error_counts_once(log: EventLog) -> None:
+def test_deferred_error_counts_once(log: EventLog) -> None:
     deferring = Deferring()
     assets(provider_of(deferring), log).emit("compute_error")
     let_events_pass(log)
@@ -201,7 +199,7 @@ def test_a_deferred_error_counts_once(log: EventLog) -> None:
 
 
 @pytest.mark.parametrize("scope", ["program", "otel_kcevents"])
-def test_a_copy_on_another_span_counts(provider: TracerProvider, log: EventLog, scope: str) -> None:
+def test_copy_on_another_span_is_a_new_event(provider: TracerProvider, log: EventLog, scope: str) -> None:
     """Even on a span of ours, which ends later."""
     deferring = Deferring()
     provider.add_span_processor(deferring)
@@ -219,14 +217,14 @@ class AddingOnStart(SpanProcessor):
         span.add_event("AssetSetSaved", {"kcevents.size": 5}, TIME)
 
 
-def test_a_repeat_by_other_code_on_our_span_counts(log: EventLog) -> None:
+def test_repeat_by_other_code_on_our_span_is_a_new_event(log: EventLog) -> None:
     """Of the same kind and at the very same time, before the recorder's own event."""
     provider = provider_of(AddingOnStart(), EventLogProcessor(log), EventLogProcessor(log))
     assets(provider, log).emit("saved", size=3, time=TIME)
     assert sorted(event.size or 0 for event in events_of(log)) == [3, 5]
 
 
-def test_the_name_of_our_event_is_an_ordinary_string(log: EventLog) -> None:
+def test_name_of_our_event_is_an_ordinary_string(log: EventLog) -> None:
     """An exporter encodes it, and copies and pickles hold no log."""
     exporter = InMemorySpanExporter()
     assets(provider_of(SimpleSpanProcessor(exporter)), log).emit("saved")
@@ -241,9 +239,7 @@ def test_the_name_of_our_event_is_an_ordinary_string(log: EventLog) -> None:
 # What can go wrong
 
 
-def test_an_unreadable_field_is_omitted_with_one_warning(
-    provider: TracerProvider, log: EventLog, warned: Warned
-) -> None:
+def test_unreadable_field_is_omitted_with_one_warning(provider: TracerProvider, log: EventLog, warned: Warned) -> None:
     for number in range(3):
         add_event(provider, "AssetSetSaved", {"kcevents.size": "97", **WINDOW}, TIME + number)
     assert [(event.size, event.window) for event in events_of(log)] == [(None, DAY)] * 3
@@ -263,7 +259,7 @@ def test_an_unreadable_field_is_omitted_with_one_warning(
         (["AssetSetSaved"], TIME),
     ],
 )
-def test_an_invalid_event_leaves_the_others(
+def test_invalid_event_does_not_affect_the_others(
     provider: TracerProvider, log: EventLog, warned: Warned, name: Any, time: Any
 ) -> None:
     with provider.get_tracer("program").start_as_current_span("nightly") as span:
@@ -285,7 +281,7 @@ class BrokenSpan(ReadableSpan):
         raise RuntimeError("the span is broken")
 
 
-def test_a_broken_log_never_reaches_the_program(warned: Warned) -> None:
+def test_broken_log_does_not_affect_the_program(warned: Warned) -> None:
     provider = provider_of(EventLogProcessor(BrokenLog()))
     for _ in range(3):
         add_event(provider, "AssetSetSaved", {})
@@ -293,13 +289,13 @@ def test_a_broken_log_never_reaches_the_program(warned: Warned) -> None:
     assert "the log is broken" in warning
 
 
-def test_a_broken_span_never_reaches_the_program(log: EventLog, warned: Warned) -> None:
+def test_broken_span_does_not_affect_the_program(log: EventLog, warned: Warned) -> None:
     EventLogProcessor(log).on_end(BrokenSpan("broken"))
     (warning,) = warned()
     assert "the span is broken" in warning
 
 
-def test_a_span_may_lack_context_scope_and_attributes(log: EventLog) -> None:
+def test_span_may_lack_context_scope_and_attributes(log: EventLog) -> None:
     """As one that another program rebuilt from an export."""
     bare = SpanEvent("AssetSetComputeError", timestamp=TIME)
     error = SpanEvent("AssetSetComputeError", {"error.type": "OSError"}, timestamp=TIME + 1)
@@ -310,16 +306,16 @@ def test_a_span_may_lack_context_scope_and_attributes(log: EventLog) -> None:
 # Its life
 
 
-def test_the_default_log_is_the_one_of_the_process() -> None:
+def test_default_log_is_the_process_wide_one() -> None:
     assert EventLogProcessor().log is default_log
 
 
-def test_shutdown_stops_it(provider: TracerProvider, log: EventLog) -> None:
+def test_shutdown_stops_the_processor(provider: TracerProvider, log: EventLog) -> None:
     add_event(provider, "AssetSetSaved", {})
     provider.shutdown()
     add_event(provider, "AssetSetSaved", {}, TIME + 1)
     assert events_of(log) == [Event("AssetSetSaved", TIME)]
 
 
-def test_a_flush_has_nothing_to_wait_for(provider: TracerProvider) -> None:
+def test_flush_succeeds_at_once(provider: TracerProvider) -> None:
     assert provider.force_flush()

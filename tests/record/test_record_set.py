@@ -106,7 +106,7 @@ def test_emitted_error_names_the_operation_that_failed(telemetry: Telemetry, out
     ],
     ids=str,
 )
-def test_wrong_emission_is_refused(telemetry: Telemetry, wrong: dict[str, Any], message: str) -> None:
+def test_invalid_emission_is_refused(telemetry: Telemetry, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         telemetry.asset.emit(**{"outcome": "saved", **wrong})
     assert (telemetry.spans, telemetry.events) == ([], [])

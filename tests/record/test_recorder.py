@@ -127,7 +127,7 @@ def test_caller_context_is_current_inside(telemetry: Telemetry) -> None:
     detach(token)
 
 
-def test_consumers_of_the_log_get_the_spans_ids(telemetry: Telemetry) -> None:
+def test_consumers_of_the_log_receive_the_span_ids(telemetry: Telemetry) -> None:
     received: list[Any] = []
     detach_consumer = telemetry.log.attach(lambda *event: received.append(event))
     telemetry.asset.save(work)([1], DAY)
@@ -299,7 +299,7 @@ def enter_and_exit(telemetry: Telemetry) -> None:
     ],
     ids=["call", "block", "emission"],
 )
-def test_failing_tracer_costs_only_the_span(
+def test_failing_tracer_loses_only_the_span(
     telemetry: Telemetry, warned: Warned, monkeypatch: pytest.MonkeyPatch, record: Callable[[Telemetry], object]
 ) -> None:
     monkeypatch.setattr("opentelemetry.sdk.trace.Tracer.start_span", fail)
@@ -334,7 +334,7 @@ def test_span_that_refuses_a_status_is_logged_and_ended(
     assert "broken today" in warning
 
 
-def test_failing_log_costs_only_the_entry(warned: Warned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_log_loses_only_the_entry(warned: Warned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EventLog, "append", fail)
     telemetry = Telemetry()
     save = telemetry.asset.save(work)

@@ -183,7 +183,7 @@ def test_suppressed_call_records_nothing(telemetry: Telemetry, shape: Shape) -> 
     assert (telemetry.spans, telemetry.events) == ([], [])
 
 
-def test_two_operations_record_one_inside_the_other(telemetry: Telemetry, shape: Shape) -> None:
+def test_two_operations_record_nested_spans(telemetry: Telemetry, shape: Shape) -> None:
     call = shape.decorated(lambda function: telemetry.allocation.load(telemetry.asset.aggregate(function)))
     assert len(run(call(DAY))) == 3
     inner, outer = telemetry.spans
@@ -227,7 +227,7 @@ def test_fails_when_sees_the_result(telemetry: Telemetry, function: Callable[...
     [(functools.partial(functools.partial(load)), "load"), (class_with(__call__=Methods.load)(), "Loader")],
     ids=["partial", "object"],
 )
-def test_partial_and_object_have_the_name_inside(telemetry: Telemetry, callable_: Any, name: str) -> None:
+def test_partial_and_object_have_the_inner_name(telemetry: Telemetry, callable_: Any, name: str) -> None:
     decorated = telemetry.asset.load(callable_)
     decorated(DAY)
     assert (decorated.__name__, decorated.__qualname__) == (name, name)
@@ -343,7 +343,7 @@ def test_concurrent_tasks_each_have_their_span(telemetry: Telemetry) -> None:
 
 @pytest.mark.parametrize("provider", [None, trace.NoOpTracerProvider()], ids=["traced", "not traced"])
 @each_that_waits
-def test_dropped_call_leaves_the_context_alone(provider: Any, function: Any, warned: Warned) -> None:
+def test_dropped_call_leaves_the_context_unchanged(provider: Any, function: Any, warned: Warned) -> None:
     """The garbage collector closes it in a context that is not its own, which stays current."""
     telemetry = Telemetry(tracer_provider=provider)
     called = telemetry.asset.load(function)(DAY)
@@ -448,7 +448,7 @@ def test_sent_and_thrown_values_reach_the_generator(telemetry: Telemetry, start:
 @pytest.mark.parametrize(
     ("error", "kind"), [(OSError("gone"), "AssetSetComputeError"), (GeneratorExit(), "AssetSetLoaded")], ids=repr
 )
-def test_uncaught_thrown_error_comes_out(telemetry: Telemetry, start: Start, error: BaseException, kind: str) -> None:
+def test_uncaught_thrown_error_propagates(telemetry: Telemetry, start: Start, error: BaseException, kind: str) -> None:
     """GeneratorExit as well, so a context manager made of a decorated generator does not swallow it."""
     steps = start(numbers, 3)
     steps.send()
@@ -489,7 +489,7 @@ def test_closing_early_is_a_success(telemetry: Telemetry, start: Start, end: str
     assert telemetry.span.status.status_code is StatusCode.UNSET
 
 
-def test_generator_exit_of_its_own_is_a_failure(telemetry: Telemetry, start: Start) -> None:
+def test_generator_exit_raised_inside_is_a_failure(telemetry: Telemetry, start: Start) -> None:
     """Nobody closed the generator."""
 
     def rows() -> Iterator[int]:

@@ -62,7 +62,7 @@ def test_wrong_host_is_a_400(hosts: HostCheck, host: str) -> None:
     assert f"{host!r} is not a host; expected a name or an IP address" in message
 
 
-def test_every_host_of_a_request_counts(hosts: HostCheck) -> None:
+def test_every_host_of_a_request_is_checked(hosts: HostCheck) -> None:
     assert hosts.problem([], "127.0.0.1") is None
     assert (hosts.problem(["localhost", "evil.example"], "127.0.0.1") or (0,))[0] == 421
 

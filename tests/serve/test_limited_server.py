@@ -69,7 +69,7 @@ def test_wrong_request_is_refused_in_json(port: int, sent: bytes, status: int, p
     assert len(answer.body) < 400
 
 
-def test_headers_end_exactly_at_the_limit(log: EventLog) -> None:
+def test_limit_of_the_headers_is_exact(log: EventLog) -> None:
     """A request of as many bytes as are allowed is answered; one byte more is too long."""
     with start_http_server(0, log=log, max_header_bytes=256) as server:
         request = REQUEST.replace(b"\r\n\r\n", b"\r\nX: %b\r\n\r\n")
@@ -91,7 +91,7 @@ def test_connection_closed_without_request_is_ignored(port: int) -> None:
 
 
 @pytest.mark.parametrize("body", [MEGABYTE, [MEGABYTE[:4096]] * 256], ids=["with a length", "in chunks"])
-def test_refusal_survives_an_unwanted_body(port: int, body: bytes | list[bytes]) -> None:
+def test_refusal_arrives_despite_an_unwanted_body(port: int, body: bytes | list[bytes]) -> None:
     """The body is read, so that its sender sees the whole refusal."""
     for _ in range(10):
         answer = ask_port(port, "POST", LOG_PATH, body=body)
@@ -118,7 +118,7 @@ def test_endless_body_is_not_read_to_its_end(port: int) -> None:
     [(filled(), b"", REQUEST), (filled(), REQUEST[:9], REQUEST[9:]), (large(), REQUEST, b"")],
     ids=["says nothing", "stops midway", "does not read"],
 )
-def test_slow_client_keeps_nobody_waiting(port: int, log: EventLog, first: bytes, rest: bytes) -> None:
+def test_slow_client_does_not_delay_others(port: int, log: EventLog, first: bytes, rest: bytes) -> None:
     """Another client is answered meanwhile, and the slow one gets its whole response in the end."""
     with connected(port, first) as client:
         assert ask_port(port, "HEAD").status == 200
@@ -131,7 +131,7 @@ def test_silent_client_is_disconnected(log: EventLog) -> None:
         assert read_all(client) == b""
 
 
-def test_client_that_drips_is_disconnected(log: EventLog) -> None:
+def test_client_that_sends_too_slowly_is_disconnected(log: EventLog) -> None:
     """However regularly the bytes of a request come, its time ends."""
 
     def is_disconnected() -> bool:
@@ -155,7 +155,7 @@ def test_client_that_never_reads_is_disconnected(debug: pytest.LogCaptureFixture
     assert len(answer.body) < int(answer.headers["content-length"])
 
 
-def test_client_that_left_early_disturbs_nobody() -> None:
+def test_client_that_disconnects_early_affects_no_other() -> None:
     """Its connection is reset while its response is made, and its time ends after that."""
     asked, go_on = Flag(), Flag()
 
@@ -197,7 +197,7 @@ def test_surplus_request_gets_a_503(log: EventLog) -> None:
         assert [ask_port(server.port).status for _ in range(10)] == [503] * 10
 
 
-def test_one_client_holds_few_connections(log: EventLog) -> None:
+def test_connections_of_one_client_are_limited(log: EventLog) -> None:
     """A client at its limit is refused; another client is answered."""
     with start_http_server(0, log=log, max_connections_per_client=1) as server, connected(server.port):
         answer = ask_port(server.port)
@@ -221,7 +221,7 @@ class Busy(EventLog):
         return super().document(kinds, window, limit)
 
 
-def test_much_work_makes_the_next_client_wait() -> None:
+def test_cpu_time_over_the_limit_delays_the_next_client() -> None:
     """After more CPU time than is free, connections are not answered until enough time has passed."""
     with start_http_server(0, log=Busy(), max_load=0.001) as server:  # 100 ms too many, made good in 100 s
         assert ask_raw(server.port, REQUEST).status == 200
@@ -233,7 +233,7 @@ def test_much_work_makes_the_next_client_wait() -> None:
             assert read_all(client) == b""
 
 
-def test_client_that_waited_is_answered() -> None:
+def test_delayed_client_is_answered() -> None:
     with start_http_server(0, log=Busy(), max_load=0.5) as server:
         assert [ask_raw(server.port, REQUEST).status for _ in range(3)] == [200, 200, 200]
 

@@ -164,13 +164,13 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("method", "target"), REQUESTS)
-def test_every_way_in_gives_the_same_response(ask: Any, log: Source, method: str, target: str) -> None:
+def test_every_interface_gives_the_same_response(ask: Any, log: Source, method: str, target: str) -> None:
     """Status, headers and body are those of `respond()`."""
     assert ask(log, method, target) == ask_respond(log, method, target)
 
 
 @pytest.mark.parametrize(("method", "target"), REQUESTS)
-def test_every_response_is_fresh_json(log: Source, method: str, target: str) -> None:
+def test_every_response_is_uncached_json(log: Source, method: str, target: str) -> None:
     answer = ask_respond(log, method, target)
     body = ask_respond(log, "GET", target).body if method == "HEAD" else answer.body
     assert answer.headers == {
@@ -217,7 +217,7 @@ def test_head_has_the_status_of_get(log: Source) -> None:
     ]
 
 
-def test_method_of_a_source_is_a_path_of_its_own(log: Source) -> None:
+def test_optional_method_of_a_source_has_its_own_path(log: Source) -> None:
     """What a source returns from `runs()` is the data."""
     answer = ask_respond(log, "GET", "/model/etl/runs")
     assert (answer.status, json.loads(answer.body)) == (200, {"code": 200, "data": RUNS})
@@ -245,7 +245,7 @@ def test_repeated_kind_is_looked_up_once() -> None:
     assert asked == ["Asset", "Allocation"]
 
 
-def test_too_long_query_does_not_reach_the_log() -> None:
+def test_overlong_query_does_not_reach_the_log() -> None:
     assert respond("GET", LOG_PATH, "kind=" + "A," * 32_000, log=Broken()).status == 414
 
 

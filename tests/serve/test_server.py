@@ -69,13 +69,13 @@ def test_forked_child_does_not_hold_the_port() -> None:
     assert run_program("fork_with_server") == ("free\n", "")
 
 
-def test_port_in_use_is_named(port: int) -> None:
+def test_error_shows_the_port_in_use(port: int) -> None:
     with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: .*; port 0 selects a free one"):
         start_http_server(port)
 
 
 @pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (-1, "127.0.0.1"), (0, "256.0.0.1")])
-def test_impossible_address_is_named(port: int, addr: str) -> None:
+def test_error_shows_the_impossible_address(port: int, addr: str) -> None:
     """It is an OSError with a number, like a port in use."""
     with pytest.raises(OSError, match=rf"\[Errno -?\d+\] .*{re.escape(addr)}:{port}: .*; port 0 selects a free one"):
         start_http_server(port, addr)
@@ -177,7 +177,7 @@ class Unwritable(EventLog):
 
 
 @pytest.mark.parametrize("log", [Broken(), Unwritable()], ids=["cannot be read", "cannot be written"])
-def test_error_of_the_source_stays_in_the_program(port: int, debug: pytest.LogCaptureFixture) -> None:
+def test_error_of_the_source_is_hidden_from_the_client(port: int, debug: pytest.LogCaptureFixture) -> None:
     """A client sees a 500 without the reason, which is in the program's log with its traceback."""
     answer = ask_port(port)
     assert answer.status == 500
@@ -188,7 +188,7 @@ def test_error_of_the_source_stays_in_the_program(port: int, debug: pytest.LogCa
     assert ask_port(port, "HEAD").body == b""
 
 
-def test_readers_and_writers_do_not_disturb_each_other() -> None:
+def test_responses_while_threads_append_are_consistent() -> None:
     """While four threads append, each of 400 responses is a valid log that counts no less than the one before."""
     log, done = EventLog(retention=16), Flag()
 

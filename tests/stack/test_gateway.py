@@ -100,7 +100,7 @@ def test_every_trace_with_an_error_event_is_kept_whole(tier: Tier) -> None:
     assert _sizes(tier.failed) == {SPANS}
 
 
-def test_a_share_of_the_other_traces_is_kept_whole(tier: Tier) -> None:
+def test_share_of_the_other_traces_is_kept_whole(tier: Tier) -> None:
     share = len(tier.others) / (RUNS - RUNS // FAILING)
     assert 0.5 * SHARE < share * 100 < 1.5 * SHARE
     assert _sizes(tier.others) == {SPANS}

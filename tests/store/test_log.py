@@ -65,7 +65,7 @@ def test_event_is_in_the_list_of_its_etl(log: EventLog) -> None:
     assert list(log.document().lists.items()) == [("allocation", (allocation,)), ("asset", (SAVED,))]
 
 
-def test_8000_saves_never_push_out_the_one_error(log: EventLog) -> None:
+def test_8000_saves_do_not_evict_a_single_error(log: EventLog) -> None:
     log.append(Event("AllocationSetComputeError", NOON, failure=FAILURE))
     for number in range(1, 8_001):
         log.append(Event("AllocationSetSaved", NOON + number))
@@ -122,7 +122,7 @@ def test_event_that_cannot_be_written_is_refused(log: EventLog, event: Event, me
 
 
 @pytest.mark.parametrize("name", ["AssetSetSaved", "AssetSetSavedEvent"])
-def test_kind_is_found_with_or_without_trailing_event(log: EventLog, name: str) -> None:
+def test_kind_is_found_with_or_without_event_suffix(log: EventLog, name: str) -> None:
     assert log.kind(name) == KINDS["AssetSetSaved"]
 
 
@@ -145,7 +145,7 @@ def test_event_of_the_same_span_is_appended_once(log: EventLog) -> None:
         (LOADED, (7,)),
     ],
 )
-def test_other_span_time_kind_or_repeat_is_another_event(log: EventLog, event: Event, span: tuple[int, ...]) -> None:
+def test_other_span_time_kind_or_repeat_is_a_new_event(log: EventLog, event: Event, span: tuple[int, ...]) -> None:
     log.append(SAVED, 7)
     assert log.append(event, *span)
 
@@ -154,7 +154,7 @@ def test_events_without_a_span_are_all_kept(log: EventLog) -> None:
     assert [log.append(SAVED), log.append(SAVED)] == [True, True]
 
 
-def test_event_is_remembered_for_4096_others(log: EventLog) -> None:
+def test_duplicate_is_detected_after_4096_other_events(log: EventLog) -> None:
     """A span may end long after its event."""
     log.append(SAVED, 1)
     for number in range(2, 4_098):
@@ -190,7 +190,7 @@ class Consumer(list[tuple[Event, int, int]]):
         self.append((event, span_id, trace_id))
 
 
-def test_consumer_receives_each_event_as_it_is_kept(log: EventLog) -> None:
+def test_consumer_receives_each_event_as_stored(log: EventLog) -> None:
     received = Consumer()
     log.append(SAVED)
     log.attach(received)
@@ -219,7 +219,7 @@ def test_consumer_attached_twice_is_called_twice(log: EventLog) -> None:
     assert [event for event, *_ in received] == [SAVED, SAVED, LOADED]
 
 
-def test_consumer_runs_in_the_appending_thread_unlocked(log: EventLog) -> None:
+def test_consumer_runs_in_the_appending_thread_without_lock(log: EventLog) -> None:
     """The event is in the log, and another thread can append meanwhile."""
     seen: list[object] = []
 
@@ -250,7 +250,7 @@ def test_consumer_may_attach_and_detach(log: EventLog) -> None:
     assert received == [(LOADED, 0, 0)]
 
 
-def test_consumer_that_raises_harms_nobody(log: EventLog, warned: Warned) -> None:
+def test_raising_consumer_does_not_affect_others(log: EventLog, warned: Warned) -> None:
     """One warning per attachment is logged."""
 
     def broken(event: Event, span_id: int, trace_id: int) -> None:
@@ -349,12 +349,12 @@ def full(log: EventLog) -> EventLog:
         (iter(["AssetSetSaved"]), {"AssetSetSaved"}),
     ],
 )
-def test_kinds_select_by_name_or_beginning(full: EventLog, kinds: list[str], selected: set[str]) -> None:
+def test_kinds_select_by_name_or_prefix(full: EventLog, kinds: list[str], selected: set[str]) -> None:
     assert sorted(listed(full.document(kinds))) == sorted(selected)
 
 
 @pytest.mark.parametrize("kinds", [["AssetSetDeleted"], ["assetset"], ["SetSaved"], ["AssetSet", "AssetSetSavedX"]])
-def test_text_that_begins_no_kind_is_refused(full: EventLog, kinds: list[str]) -> None:
+def test_unknown_kind_prefix_is_refused(full: EventLog, kinds: list[str]) -> None:
     with pytest.raises(ValueError, match=f"^'{kinds[-1]}' .* expected one of {', '.join(KINDS)}$"):
         full.document(kinds)
 
@@ -378,7 +378,7 @@ def test_counters_are_never_filtered(full: EventLog) -> None:
 
 
 @pytest.mark.parametrize(("options", "count"), [({}, 256), ({"limit": 10**30}, 300), ({"limit": 1}, 1)])
-def test_lists_hold_256_events_of_each_kind_unless_told(options: dict[str, Any], count: int) -> None:
+def test_lists_hold_256_events_of_each_kind_by_default(options: dict[str, Any], count: int) -> None:
     log = EventLog(retention=300)
     for number in range(1_000):
         log.append(Event("AssetSetSaved", NOON + number))
@@ -397,7 +397,7 @@ def test_limit_applies_to_what_the_window_selects() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "5", None])
-def test_limit_that_is_not_an_integer_of_1_or_more_is_refused(log: EventLog, limit: Any) -> None:
+def test_limit_below_1_or_not_an_integer_is_refused(log: EventLog, limit: Any) -> None:
     with pytest.raises(ValueError, match=f"limit must be an integer of at least 1, got {limit!r}"):
         log.document(limit=limit)
 
@@ -415,7 +415,7 @@ def quick_switches() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("quick_switches")
-def test_snapshots_beside_8_threads_are_consistent() -> None:
+def test_snapshots_while_8_threads_append_are_consistent() -> None:
     """None of 16,000 events is lost, and every snapshot lists as many as its counter has."""
     log, done, received = EventLog(retention=16_000), threading.Event(), Consumer()
     log.attach(received)
@@ -458,7 +458,7 @@ def test_8_threads_append_the_same_event_once(log: EventLog) -> None:
     assert (appended, log.counts(), len(received)) == (200, {"AssetSetSaved": 200}, 200)
 
 
-def test_reader_does_not_stall_a_writer(log: EventLog) -> None:
+def test_reader_does_not_block_a_writer(log: EventLog) -> None:
     appended = []
 
     class LongRead(Window):
@@ -482,7 +482,7 @@ def test_set_can_be_added_while_the_log_is_read(log: EventLog) -> None:
     assert (list(kinds), list(document.lists)) == (list(KINDS), ["allocation", "asset"])
 
 
-def test_append_inside_an_append_does_not_deadlock(log: EventLog) -> None:
+def test_reentrant_append_does_not_deadlock(log: EventLog) -> None:
     """A generator that is collected while its thread appends may append an event itself."""
 
     def work() -> Iterator[None]:
@@ -508,7 +508,7 @@ def test_append_inside_an_append_does_not_deadlock(log: EventLog) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_fork_inside_an_append_leaves_both_logs_working() -> None:
+def test_fork_during_an_append_leaves_both_logs_usable() -> None:
     """The child's log is empty, with its sets and consumers; the parent's is as before."""
     reports = [json.loads(line) for line in run_program("fork_inside_append")[0].splitlines()]
     assert reports == [

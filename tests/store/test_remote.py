@@ -42,13 +42,13 @@ def test_remote_log_is_the_programs_log(remote: RemoteLog, log: EventLog) -> Non
         (["AssetSet"], DAY),
     ],
 )
-def test_kinds_and_window_select_at_the_program(
+def test_kinds_and_window_are_applied_by_the_program(
     remote: RemoteLog, log: EventLog, kinds: Any, window: Window | None
 ) -> None:
     assert remote.document(kinds, window) == log.document(kinds, window)
 
 
-def test_limit_trims_what_the_program_sends(remote: RemoteLog, stage: Stage) -> None:
+def test_limit_trims_the_received_lists(remote: RemoteLog, stage: Stage) -> None:
     """The newest of each kind stay; the counters are the program's."""
     stage.log = log_of(*(Event(kind, time) for time in range(5) for kind in ("AssetSetSaved", "AssetSetTotaled")))
     document = remote.document(limit=2)
@@ -138,7 +138,7 @@ def test_wrong_address_is_a_value_error(text: str) -> None:
 # User and password
 
 
-def test_user_and_password_are_sent_as_basic() -> None:
+def test_user_and_password_are_sent_as_basic_auth() -> None:
     with canned(raw_response("200 OK", EMPTY)) as (url, received):
         remote = RemoteLog(url.replace("//", "//us%65r:p%40ss@"))
         remote.document()
@@ -146,7 +146,7 @@ def test_user_and_password_are_sent_as_basic() -> None:
     assert remote.url == f"{url}{LOG_PATH}"
 
 
-def test_redirect_to_another_server_gets_no_password() -> None:
+def test_redirect_to_another_server_drops_the_password() -> None:
     with canned(raw_response("200 OK", EMPTY)) as (other, received):
         moved = raw_response("307 Temporary Redirect", b"", f"Location: {other}{LOG_PATH}/")
         with canned(moved) as (url, _):
@@ -155,7 +155,7 @@ def test_redirect_to_another_server_gets_no_password() -> None:
     assert not any(line.startswith("Authorization") for line in received)
 
 
-def test_redirect_on_the_same_server_gets_the_password() -> None:
+def test_redirect_on_the_same_server_keeps_the_password() -> None:
     with canned(raw_response("307 Temporary Redirect", b"", f"Location: {LOG_PATH}/")) as (url, received):
         remote = RemoteLog(url.replace("//", "//user:secret@"))
         with pytest.raises(RemoteLogError, match="does not answer: "):  # it redirects without an end
@@ -204,7 +204,7 @@ def test_redirect_is_followed(remote: RemoteLog) -> None:
 # Errors
 
 
-def test_nothing_listening_is_an_error_with_a_remedy() -> None:
+def test_unreachable_program_is_an_error_with_a_remedy() -> None:
     port = free_port()
     with pytest.raises(RemoteLogError) as error:
         RemoteLog(f"127.0.0.1:{port}").document()
@@ -220,7 +220,7 @@ def test_silent_program_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Endless:"], ids=["body", "head"])
-def test_endless_response_is_given_up(head: bytes) -> None:
+def test_endless_response_is_aborted(head: bytes) -> None:
     """The total time is limited, however regularly bytes come."""
     expected = "/model/etl/log took more than 0.3 seconds to answer; try again"
     with canned(head, drip=True) as (url, _), pytest.raises(RemoteLogError, match=f"{url}{expected}"):
