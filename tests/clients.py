@@ -1,17 +1,16 @@
-"""Logs, servers and clients for the tests of serving and of reading over HTTP, the misbehaved ones too."""
+"""Logs, servers and clients for the tests of serving and of reading over HTTP, including misbehaving ones."""
 
 from __future__ import annotations
 
 import json
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from socketserver import StreamRequestHandler, TCPServer
 from threading import Event as Flag
 from threading import Thread
-from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from otel_kcevents.model.document import Document
@@ -30,7 +29,7 @@ class Stage:
     log: Any = EventLog()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.log, name)  # what only some sources can do
+        return getattr(self.log, name)  # the optional methods of a source
 
     def counts(self) -> Any:
         return self.log.counts()
@@ -47,6 +46,22 @@ class Broken:
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         raise RuntimeError("the inner reason")
+
+
+class Slow(EventLog):
+    """A log whose documents wait until the test sets `go_on`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = Flag()
+        self.go_on = Flag()
+        self.documents = 0
+
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        self.asked.set()
+        self.go_on.wait(GENEROUS)
+        self.documents += 1
+        return super().document(kinds, window, limit)
 
 
 def log_of(*events: Event, retention: int = 256) -> EventLog:
@@ -106,7 +121,7 @@ def ask_port(port: int, method: str = "GET", target: str = LOG_PATH, host: str =
 
 @contextmanager
 def connected(port: int, *sent: bytes, source: str = "127.0.0.1") -> Iterator[socket.socket]:
-    """A client that sends bytes of its own."""
+    """A connected client that has sent these bytes."""
     with socket.create_connection(("127.0.0.1", port), GENEROUS, (source, 0)) as client:
         for data in sent:
             client.sendall(data)
@@ -119,7 +134,7 @@ def ask_raw(port: int, sent: bytes) -> Answer:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """All until the other side ends the connection, however it does so."""
+    """Read until the other side closes or resets the connection."""
     received = []
     try:
         while data := client.recv(1 << 16):
@@ -138,7 +153,7 @@ def parsed(raw: bytes) -> Answer:
 
 
 def reset(client: socket.socket) -> None:
-    """End a connection in the rudest way."""
+    """Reset a connection instead of closing it."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
@@ -156,9 +171,9 @@ def raw_response(status: str, body: bytes, *headers: str) -> bytes:
 
 @contextmanager
 def canned(response: bytes, *, drip: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """The URL of a server that sends the same bytes to every request, and the requests' lines so far.
+    """Yield the URL of a server that answers every request with the same bytes, and the requests' lines so far.
 
-    With *drip*, a space follows every 10 ms for as long as the client listens.
+    With *drip*, a space follows every 10 ms until the client disconnects.
     """
     received: list[str] = []
     closing = Flag()
@@ -183,10 +198,3 @@ def canned(response: bytes, *, drip: bool = False) -> Iterator[tuple[str, list[s
             closing.set()
             server.shutdown()
             thread.join()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = monotonic() + GENEROUS
-    while not condition():
-        assert monotonic() < end, "what was waited for did not happen"
-        sleep(0.01)

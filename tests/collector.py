@@ -1,4 +1,4 @@
-"""A collector that does as the test says, and the two signals of a process that export to such collectors."""
+"""A collector that the test controls, and the two signals of a process that export to such collectors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Collector:
 
 
 class _Preferences:
-    """What a metric reader asks its exporter for."""
+    """The exporter attributes that a metric reader of the SDK reads."""
 
     def __init__(self, temporality: AggregationTemporality) -> None:
         self._preferred_temporality = {Counter: temporality}
@@ -79,13 +79,13 @@ class Exporting:
         self.delivery.start()
 
     def emit(self, count: int = 1, name: str = "span", **attributes: str) -> None:
-        """End so many spans."""
+        """Start and end *count* spans."""
         for _ in range(count):
             self.tracers.get_tracer("test").start_span(name, attributes=attributes).end()
 
     @property
     def sizes(self) -> list[int]:
-        """How many spans each accepted batch has."""
+        """The number of spans in each accepted batch."""
         return [len(batch) for batch in self.spans.taken]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures and helpers of several test modules: the specification, telemetry, warnings, programs."""
+"""Fixtures and helpers for several test modules: the specification, telemetry, warnings, programs, waiting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from hypothesis import settings
@@ -58,23 +60,36 @@ def warned(caplog: pytest.LogCaptureFixture) -> Warned:
     return messages
 
 
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment for a program that imports this checkout: without `OTEL_*`, plus variables."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    paths = [str(TESTS.parent), str(TESTS), *filter(None, [inherited.get("PYTHONPATH")])]
+    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), **variables}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Poll until a condition is true; AssertionError after *seconds*."""
+    end = monotonic() + seconds
+    while not condition():
+        assert monotonic() < end, f"the condition was not true within {seconds:g} s"
+        sleep(0.01)
+
+
 def run_program(name: str, *args: str, code: int = 0, **environment: str) -> tuple[str, str]:
     """Run `programs/NAME.py` in a process of its own, with warnings as errors.
 
     Args:
-        name: the file's name without `.py`. It may import from `tests`.
-        args: the command line.
-        code: the expected exit code.
-        environment: variables to add to this process's environment, from which `OTEL_*` is removed.
+        name: The file's name without `.py`. It may import from `tests`.
+        args: The command line.
+        code: The expected exit code.
+        environment: Variables to add to `clean_environment()`.
 
     Returns:
         What the program wrote to stdout and to stderr.
     """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
-    paths = [str(TESTS.parent), str(TESTS), *filter(None, [inherited.get("PYTHONPATH")])]
     finished = subprocess.run(
         [sys.executable, "-W", "error", TESTS / "programs" / f"{name}.py", *args],
-        env={**inherited, "PYTHONPATH": os.pathsep.join(paths), **environment},
+        env=clean_environment(**environment),
         capture_output=True,
         text=True,
         timeout=120,

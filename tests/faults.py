@@ -1,4 +1,4 @@
-"""OTLP endpoints on loopback that each have one fault, and count the spans that they accept nevertheless."""
+"""OTLP endpoints on loopback, each with one fault, that count the spans they accept nevertheless."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from time import sleep
 from typing import Any
 
 import grpc
+from conftest import wait_until as wait_until
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
 
@@ -107,7 +107,7 @@ def http(
 
 
 def drips(before: bytes, dripping: bytes) -> Behaviour:
-    """Answer each request with bytes that come at once, and others that come one by one."""
+    """Answer each request with bytes that are sent at once, and others that are sent one by one."""
 
     def behave(endpoint: Endpoint, connection: socket.socket) -> None:
         read_request(connection)
@@ -123,7 +123,7 @@ def black_hole(endpoint: Endpoint, connection: socket.socket) -> None:
 
 
 def garbage(endpoint: Endpoint, connection: socket.socket) -> None:
-    """Answer with bytes of no protocol, a secret and control characters among them."""
+    """Answer with bytes that are not HTTP or gRPC, including a secret and control characters."""
     connection.recv(1 << 16)
     connection.sendall(b"\x00\xff\x1b[31m s3cret \r\n\r\n" * 50)
 
@@ -247,12 +247,3 @@ GRPC_FAULTS: dict[str, Callable[[], Any]] = {
     "nobody": _url("http://127.0.0.1:1"),
     "an unknown host": _url("http://", LONG_NAME, ":4317"),
 }
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait for a condition; AssertionError if it does not come true."""
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        sleep(0.01)
-    raise AssertionError(f"the condition was not true within {seconds:g} s")

@@ -29,24 +29,24 @@ _STATUS = {
 
 @dataclass
 class Received:
-    """What a receiver got, and the environment that has a program export to it."""
+    """What a receiver got, the environment that makes a program export to it, and the faults to simulate."""
 
     environment: dict[str, str] = field(default_factory=dict)
     traces: list[Any] = field(default_factory=list)
     metrics: list[Any] = field(default_factory=list)
     slow: float = 0.0
-    """Seconds that the first request of spans waits, in vain."""
+    """Seconds after which the first request with spans is refused."""
     busy: bool = False
-    """Whether the first request of spans is to be sent again."""
+    """Whether the first request with spans is refused."""
     slow_metrics: float = 0.0
-    """Seconds that each request of metrics waits."""
+    """Seconds that each request with metrics waits."""
     refused_metrics: int = 0
-    """How many requests of metrics are to be sent again."""
+    """How many requests with metrics are refused."""
     metrics_came: Event = field(default_factory=Event)
-    """Set when a request of metrics has come."""
+    """Set when a request with metrics has arrived."""
 
     def take_traces(self, request: Any) -> grpc.StatusCode:
-        """Keep a request, or not; return the answer."""
+        """Keep or refuse a request, and return the status to answer with."""
         if not (self.slow or self.busy):
             self.traces.append(request)
             return grpc.StatusCode.OK
@@ -55,7 +55,7 @@ class Received:
         return grpc.StatusCode.UNAVAILABLE
 
     def take_metrics(self, request: Any) -> grpc.StatusCode:
-        """Keep a request, or not; return the answer."""
+        """Keep or refuse a request, and return the status to answer with."""
         self.metrics_came.set()
         sleep(self.slow_metrics)
         if self.refused_metrics:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of serving and reading a log: a server whose log each test sets, and the command."""
+"""Fixtures for the tests of serving and reading a log: a server whose log each test sets, and the command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otel_kcevents.store.log import EventLog
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[tuple[LogServer, Stage]]:
-    """A server whose load and cache are not what is tested."""
+    """A server without a cache or a load limit, shared by many tests."""
     stage = Stage()
     with start_http_server(0, log=stage, cache_seconds=0, max_load=1, timeout=3 * GENEROUS) as server:
         yield server, stage
@@ -24,7 +24,7 @@ def served() -> Iterator[tuple[LogServer, Stage]]:
 
 @pytest.fixture
 def log() -> EventLog:
-    """What is served, unless a test sets another log."""
+    """The log that is served unless a test sets another."""
     return filled()
 
 
@@ -46,7 +46,7 @@ def url(served: tuple[LogServer, Stage], stage: Stage) -> str:
 
 @pytest.fixture
 def debug(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What the package logs, at every level."""
+    """The package's own log records, at every level."""
     caplog.set_level(logging.DEBUG, "otel_kcevents")
     return caplog
 

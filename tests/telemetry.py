@@ -22,7 +22,7 @@ from otel_kcevents.store.log import EventLog
 DAY = Window("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
 
 Warned: TypeAlias = Callable[[], list[str]]
-"""What the fixture `warned` is: a function that returns the messages logged so far."""
+"""The type of the fixture `warned`: a function that returns the messages logged so far."""
 
 
 class Telemetry:
@@ -47,17 +47,17 @@ class Telemetry:
 
     @property
     def tracer(self) -> trace.Tracer:
-        """A tracer of the program under test, for spans that are not ours."""
+        """A tracer of the program under test, for spans other than the package's."""
         return self.tracer_provider.get_tracer("program")
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans that ended, in the order in which they did."""
+        """The ended spans, in the order in which they ended."""
         return list(self._exporter.get_finished_spans())
 
     @property
     def span(self) -> ReadableSpan:
-        """The only span that ended."""
+        """The only ended span."""
         (span,) = self.spans
         return span
 
@@ -91,7 +91,7 @@ class Telemetry:
 
 
 def collect(reader: InMemoryMetricReader) -> list[ScopeMetrics]:
-    """What a metric reader collects, by scope."""
+    """Return what a metric reader collects, by scope."""
     data = reader.get_metrics_data()
     return [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
 

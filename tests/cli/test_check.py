@@ -1,4 +1,4 @@
-"""Promises of `otel-kcevents check`."""
+"""The command `otel-kcevents check`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_documented_example_is_valid(run: Run, documented: str, path: Path) -> N
 
 
 def test_output_of_log_is_valid(run: Run, stage: Stage, url: str, path: Path) -> None:
-    """`log --json` prints a document that `check` accepts, with the lists that a program added."""
+    """`check` accepts what `log --json` prints, including lists that the program added."""
     stage.log = log = filled()
     log.add_set("cloud", "CloudCostSet")
     log.append(Event("CloudCostSetSaved", 1, 5))

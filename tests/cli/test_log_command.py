@@ -1,4 +1,4 @@
-"""Promises of `otel-kcevents log`."""
+"""The command `otel-kcevents log`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otel_kcevents.store.log import EventLog
 
 
 def test_log_shows_events_and_counters(run: Run, url: str) -> None:
-    """The events of all lists come newest first, then the counters."""
+    """The events of all lists, newest first, then the counters."""
     assert run("log", url) == (
         0,
         r"""
@@ -65,7 +65,7 @@ def test_empty_log_has_no_events(run: Run, stage: Stage, url: str) -> None:
 def test_window_is_short_but_exact(
     run: Run, stage: Stage, url: str, start: str | None, end: str | None, shown: str
 ) -> None:
-    """A window is its start and its length, or its end if the length is not a small round one or an end is open."""
+    """A window is shown as start and length, or as start and end if it is open or its length is not round."""
     stage.log = log_of(Event("AssetSetTotaled", 1, window=Window(start, end)))
     assert run("log", url).out.splitlines()[1] == f"1970-01-01T00:00:00.000000001Z  AssetSetTotaled     -  {shown}"
 
@@ -85,7 +85,7 @@ def test_window_is_short_but_exact(
     ],
 )
 def test_error_is_shown_on_one_line(run: Run, stage: Stage, url: str, failure: Failure, shown: str) -> None:
-    """What could steer the terminal or break the line is shown as an escape."""
+    """Characters that control the terminal or break the line are escaped."""
     stage.log = log_of(Event("AssetSetComputeError", 1, failure=failure))
     row = run("log", url).out.split("\n")[1]
     assert row == f"1970-01-01T00:00:00.000000001Z  AssetSetComputeError     -  -       {shown}"
@@ -122,7 +122,7 @@ def test_json_is_the_document(run: Run, url: str) -> None:
 def test_json_is_the_document_on_any_terminal(
     stage: Stage, url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    """Characters that the terminal lacks, or that steer it, come as escapes."""
+    """Characters that the terminal lacks, or that control it, are escaped."""
     message = "größe 日本 🙂 \x00\n\r\x1b[2J\x7f\x9b\u2028 half \ud83d"
     stage.log = log_of(Event("AssetSetComputeError", 1, failure=Failure("E", message)))
     terminal = io.BytesIO()
@@ -141,7 +141,7 @@ def test_table_can_be_printed_on_any_terminal(url: str, monkeypatch: pytest.Monk
 
 
 def test_closed_standard_output_is_not_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process may be started without one."""
+    """A process may be started without standard output."""
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["log", url]) == 0
 

@@ -1,4 +1,4 @@
-"""Promises about the hosts that the embedded server answers for."""
+"""The embedded server's check of the hosts that requests name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def hosts() -> HostCheck:
 
 @pytest.mark.parametrize("host", KNOWN)
 def test_known_host_is_answered(hosts: HostCheck, host: str) -> None:
-    """Loopback in any spelling and what is in `allowed_hosts`, with any port."""
+    """Loopback in any spelling and the `allowed_hosts`, with any port."""
     assert hosts.problem([host], "127.0.0.1") is None
 
 
@@ -81,7 +81,7 @@ def ask_host(port: int, *hosts: str, target: str = LOG_PATH) -> Answer:
     [((), 200), (("localhost",), 200), (("evil.example",), 421), (("",), 400), (("localhost", "localhost"), 400)],
 )
 def test_server_checks_the_host_header(port: int, hosts: tuple[str, ...], status: int) -> None:
-    """Tools that speak HTTP/1.0 send none; browsers always send one."""
+    """HTTP/1.0 clients may omit it; browsers always send it."""
     assert ask_host(port, *hosts).status == status
 
 
@@ -97,12 +97,12 @@ def test_server_checks_the_host_header(port: int, hosts: tuple[str, ...], status
     ],
 )
 def test_server_checks_the_host_in_the_target(port: int, target: str, status: int) -> None:
-    """Proxies are asked for such targets."""
+    """Clients send such targets to proxies."""
     assert ask_host(port, "localhost", target=target).status == status
 
 
 def own_address() -> str:
-    """The address that this machine would reach others from; no packet is sent."""
+    """Return the address from which this machine reaches others; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -112,7 +112,7 @@ def own_address() -> str:
 
 
 def test_server_on_every_address_knows_its_names() -> None:
-    """With `addr="0.0.0.0"` the machine's own names and addresses are known, and others are not."""
+    """With `addr="0.0.0.0"`, only the machine's own names and addresses are known."""
     name, own = socket.gethostname(), own_address()
     with start_http_server(0, "0.0.0.0", EventLog(), max_load=1) as server:
         for host in (name, name.partition(".")[0].upper(), socket.getfqdn(), f"{name}.:80", "0.0.0.0", "localhost"):

@@ -1,25 +1,14 @@
-"""Promises of the embedded server's limits: no client hurts the program or keeps another waiting."""
+"""The embedded server's limits: no client harms the program or delays another client."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from threading import Event as Flag
 from time import thread_time
 
 import pytest
-from clients import (
-    GENEROUS,
-    ask_port,
-    ask_raw,
-    connected,
-    filled,
-    log_of,
-    parsed,
-    read_all,
-    reset,
-    wait_for,
-)
+from clients import GENEROUS, Slow, ask_port, ask_raw, connected, filled, log_of, parsed, read_all, reset
+from conftest import wait_until
 
 from otel_kcevents import start_http_server
 from otel_kcevents.model.document import Document
@@ -37,7 +26,7 @@ def document_of(log: EventLog) -> bytes:
 
 
 def large() -> EventLog:
-    """A log whose document is more than a connection takes before somebody reads."""
+    """A log whose document is larger than the socket buffers."""
     failure = Failure("E", "x" * (1 << 20))
     return log_of(*(Event("AssetSetComputeError", time, failure=failure) for time in range(16)))
 
@@ -61,7 +50,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("sent", "status", "part"), WRONG, ids=[f"{status} {raw[:9]!r}" for raw, status, _ in WRONG])
 def test_wrong_request_is_refused_in_json(port: int, sent: bytes, status: int, part: str) -> None:
-    """The refusal is short, and in the form of all others."""
+    """The refusal is short, and has the form of all others."""
     answer = ask_raw(port, sent)
     assert answer.status == status
     assert part in answer.message
@@ -70,7 +59,7 @@ def test_wrong_request_is_refused_in_json(port: int, sent: bytes, status: int, p
 
 
 def test_limit_of_the_headers_is_exact(log: EventLog) -> None:
-    """A request of as many bytes as are allowed is answered; one byte more is too long."""
+    """A request that is exactly as long as allowed is answered; one byte more is too long."""
     with start_http_server(0, log=log, max_header_bytes=256) as server:
         request = REQUEST.replace(b"\r\n\r\n", b"\r\nX: %b\r\n\r\n")
         longest = request % (b"x" * (256 - len(request % b"")))
@@ -79,7 +68,7 @@ def test_limit_of_the_headers_is_exact(log: EventLog) -> None:
 
 
 def test_request_without_version_is_answered(port: int, log: EventLog) -> None:
-    """HTTP/0.9, as someone may type it into `nc`, gets a head like any other request."""
+    """A request in HTTP/0.9, for example typed into `nc`, gets headers like any other."""
     assert ask_raw(port, b"GET /model/etl/log\r\n\r\n").body == document_of(log)
 
 
@@ -92,7 +81,7 @@ def test_connection_closed_without_request_is_ignored(port: int) -> None:
 
 @pytest.mark.parametrize("body", [MEGABYTE, [MEGABYTE[:4096]] * 256], ids=["with a length", "in chunks"])
 def test_refusal_arrives_despite_an_unwanted_body(port: int, body: bytes | list[bytes]) -> None:
-    """The body is read, so that its sender sees the whole refusal."""
+    """The body is read, so that its sender gets the whole refusal."""
     for _ in range(10):
         answer = ask_port(port, "POST", LOG_PATH, body=body)
         assert answer.status == 405
@@ -116,10 +105,10 @@ def test_endless_body_is_not_read_to_its_end(port: int) -> None:
 @pytest.mark.parametrize(
     ("log", "first", "rest"),
     [(filled(), b"", REQUEST), (filled(), REQUEST[:9], REQUEST[9:]), (large(), REQUEST, b"")],
-    ids=["says nothing", "stops midway", "does not read"],
+    ids=["sends nothing", "stops midway", "does not read"],
 )
 def test_slow_client_does_not_delay_others(port: int, log: EventLog, first: bytes, rest: bytes) -> None:
-    """Another client is answered meanwhile, and the slow one gets its whole response in the end."""
+    """Another client is answered meanwhile, and the slow one finally gets its whole response."""
     with connected(port, first) as client:
         assert ask_port(port, "HEAD").status == 200
         client.sendall(rest)
@@ -132,7 +121,7 @@ def test_silent_client_is_disconnected(log: EventLog) -> None:
 
 
 def test_client_that_sends_too_slowly_is_disconnected(log: EventLog) -> None:
-    """However regularly the bytes of a request come, its time ends."""
+    """The time for a request is limited even if its bytes arrive regularly."""
 
     def is_disconnected() -> bool:
         try:
@@ -145,54 +134,47 @@ def test_client_that_sends_too_slowly_is_disconnected(log: EventLog) -> None:
 
     with start_http_server(0, log=log, timeout=0.2) as server, connected(server.port) as client:
         client.settimeout(0.01)
-        wait_for(is_disconnected)
+        wait_until(is_disconnected)
 
 
 def test_client_that_never_reads_is_disconnected(debug: pytest.LogCaptureFixture) -> None:
     with start_http_server(0, log=large(), timeout=0.2) as server, connected(server.port, REQUEST) as client:
-        wait_for(lambda: "failed" in debug.text)
+        wait_until(lambda: "failed" in debug.text)
         answer = parsed(read_all(client))
     assert len(answer.body) < int(answer.headers["content-length"])
 
 
 def test_client_that_disconnects_early_affects_no_other() -> None:
-    """Its connection is reset while its response is made, and its time ends after that."""
-    asked, go_on = Flag(), Flag()
-
-    class Slow(EventLog):
-        def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
-            asked.set()
-            go_on.wait(GENEROUS)
-            return super().document(kinds, window, limit)
-
-    with start_http_server(0, log=Slow(), timeout=0.1) as server:
+    """Its connection is reset while its response is being prepared, and its timeout expires after that."""
+    log = Slow()
+    with start_http_server(0, log=log, timeout=0.1) as server:
         with connected(server.port, REQUEST) as client:
-            assert asked.wait(GENEROUS)
+            assert log.asked.wait(GENEROUS)
             reset(client)
         with connected(server.port) as later:
-            read_all(later)  # ends with its time, which began after the first one's
+            read_all(later)  # returns at this client's timeout, which is later than the first client's
         assert [ask_port(server.port, target="/").status for _ in range(3)] == [404, 404, 404]
-        go_on.set()
+        log.go_on.set()
 
 
 # Surplus connections and work
 
 
 def test_surplus_connection_gets_a_503(log: EventLog) -> None:
-    """When another has ended, the next one is served."""
+    """The next one is served once another has ended."""
     with start_http_server(0, log=log, max_connections=2) as server:
         with connected(server.port) as first, connected(server.port), connected(server.port) as third:
             answer = parsed(read_all(third))
             assert answer.status == 503
-            assert answer.message == "the limit on connections is 2; try again, or raise max_connections"
+            assert "is 2; try again, or raise max_connections" in answer.message
             assert answer.headers["retry-after"] == "1"
             first.sendall(REQUEST)
             assert parsed(read_all(first)).status == 200
-        wait_for(lambda: ask_port(server.port).status == 200)
+        wait_until(lambda: ask_port(server.port).status == 200)
 
 
 def test_surplus_request_gets_a_503(log: EventLog) -> None:
-    """A client that has sent its request sees the refusal, not a reset connection."""
+    """A client that has sent its request gets the refusal, not a reset connection."""
     with start_http_server(0, log=log, max_connections=1) as server, connected(server.port):
         assert [ask_port(server.port).status for _ in range(10)] == [503] * 10
 
@@ -222,14 +204,14 @@ class Busy(EventLog):
 
 
 def test_cpu_time_over_the_limit_delays_the_next_client() -> None:
-    """After more CPU time than is free, connections are not answered until enough time has passed."""
-    with start_http_server(0, log=Busy(), max_load=0.001) as server:  # 100 ms too many, made good in 100 s
+    """Connections are not answered until the load since the first request is back under `max_load`."""
+    with start_http_server(0, log=Busy(), max_load=0.001) as server:  # 100 ms too many delay the next for 100 s
         assert ask_raw(server.port, REQUEST).status == 200
         with connected(server.port, REQUEST) as client:
             client.settimeout(1)
             with pytest.raises(TimeoutError):
                 client.recv(1)
-            server.close()  # does not wait for that time
+            server.close()  # does not wait for the delay
             assert read_all(client) == b""
 
 
@@ -244,17 +226,17 @@ def test_delayed_client_is_answered() -> None:
 def test_broken_connection_is_logged_at_debug(
     port: int, debug: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """And shown nowhere else."""
+    """It is not reported anywhere else."""
     with connected(port, b"GET /model/etl/log HTTP/1.1\r\n") as client:
         reset(client)
-    wait_for(lambda: "failed" in debug.text)
+    wait_until(lambda: "failed" in debug.text)
     assert ask_port(port).status == 200
     assert capfd.readouterr() == ("", "")
     assert {record.levelname for record in debug.records} == {"DEBUG"}
 
 
 def test_request_is_logged_short_and_printable(port: int, debug: pytest.LogCaptureFixture) -> None:
-    """A request cannot write lines, colours or pages into the program's log."""
+    """A request cannot write lines, colours or long texts into the program's log."""
     ask_raw(port, b"GET /\x1b[31m" + b"x" * 4_000 + b" HTTP/1.1\r\n\r\n")
     [message] = [record.getMessage() for record in debug.records if "31mxxx" in record.getMessage()]
     assert r"/\x1b[31mxxx" in message

@@ -1,4 +1,4 @@
-"""Promises of `respond()`: one response to a request, whichever way it came."""
+"""`respond()`: every request gets the same response through WSGI, ASGI and the embedded server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def log() -> LogWithRuns:
     return LogWithRuns()
 
 
-# The four ways in
+# The four interfaces
 
 
 def ask_respond(log: Source, method: str, target: str) -> Answer:
@@ -185,7 +185,7 @@ def test_every_response_is_uncached_json(log: Source, method: str, target: str) 
 
 @pytest.mark.parametrize(("query", "kinds"), SHOWN)
 def test_query_selects_from_the_lists(log: Source, query: str, kinds: tuple[str, ...]) -> None:
-    """`kind` and `window` select; the counters hold all."""
+    """`kind` and `window` select events; the counters are never filtered."""
     answer = ask_respond(log, "GET", f"{LOG_PATH}{query}")
     assert answer.status == 200
     document = read_document(answer.body)
@@ -218,7 +218,7 @@ def test_head_has_the_status_of_get(log: Source) -> None:
 
 
 def test_optional_method_of_a_source_has_its_own_path(log: Source) -> None:
-    """What a source returns from `runs()` is the data."""
+    """The response has what the source returns from `runs()`."""
     answer = ask_respond(log, "GET", "/model/etl/runs")
     assert (answer.status, json.loads(answer.body)) == (200, {"code": 200, "data": RUNS})
 
@@ -268,7 +268,7 @@ MOUNTS = [
     ("/model/etl", "/runs/"),
     ("/x/model/etl", "/runs"),
 ]
-ASTRAY = [
+OTHER_PATHS = [
     ("/x", "/"),
     ("/x", "/log"),
     ("/model", "/"),
@@ -295,9 +295,9 @@ def test_wsgi_app_answers_its_mount_point(log: Source, mount: str) -> None:
     assert ask_wsgi(log, "GET", "", mount) == ask_respond(log, "GET", LOG_PATH)
 
 
-@pytest.mark.parametrize(("mount", "path"), ASTRAY)
+@pytest.mark.parametrize(("mount", "path"), OTHER_PATHS)
 def test_mounted_app_refuses_other_paths(log: Source, mount: str, path: str) -> None:
-    """The message has the path as the application sees it."""
+    """The message shows the path as the application sees it."""
     expected = ask_respond(log, "GET", path)
     assert expected.status == 404
     assert ask_app(mounted(log, mount), "GET", mount + path) == expected
@@ -305,13 +305,13 @@ def test_mounted_app_refuses_other_paths(log: Source, mount: str, path: str) -> 
 
 
 def test_redirect_to_the_mount_point_leads_to_the_log(log: Source) -> None:
-    """Starlette redirects the mount point itself to the one with a slash."""
+    """Starlette redirects the mount point to the same path with a slash."""
     answer = ask_app(mounted(log, LOG_PATH), "GET", f"{LOG_PATH}?kind=AssetSet", follow_redirects=True)
     assert answer == ask_respond(log, "GET", f"{LOG_PATH}?kind=AssetSet")
 
 
 def drive(app: Any, scope: dict[str, Any], *received: dict[str, Any]) -> list[MutableMapping[str, Any]]:
-    """What an ASGI app sends."""
+    """Return what an ASGI app sends."""
     coming, sent = iter(received), []
 
     async def receive() -> dict[str, Any]:
@@ -333,7 +333,7 @@ def test_asgi_app_accepts_a_path_without_its_root(log: Source) -> None:
 
 
 def test_asgi_app_starts_up_and_shuts_down(log: Source) -> None:
-    """Both messages of the lifespan protocol are answered, and the app ends with the second."""
+    """It answers both messages of the lifespan protocol, and returns after the second."""
     received = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
     sent = drive(make_asgi_app(log), {"type": "lifespan"}, *received)
     assert sent == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]

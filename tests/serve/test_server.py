@@ -1,4 +1,4 @@
-"""Promises of `start_http_server()`: its life, its arguments, and the documents that it caches."""
+"""`start_http_server()`: starting and closing, its arguments, and the documents that it caches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from clients import ASSETS, GENEROUS, Answer, Broken, ask_port, connected, read_all, wait_for
-from conftest import run_program
+from clients import ASSETS, GENEROUS, Answer, Broken, Slow, ask_port, connected, read_all
+from conftest import run_program, wait_until
 
 from otel_kcevents import start_http_server
 from otel_kcevents.model.document import Document, read_document
@@ -49,13 +49,13 @@ def test_close_frees_the_port(log: EventLog) -> None:
 
 def test_close_does_not_wait_for_silent_clients(log: EventLog) -> None:
     with start_http_server(0, log=log, timeout=3_600) as server, connected(server.port) as client:
-        assert ask_port(server.port, "HEAD").status == 200  # so the connection before it was accepted
+        assert ask_port(server.port, "HEAD").status == 200  # so the earlier connection has been accepted
         server.close()
         assert read_all(client) == b""
 
 
 def test_closing_twice_does_nothing(log: EventLog) -> None:
-    """The port is left to the server that has it by then."""
+    """A server that has taken the port since then keeps it."""
     server = start_http_server(0, log=log)
     server.close()
     with start_http_server(server.port, log=log) as second:
@@ -65,7 +65,7 @@ def test_closing_twice_does_nothing(log: EventLog) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_child_does_not_hold_the_port() -> None:
-    """In a child `close()` returns, and while the child lives its parent can take the port again."""
+    """`close()` returns in a child, and the parent can take the port again while the child lives."""
     assert run_program("fork_with_server") == ("free\n", "")
 
 
@@ -76,7 +76,7 @@ def test_error_shows_the_port_in_use(port: int) -> None:
 
 @pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (-1, "127.0.0.1"), (0, "256.0.0.1")])
 def test_error_shows_the_impossible_address(port: int, addr: str) -> None:
-    """It is an OSError with a number, like a port in use."""
+    """An OSError with a number, as for a port in use."""
     with pytest.raises(OSError, match=rf"\[Errno -?\d+\] .*{re.escape(addr)}:{port}: .*; port 0 selects a free one"):
         start_http_server(port, addr)
 
@@ -103,7 +103,7 @@ def test_error_shows_the_impossible_address(port: int, addr: str) -> None:
     ],
 )
 def test_wrong_argument_is_an_error(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
-    """The error shows the value and what is expected."""
+    """It shows the value and what was expected."""
     with pytest.raises(error, match=re.escape(message)):
         start_http_server(**{"port": 0, **arguments})
 
@@ -116,7 +116,7 @@ def sizes(answer: Answer) -> list[int | None]:
 
 
 def test_full_document_is_cached() -> None:
-    """Within `cache_seconds`, GET and HEAD of the full log are answered from one document."""
+    """GET and HEAD of the full log are answered from one document within `cache_seconds`."""
     log = EventLog()
     with start_http_server(0, log=log, cache_seconds=60) as server:
         first = ask_port(server.port, "HEAD")
@@ -141,31 +141,22 @@ def test_other_responses_are_not_cached(target: str) -> None:
 
 
 def test_cached_document_is_replaced() -> None:
-    """By default, an event is shown soon."""
+
     log = EventLog()
     with start_http_server(0, log=log) as server:
         assert sizes(ask_port(server.port)) == []
         log.append(ASSETS)
-        wait_for(lambda: sizes(ask_port(server.port)) == [29])
+        wait_until(lambda: sizes(ask_port(server.port)) == [29])
 
 
 def test_simultaneous_clients_share_one_document() -> None:
-    asked, go_on = Flag(), Flag()
-    documents = []
-
-    class Slow(EventLog):
-        def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
-            asked.set()
-            go_on.wait(GENEROUS)
-            documents.append(super().document(kinds, window, limit))
-            return documents[-1]
-
-    with start_http_server(0, log=Slow(), cache_seconds=60) as server, ThreadPoolExecutor(4) as pool:
+    log = Slow()
+    with start_http_server(0, log=log, cache_seconds=60) as server, ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(ask_port, server.port) for _ in range(4)]
-        assert asked.wait(GENEROUS)
-        go_on.set()
+        assert log.asked.wait(GENEROUS)
+        log.go_on.set()
         assert len({answer.result().body for answer in answers}) == 1
-    assert len(documents) == 1
+    assert log.documents == 1
 
 
 # Errors of the source, and load
@@ -178,7 +169,7 @@ class Unwritable(EventLog):
 
 @pytest.mark.parametrize("log", [Broken(), Unwritable()], ids=["cannot be read", "cannot be written"])
 def test_error_of_the_source_is_hidden_from_the_client(port: int, debug: pytest.LogCaptureFixture) -> None:
-    """A client sees a 500 without the reason, which is in the program's log with its traceback."""
+    """The client gets a 500 without the reason, which is in the program's log with its traceback."""
     answer = ask_port(port)
     assert answer.status == 500
     assert "the program's logging output has the reason" in answer.message
@@ -189,7 +180,7 @@ def test_error_of_the_source_is_hidden_from_the_client(port: int, debug: pytest.
 
 
 def test_responses_while_threads_append_are_consistent() -> None:
-    """While four threads append, each of 400 responses is a valid log that counts no less than the one before."""
+    """While four threads append, each of 400 responses is a valid log whose counters never decrease."""
     log, done = EventLog(retention=16), Flag()
 
     def write(kind: str) -> int:
