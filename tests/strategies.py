@@ -1,4 +1,4 @@
-"""Hypothesis strategies for events and documents, for the tests of several modules."""
+"""Hypothesis strategies for windows, events and documents."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def windows(times: st.SearchStrategy[int] = times) -> st.SearchStrategy[Window]:
 
 
 def events_of(kind: Kind, texts: st.SearchStrategy[str] = texts) -> st.SearchStrategy[Event]:
-    """Events of one kind with every documented field, or without."""
+    """Events of one kind, each of its documented fields present or missing."""
     sizes = st.none() | st.integers(0, MAX_SIZE) if kind.outcome.sized else st.none()
     failures = st.none() | st.builds(Failure, texts, texts, st.none() | texts) if kind.outcome.error else st.none()
     return st.builds(Event, st.just(kind.name), times, sizes, st.none() | windows(), failures, st.none())
 
 
 def documents(texts: st.SearchStrategy[str] = texts) -> st.SearchStrategy[Document]:
-    """Documents with the documented lists and, at times, lists of added sets."""
+    """Documents with the documented lists and, in some, lists of added sets."""
 
     def events(etl: str, set_name: str) -> st.SearchStrategy[list[Event]]:
         return st.lists(st.one_of([events_of(kind, texts) for kind in kinds_of(etl, set_name).values()]), max_size=3)

@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.model.document`: the log's JSON, written and read."""
+"""`otel_kcevents.model.document`: the log's JSON, written and read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MISSING = object()  # in place of a value: removes its key
 
 
 def changed(path: str, value: object) -> str:
-    """The valid document with another value at a path such as `data.asset[0].kind`."""
+    """Return the valid document with another value at a path such as `data.asset[0].kind`."""
     document = {"": copy.deepcopy(VALID)}
     keys = ["", *(int(key) if key.isdigit() else key for key in re.findall(r"\w+", path))]
     parent: Any = document
@@ -61,7 +61,7 @@ def changed(path: str, value: object) -> str:
 
 
 def of(*events: dict[str, Any], **counters: int) -> str:
-    """A document with events in the list of assets."""
+    """Return a document with events in the list of assets."""
     data = {"allocation": [], "asset": events, "counters": counters}
     return json.dumps({"code": 200, "data": data}, separators=(",", ":"))
 
@@ -85,7 +85,7 @@ def test_document_has_an_envelope_and_counters_last() -> None:
 
 
 def test_lone_surrogate_is_escaped() -> None:
-    """Because UTF-8 cannot hold it."""
+    """UTF-8 cannot encode it."""
     event = Event("AssetSetComputeError", 0, failure=Failure("é", "\ud800"))
     assert '{"type":"\\u00e9","message":"\\ud800"}' in Document({"asset": (event,)}, {}).to_json()
 
@@ -105,7 +105,7 @@ def test_every_document_reads_back_from_utf8(strict: bool, document: Document, i
 
 
 def test_example_of_the_specification_is_written_back(documented: str) -> None:
-    """Byte for byte, and its entries are read as events."""
+    """Byte for byte; its entries are read as events."""
     document = read_document(documented, strict=True)
     assert document.to_json(indent=2) == documented
     time = 1654275521_289194368
@@ -132,7 +132,7 @@ def test_event_suffix_of_a_known_kind_is_removed() -> None:
 
 
 def read_both(text: str, place: str) -> Document:
-    """Read a document that strict reading refuses at a place."""
+    """Read a document, after checking that strict reading refuses it at *place*."""
     with pytest.raises(ValueError, match=f"^{re.escape(place)}"):
         read_document(text, strict=True)
     document = read_document(text)
@@ -181,7 +181,7 @@ def test_counter_of_an_unknown_kind_is_kept() -> None:
     ],
 )
 def test_documented_metadata_of_an_unknown_kind_is_parsed(metadata: dict[str, Any], extra: Any) -> None:
-    """What does not fit is kept as written."""
+    """Values that do not fit their field are kept as written."""
     (event,) = read_document(of(entry("Deleted", **metadata), Deleted=1)).lists["asset"]
     assert (event.extra and json.loads(event.extra)) == extra
     assert event.to_dict()["metadata"] == metadata
@@ -315,7 +315,7 @@ A_SIZE = f"expected an integer from 0 to {MAX_SIZE}, found"
 )
 @pytest.mark.parametrize("strict", [False, True])
 def test_invalid_document_error_shows_the_place(path: str, value: object, message: str, strict: bool) -> None:
-    """The error also has the value found there, and what is expected."""
+    """It also shows the value found there and what was expected."""
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         read_document(changed(path, value), strict=strict)
 
@@ -420,7 +420,7 @@ anything = st.recursive(
 
 @given(st.sampled_from(PLACES), anything, st.booleans())
 def test_any_value_in_any_place_is_read_or_refused(path: str, value: object, strict: bool) -> None:
-    """A document that is not refused with a ValueError is written back."""
+    """A document that is not refused with a ValueError can be written and read back."""
     try:
         document = read_document(changed(path, value), strict=strict)
     except ValueError:

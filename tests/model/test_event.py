@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.model.event`: the tables of kinds and operations, and events as JSON."""
+"""`otel_kcevents.model.event`: the tables of kinds and operations, and events as JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_kinds_are_the_14_documented_ones() -> None:
 
 
 def test_kinds_match_the_specification(spec: str) -> None:
-    """In the same order, with a size and a window for the same ones."""
+    """The same names in the same order; the same ones have a size or a window."""
     rows = re.findall(r"^\* `(\w+)Event`.*\n((?:  \* .*\n)*)", spec, re.MULTILINE)
     specified = [(name, "* size:" in fields, "* window:" not in fields) for name, fields in rows]
     assert specified == [(name, fields is SIZED, fields is FAILED) for name, _, fields in TABLE]
@@ -94,7 +94,7 @@ def test_tables_are_read_only(table: Any) -> None:
     ],
 )
 def test_event_is_written_in_the_documented_form(event: Event, metadata: str) -> None:
-    """Keys are in the documented order, unknown fields are omitted, open ends are null, and extra ones come last."""
+    """Keys have the documented order, missing fields are omitted, open ends are null, and extra fields come last."""
     text = f'{{"kind":"{event.kind}","metadata":{metadata},"time":"2022-06-03T16:58:41.289194368Z"}}'
     assert json.dumps(event.to_dict(), ensure_ascii=False, separators=(",", ":")) == text
 

@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.model.timestamps`: RFC 3339 times, exact to the nanosecond."""
+"""`otel_kcevents.model.timestamps`: RFC 3339 times, exact to the nanosecond."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_time_is_written_as_rfc3339nano(ns: int, text: str) -> None:
 
 @given(times)
 def test_every_written_time_agrees_with_datetime(ns: int) -> None:
-    """And reads back."""
+    """It also reads back unchanged."""
     second = (EPOCH + timedelta(seconds=ns // 10**9)).replace(tzinfo=None)
     decimals = f".{ns % 10**9:09}".rstrip("0").rstrip(".")
     assert format_time(ns) == f"{second.isoformat()}{decimals}Z"
@@ -59,7 +59,7 @@ def test_time_with_an_offset_is_converted_to_utc(moment: datetime) -> None:
 
 @pytest.mark.parametrize("value", ["2022-06-03t00:00:00z", datetime(2022, 6, 3), date(2022, 6, 3)])
 def test_times_without_a_zone_are_utc(value: Any) -> None:
-    """A date is its midnight. RFC 3339 allows small letters."""
+    """A date means its midnight. RFC 3339 allows lower-case letters."""
     assert to_ns(value) == 1654214400 * 10**9
 
 

@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.model.window`: exact ends, and every form of a window."""
+"""`otel_kcevents.model.window`: exact ends, and every form of a window."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def between(start: datetime, end: datetime) -> tuple[int, int]:
     ],
 )
 def test_ends_are_exact_and_either_may_be_open(start: str | None, end: str | None) -> None:
-    """Also before 1970, and beyond 64 bits of nanoseconds."""
+    """Even before 1970 and beyond 64 bits of nanoseconds."""
     window = Window(start, end)
     assert (window.start_text, window.end_text) == (start, end)
     assert ends(window) == (start and to_ns(start), end and to_ns(end))
@@ -80,7 +80,7 @@ def berlin() -> ZoneInfo:
 
 @pytest.mark.parametrize("make", [lambda pair: Window(*pair), Window.of, lambda pair: Window.of(list(pair))])
 def test_repeated_hour_of_a_time_change_is_unambiguous(make: Any, berlin: ZoneInfo) -> None:
-    """In any order, although the datetimes compare equal."""
+    """In any order, although the two datetimes compare equal."""
     end = datetime(2022, 10, 31, tzinfo=berlin)
     first, second = (datetime(2022, 10, 30, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1))
     assert first == second
@@ -263,7 +263,7 @@ def test_now_may_be_naive_or_of_another_zone(now: datetime) -> None:
 FORMS = ("15m, 24h, 7d or 2w", "lastmonth", "1586822400,1586908800", "2020-04-01T00:00:00Z,", "45m offset 15m")
 
 
-NO_WINDOWS = [
+NOT_WINDOWS = [
     *("", "15", "h", "0h", "0d offset 1h", "-1h", "1.5h", "15 m", " 24h", "24h\n", "24H", "1y", "٣d"),
     *("Today", "tomorrow", "lastyear", "today offset 1d", "45m offset", "45m offset 15", "45m  offset 15m"),
     *("1586822400", "1586822400,", "1586822400,1586908800,1586995200", "1586908800,1586822400"),
@@ -274,9 +274,9 @@ NO_WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_WINDOWS, ids=lambda text: text[:40])
+@pytest.mark.parametrize("text", NOT_WINDOWS, ids=lambda text: text[:40])
 def test_other_strings_are_refused(text: str) -> None:
-    """The message has the string, cut if it is long, and the accepted forms."""
+    """The message shows the string, truncated if it is long, and the accepted forms."""
     with pytest.raises(ValueError, match=f"^cannot convert {re.escape(repr(text)[:80])}") as caught:
         Window.parse(text, NOW)
     assert [form for form in FORMS if form not in str(caught.value)] == []
@@ -346,7 +346,7 @@ def test_pair_of_datetimes_always_converts_the_same(pair: tuple[datetime, dateti
 
 @pytest.mark.parametrize("end", ["999Z", "999999Z", "999999999Z"])
 def test_end_time_at_a_last_tick_becomes_exclusive(end: str) -> None:
-    """As pandas gives the end of a period."""
+    """The end of a pandas period is its last nanosecond."""
     period = SimpleNamespace(start_time="2022-06-03T00:00:00Z", end_time=f"2022-06-03T23:59:59.{end}")
     assert Window.of(period) == DAY
 
@@ -376,7 +376,7 @@ def test_other_values_are_refused(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [(5, 6), (NOW, 6), SimpleNamespace(start=NOW, end=6)])
 def test_number_as_an_end_is_refused(value: Any) -> None:
-    """Because it could be seconds or nanoseconds."""
+    """It could be seconds or nanoseconds."""
     with pytest.raises(TypeError, match=r"\d to a time; expected a datetime"):
         Window.of(value)
 

@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.model.wire`: the attributes of spans and span events, written and read."""
+"""`otel_kcevents.model.wire`: the attributes of spans and span events, written and read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CUT = "x" * MAX_MESSAGE + "…"
 
 
 def read(kind: str, attributes: dict[str, Any], span: dict[str, Any] | None = None) -> tuple[Event, list[str]]:
-    """Read an event; return it with the reasons why fields were omitted."""
+    """Read an event, and return it with the warnings about omitted fields."""
     warnings: list[Exception] = []
     event = read_event(KINDS[kind], NOON, attributes, span or {}, warnings.append)
     return event, [str(warning) for warning in warnings]

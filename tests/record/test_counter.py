@@ -1,4 +1,4 @@
-"""The observable counter `kubecost.etl.events`: its names on the wire, and the logs that it reads."""
+"""The observable counter `kubecost.etl.events`: its exported names, and the logs that it reads."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_one_log_is_counted_for_each_provider(telemetry: Telemetry) -> None:
 
 
 def test_provider_both_given_and_global_counts_every_log() -> None:
-    """The SDK keeps one instrument of a name, which has to read the logs of both."""
+    """The SDK keeps one instrument of each name, so that one has to read the logs of both."""
     out, err = run_program("global_provider_given")
     assert out == "[(('asset', 'AssetSetLoaded'), 2), (('cloudCost', 'CloudCostSetSaved'), 1)]\n"
     assert err == ""

@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.record.extract`: where a call's window and size come from, by default and by name."""
+"""`otel_kcevents.record.extract`: where a call's window and size come from, by default and by path."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def second(rows: Any, window: Any) -> list[int]:
 def test_window_is_the_argument_named_window(
     telemetry: Telemetry, warned: Warned, function: Any, args: Any, kwargs: Any, window: Window | None
 ) -> None:
-    """However it is passed, its default included. A call without one has no window, without a warning."""
+    """However it is passed, and by default. A call without one has no window, and no warning is logged."""
     telemetry.asset.reconcile(function)(*args, **kwargs)
     assert (telemetry.event.window, warned()) == (window, [])
 
@@ -98,7 +98,7 @@ def test_path_names_window_and_size(telemetry: Telemetry, path: str) -> None:
     [("result.window", None), (lambda call: call.result.window, None), (lambda call: call.arguments["day"], DAY)],
 )
 def test_failed_call_has_no_result(telemetry: Telemetry, warned: Warned, window: Any, expected: Any) -> None:
-    """What reads it finds no window, without a warning."""
+    """A window read from the result is omitted without a warning."""
 
     @telemetry.asset.load(window=window)
     def load(day: Any) -> Batch:
@@ -167,7 +167,7 @@ def test_fan_out_reads_every_item_of_a_generator(telemetry: Telemetry, function:
 
 
 def test_items_of_a_generator_are_not_retained(telemetry: Telemetry) -> None:
-    """But for the last one."""
+    """Except for the last one."""
     load = telemetry.asset.load(window="yield.window", size="yield.rows")(stream)
     alive: weakref.WeakSet[Batch] = weakref.WeakSet()
     for batch in load(Batch([1]) for _ in range(20)):
@@ -228,12 +228,13 @@ def of_self(self: Any, rows: Any) -> None: ...
         (lambda rows=(1, 2, 3): None, (range(4),), {}, 4),
         (lambda rows=(1, 2, 3), more=(4,): None, (5,), {}, 1),
         (partial(into, "bills.csv"), ([1, 2],), {}, 2),
+        (partial(partial(into, "bills.csv", [1, 2]), window=DAY), (), {}, 2),
     ],
 )
 def test_save_has_the_size_of_its_first_sized_argument(
     telemetry: Telemetry, function: Any, args: Any, kwargs: Any, size: int
 ) -> None:
-    """The method's own object, a string and the window do not count."""
+    """Apart from `self`, strings and the window."""
     telemetry.asset.save(function)(*args, **kwargs)
     assert telemetry.event.size == size
 
@@ -366,7 +367,7 @@ class Broken:
 def test_records_without_a_len_have_no_size(
     telemetry: Telemetry, warned: Warned, operation: str, rows: Any, warning: str
 ) -> None:
-    """Nor are the characters of a string counted."""
+    """Neither has a string: its characters are not records."""
     getattr(telemetry.asset, operation)(lambda rows: rows)(rows)
     assert telemetry.event.size is None
     assert warning in warned()[0]
@@ -388,7 +389,7 @@ HOSTILE = Hostile()
 def test_data_is_never_rendered(
     telemetry: Telemetry, warned: Warned, decorate: Callable[[Any], Any], size: int | None
 ) -> None:
-    """An object that cannot be printed, compared or pickled passes through; only its len() is taken."""
+    """An object that cannot be printed, compared or pickled passes through; only its len() is read."""
     assert decorate(telemetry.asset) is HOSTILE
     assert (telemetry.event.size, len(telemetry.spans), warned()) == (size, 1, [])
 

@@ -1,4 +1,4 @@
-"""Paths that begin with `yield`: size and window of a generator, read from its items."""
+"""Paths that start with `yield`: size and window of a generator, read from its items."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from telemetry import Telemetry, Warned
+from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.window import Window
 
 MORNING = Window("2022-06-03T00:00:00Z", "2022-06-03T12:00:00Z")
 EVENING = Window("2022-06-03T12:00:00Z", "2022-06-04T00:00:00Z")
-DAY = Window("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
 
 
 class Batch(NamedTuple):
@@ -55,7 +54,7 @@ def test_sizes_are_summed_and_windows_covered(telemetry: Telemetry, function: An
 
 
 def test_items_are_read_as_they_are_produced(telemetry: Telemetry) -> None:
-    """What the consumer does to an item afterwards does not matter."""
+    """Changes that the consumer makes to an item do not matter."""
     for rows in telemetry.asset.load(size="yield")(batches)([1, 2], [3]):
         rows.clear()
     assert telemetry.event.size == 3
@@ -85,7 +84,7 @@ def test_failure_keeps_the_window_of_the_items(telemetry: Telemetry) -> None:
 
 
 def test_unreadable_item_omits_its_field(telemetry: Telemetry, warned: Warned) -> None:
-    """The size or the window of the other items alone would be wrong; one warning for each field."""
+    """The size or window of the other items alone would be wrong. One warning is logged for each field."""
     load = telemetry.asset.load(window="yield.window", size="yield.rows")(batches)
     items = [Batch(2, MORNING), Batch("many", "soon"), Batch(3, EVENING)]
     run_generator(load, *items, *items)

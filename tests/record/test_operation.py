@@ -18,17 +18,7 @@ def load(window: Any, count: int = 2) -> list[int]:
     return list(range(count))
 
 
-# Window and size
-
-
-def test_arguments_in_a_partial_count(telemetry: Telemetry) -> None:
-    """Window and size are read from what the call and the partials give together."""
-
-    def save(rows: list[int], window: Any) -> None: ...
-
-    telemetry.asset.save(functools.partial(save, [1, 2, 3]))(DAY)
-    telemetry.asset.save(functools.partial(functools.partial(save, [1, 2]), window=DAY))()
-    assert [(event.size, event.window) for event in telemetry.events] == [(3, DAY), (2, DAY)]
+# Size
 
 
 def test_items_are_not_counted_if_the_kind_has_no_size(telemetry: Telemetry) -> None:
@@ -42,7 +32,7 @@ def test_items_are_not_counted_if_the_kind_has_no_size(telemetry: Telemetry) -> 
 
 @pytest.mark.parametrize(("size", "recorded"), [(None, 1), ("result.total", 1), ("rows", 3)])
 def test_generator_closed_early_has_no_result(telemetry: Telemetry, warned: Warned, size: Any, recorded: int) -> None:
-    """Its size is the number of items so far, unless an argument has it, and `fails_when` is not asked."""
+    """Its size is the number of items so far, unless it is read from an argument; `fails_when` is not called."""
 
     @telemetry.asset.load(fails_when=lambda result: result is None, size=size)
     def items(rows: list[int]) -> Iterator[int]:
@@ -89,7 +79,7 @@ def test_other_results_are_successes(telemetry: Telemetry) -> None:
 
 
 class Ambiguous:
-    """An answer that is neither true nor false, like an array's."""
+    """A value that is neither true nor false, like an array."""
 
     def __bool__(self) -> bool:
         raise ValueError("ambiguous")
@@ -108,7 +98,7 @@ def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned,
 
 
 def passed_on(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Another decorator, as most are written."""
+    """A typical decorator of another package."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -159,7 +149,7 @@ def test_decorating_above_and_below_classmethod_records_once(telemetry: Telemetr
     [("asset", "aggregate", "AssetSetAggregated"), ("allocation", "load", "AllocationSetLoaded")],
 )
 def test_different_operations_each_record_once(telemetry: Telemetry, etl: str, operation: str, kind: str) -> None:
-    """Even if they take turns on one function."""
+    """Even if they alternate on one function."""
     other = getattr(getattr(telemetry, etl), operation)
     decorated = telemetry.asset.load(other(telemetry.asset.load(load)))
     assert decorated(DAY) == [0, 1]

@@ -1,4 +1,4 @@
-"""A `with` block as one operation: what it records, and what it leaves alone."""
+"""A `with` block as one operation: its values, failures, span and context."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_closing_an_async_generator_inside_a_block_is_a_success(telemetry: Telem
 
 
 def test_coroutine_dropped_inside_a_block_is_a_failure(telemetry: Telemetry) -> None:
-    """The garbage collector closes it in a context that is not its own, which stays current."""
+    """The garbage collector closes it in another context, which stays current."""
 
     async def save() -> None:
         with telemetry.asset.save():
@@ -203,7 +203,7 @@ def test_blocks_of_several_threads_do_not_mix(telemetry: Telemetry) -> None:
 
 
 def test_blocks_of_several_tasks_do_not_mix(telemetry: Telemetry) -> None:
-    """The tasks end in the order they began, while all of the blocks are open."""
+    """The tasks end in the order in which they began, while all later blocks are open."""
 
     async def run(number: int, before: asyncio.Event, after: asyncio.Event) -> None:
         with telemetry.asset.save() as op:
@@ -250,7 +250,7 @@ def test_block_inside_a_contextmanager_function_works(telemetry: Telemetry) -> N
 
 @pytest.mark.parametrize("suppressed", [False, True], ids=["recorded", "suppressed"])
 def test_second_block_with_one_object_is_refused(telemetry: Telemetry, suppressed: bool) -> None:
-    """While the first block is open as well as after it; the first block keeps its values."""
+    """Both while the first block is open and after it; the first block keeps its values."""
     saving = telemetry.asset.save()
     with ExitStack() as stack:
         if suppressed:
@@ -289,7 +289,7 @@ def test_block_without_parentheses_is_refused(telemetry: Telemetry) -> None:
 
 
 def test_object_of_a_block_can_still_decorate(telemetry: Telemetry) -> None:
-    """As often as one likes, before and after its block."""
+    """Any number of times, before and after its block."""
 
     def save(rows: list[int]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.record.paths`: what a path reads from a call, and the errors of a wrong one."""
+"""`otel_kcevents.record.paths`: what a path reads from a call, and the errors of an invalid path."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ STEPS = st.lists(
 
 @given(st.data(), STEPS)
 def test_path_reads_the_leaves_of_random_data(data: st.DataObject, steps: list[tuple[str, Any]]) -> None:
-    """Random data are built around leaves: one leaf, or as many as `[*]` fans out to."""
+    """The data is built around its leaves: a single one, or as many as `[*]` fans out to."""
     leaves: list[Any] = []
 
     def build(depth: int) -> Any:
@@ -126,15 +126,20 @@ def test_path_reads_the_leaves_of_random_data(data: st.DataObject, steps: list[t
 # None
 
 
-@pytest.mark.parametrize("path", ["config", "config.a.b", "config[0]", "config[key]", "config[*].rows", "result[*].a"])
-def test_none_anywhere_reads_as_none(telemetry: Telemetry, warned: Warned, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "config"),
+    [
+        *[
+            (path, None)
+            for path in ("config", "config.a.b", "config[0]", "config[key]", "config[*].rows", "result[*].a")
+        ],
+        ("config.day.start", SimpleNamespace(day=None)),
+    ],
+)
+def test_none_anywhere_reads_as_none(telemetry: Telemetry, warned: Warned, path: str, config: Any) -> None:
     function: Any = telemetry.asset.save(window=path, size=path)(lambda config: None)
-    function(None)
+    function(config)
     assert (telemetry.event.window, telemetry.event.size, warned()) == (None, None, [])
-
-
-def test_none_in_the_middle_of_a_path_reads_as_none() -> None:
-    assert read("config.day.start", save, SimpleNamespace(day=None)) is None
 
 
 # Roots
@@ -150,7 +155,7 @@ def test_argument_takes_precedence_over_other_roots(name: str) -> None:
 
 @pytest.mark.parametrize(("path", "otherwise"), [("result.rows", [1, 2, 3]), ("kept.rows", 2), ("env.rows", "3")])
 def test_passed_keyword_argument_takes_precedence(monkeypatch: pytest.MonkeyPatch, path: str, otherwise: Any) -> None:
-    """For a function that takes any keyword argument."""
+    """If the function takes any keyword argument."""
     monkeypatch.setenv("rows", "3")
 
     def read_twice() -> tuple[Any, Any]:
@@ -163,7 +168,7 @@ def test_passed_keyword_argument_takes_precedence(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(("path", "value"), [("env", ["prod"]), ("kept[0]", 5)])
 def test_kept_or_env_without_a_name_is_an_argument(path: str, value: Any) -> None:
-    """A path of `kept` or `env` has a name."""
+    """`kept` and `env` need a name: `kept.NAME`, `env.NAME`."""
     assert read(path, save, CONFIG, env=["prod"], kept=[5]) == value
 
 
@@ -178,7 +183,7 @@ def test_missing_keyword_argument_is_omitted_with_one_warning(telemetry: Telemet
 
 
 def test_function_without_a_signature_takes_any_name(telemetry: Telemetry) -> None:
-    """One without a signature, that is."""
+    """Such as one in C."""
     collected: dict[str, Any] = {}
     update: Any = telemetry.asset.save(window="period", size="rows")(collected.update)
     update(period=DAY, rows=[1, 2])
@@ -221,7 +226,7 @@ def test_kept_value_is_read_in_the_same_context() -> None:
 
 
 def test_task_reads_what_was_kept_before_it_started() -> None:
-    """What it keeps itself stays in it."""
+    """Its own values are not seen outside."""
 
     async def task(name: str) -> list[Any]:
         values = [read_kept()]
@@ -256,7 +261,7 @@ def test_thread_has_its_own_kept_values() -> None:
     ids=lambda rows: type(rows).__name__,
 )
 def test_fan_out_reads_the_items_of_a_collection(rows: Any) -> None:
-    """Of a mapping the values; None is dropped."""
+    """The values of a mapping; None is dropped."""
     assert read("rows[*]", items, rows) == [1, 2]
 
 

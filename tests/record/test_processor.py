@@ -1,4 +1,4 @@
-"""`EventLogProcessor`: the events on any span that ends are in the log, each of them once."""
+"""`EventLogProcessor`: the events on every span that ends are in the log, each of them once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log() -> EventLog:
 
 @pytest.fixture
 def provider(log: EventLog) -> TracerProvider:
-    """A provider with a processor of `log`."""
+    """A provider whose processor writes to `log`."""
     return provider_of(EventLogProcessor(log))
 
 
@@ -51,7 +51,7 @@ def assets(provider: TracerProvider, log: EventLog) -> RecordSet:
 
 
 def add_event(provider: TracerProvider, name: str, attributes: dict[str, Any], time: Any = TIME) -> None:
-    """Add an event to a span of the program's own, as code does that knows OpenTelemetry alone."""
+    """Add an event to a span of the program's own, like code that uses only OpenTelemetry."""
     with provider.get_tracer("program").start_as_current_span("nightly") as span:
         span.add_event(name, attributes, timestamp=time)
 
@@ -104,7 +104,7 @@ def test_event_of_an_added_set_is_logged(provider: TracerProvider, log: EventLog
 
 
 def test_each_event_of_a_span_is_appended_once(provider: TracerProvider, log: EventLog) -> None:
-    """Those of one kind and time too, as a coarse clock gives them; a second processor adds none."""
+    """Even those of the same kind and time, which a coarse clock produces; a second processor adds none."""
     provider.add_span_processor(EventLogProcessor(log))
     with provider.get_tracer("program").start_as_current_span("nightly") as span:
         for number in range(100):
@@ -126,7 +126,7 @@ def test_processors_in_several_threads_append_once(log: EventLog) -> None:
 
 
 def test_each_log_has_the_event_once(provider: TracerProvider, log: EventLog) -> None:
-    """The event of a recorder too, which appends it to its own log."""
+    """Including the events of a recorder, which appends them to its own log."""
     other = EventLog()
     for _ in range(2):
         provider.add_span_processor(EventLogProcessor(other))
@@ -151,7 +151,7 @@ def test_events_on_unsampled_spans_count_once(log: EventLog, sampler: Sampler) -
 
 
 def let_events_pass(log: EventLog) -> None:
-    """Append more events than a log remembers the spans of."""
+    """Append more events than a log remembers for finding duplicates."""
     for number in range(35_000):
         log.append(Event("AssetSetSaved", TIME), span_id=number + 1)
 
@@ -200,7 +200,7 @@ def test_deferred_error_counts_once(log: EventLog) -> None:
 
 @pytest.mark.parametrize("scope", ["program", "otel_kcevents"])
 def test_copy_on_another_span_is_a_new_event(provider: TracerProvider, log: EventLog, scope: str) -> None:
-    """Even on a span of ours, which ends later."""
+    """Even on a span of the package's own."""
     deferring = Deferring()
     provider.add_span_processor(deferring)
     assets(provider, log).emit("saved", size=3)
@@ -218,14 +218,14 @@ class AddingOnStart(SpanProcessor):
 
 
 def test_repeat_by_other_code_on_our_span_is_a_new_event(log: EventLog) -> None:
-    """Of the same kind and at the very same time, before the recorder's own event."""
+    """Even if it has the same kind and time, and was added before the recorder's own event."""
     provider = provider_of(AddingOnStart(), EventLogProcessor(log), EventLogProcessor(log))
     assets(provider, log).emit("saved", size=3, time=TIME)
     assert sorted(event.size or 0 for event in events_of(log)) == [3, 5]
 
 
 def test_name_of_our_event_is_an_ordinary_string(log: EventLog) -> None:
-    """An exporter encodes it, and copies and pickles hold no log."""
+    """An exporter can encode it, and copies and pickles do not contain a log."""
     exporter = InMemorySpanExporter()
     assets(provider_of(SimpleSpanProcessor(exporter)), log).emit("saved")
     spans: Sequence[ReadableSpan] = exporter.get_finished_spans()
@@ -236,7 +236,7 @@ def test_name_of_our_event_is_an_ordinary_string(log: EventLog) -> None:
     assert '"AssetSetSaved"' in spans[0].to_json()
 
 
-# What can go wrong
+# Errors
 
 
 def test_unreadable_field_is_omitted_with_one_warning(provider: TracerProvider, log: EventLog, warned: Warned) -> None:
@@ -296,14 +296,14 @@ def test_broken_span_does_not_affect_the_program(log: EventLog, warned: Warned) 
 
 
 def test_span_may_lack_context_scope_and_attributes(log: EventLog) -> None:
-    """As one that another program rebuilt from an export."""
+    """For example one that was rebuilt from an export."""
     bare = SpanEvent("AssetSetComputeError", timestamp=TIME)
     error = SpanEvent("AssetSetComputeError", {"error.type": "OSError"}, timestamp=TIME + 1)
     EventLogProcessor(log).on_end(ReadableSpan("rebuilt", events=[bare, error]))
     assert [event.failure for event in events_of(log)] == [Failure("OSError", ""), None]
 
 
-# Its life
+# Lifecycle
 
 
 def test_default_log_is_the_process_wide_one() -> None:

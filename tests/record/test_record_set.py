@@ -1,4 +1,4 @@
-"""`RecordSet`: direct emission, and sets with a name, a log and providers of their own."""
+"""`RecordSet`: direct emission, and sets with their own names, logs and providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Recorder`: what a call leaves on its span, in the log and in the counter, and that it never gets in the way."""
+"""`Recorder`: what it records on the span, in the log and in the counter, and that it never affects the call."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_consumers_of_the_log_receive_the_span_ids(telemetry: Telemetry) -> None
 
 
 def test_function_that_ends_its_span_is_logged(telemetry: Telemetry) -> None:
-    """The span has no event then."""
+    """Its span has no event."""
 
     @telemetry.asset.load
     def load() -> list[int]:
@@ -169,19 +169,19 @@ def test_log_is_complete_if_nothing_is_sampled() -> None:
 
 
 def test_log_is_complete_without_an_sdk() -> None:
-    """And a span context that came from elsewhere stays current inside the calls."""
+    """A remote span context stays current inside the calls."""
     assert run_program("no_sdk") == ("{'AllocationSetLoaded': 2, 'AllocationSetSaved': 501} 7\n", "")
 
 
 def test_current_span_stays_if_nothing_is_traced(telemetry: Telemetry) -> None:
-    """What the function sets on it is not lost."""
+    """Attributes that the function sets on it are not lost."""
     other = Telemetry(tracer_provider=trace.NoOpTracerProvider())
     with telemetry.tracer.start_as_current_span("nightly") as nightly:
         assert other.asset.compute(trace.get_current_span)() is nightly
 
 
 def test_call_that_is_not_sampled_has_its_own_span() -> None:
-    """So what happens inside is not sampled either."""
+    """So that spans inside are not sampled either."""
     telemetry = Telemetry(ALWAYS_OFF)
     inside = telemetry.asset.compute(trace.get_current_span)
     with telemetry.tracer.start_as_current_span("nightly") as nightly:
@@ -247,7 +247,7 @@ def test_exit_with_status_zero_is_a_success(telemetry: Telemetry, code: Any) -> 
 
 class Unprintable(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("no message today")
+        raise RuntimeError("no message")
 
 
 def test_unprintable_exception_is_recorded_by_type(telemetry: Telemetry, warned: Warned) -> None:
@@ -265,7 +265,7 @@ def test_unprintable_exception_is_recorded_by_type(telemetry: Telemetry, warned:
     ids=["unicode", "lone surrogate", "1 MB"],
 )
 def test_any_message_can_be_exported(telemetry: Telemetry, warned: Warned, message: str, recorded: str) -> None:
-    """It is shortened and made fit for UTF-8, so that OTLP loses no attribute of the span."""
+    """It is truncated and made encodable in UTF-8, so that OTLP loses no attribute of the span."""
     with pytest.raises(LookupError) as raised, telemetry.asset.save():
         raise LookupError(message)
     assert raised.value.args == (message,)
@@ -282,7 +282,7 @@ def test_any_message_can_be_exported(telemetry: Telemetry, warned: Warned, messa
 
 
 def fail(*args: Any, **kwargs: Any) -> Any:
-    raise RuntimeError("broken today")
+    raise RuntimeError("is broken")
 
 
 def enter_and_exit(telemetry: Telemetry) -> None:
@@ -307,7 +307,7 @@ def test_failing_tracer_loses_only_the_span(
     assert (telemetry.kinds, telemetry.spans) == (["AssetSetSaved"], [])
     (warning,) = warned()
     assert "the span is " in warning
-    assert "broken today" in warning
+    assert "is broken" in warning
 
 
 @pytest.mark.parametrize("broken", [["add_event"], ["end"], ["add_event", "end"]], ids=" and ".join)
@@ -320,7 +320,7 @@ def test_failing_span_is_logged_and_ended(
     assert telemetry.kinds == ["AssetSetSaved"]
     assert len(telemetry.spans) == ("end" not in broken)
     (warning,) = warned()
-    assert "broken today" in warning
+    assert "is broken" in warning
 
 
 def test_span_that_refuses_a_status_is_logged_and_ended(
@@ -331,7 +331,7 @@ def test_span_that_refuses_a_status_is_logged_and_ended(
         raise OSError("full")
     assert telemetry.kinds == [telemetry.span_event.name] == ["AssetSetComputeError"]
     (warning,) = warned()
-    assert "broken today" in warning
+    assert "is broken" in warning
 
 
 def test_failing_log_loses_only_the_entry(warned: Warned, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +341,7 @@ def test_failing_log_loses_only_the_entry(warned: Warned, monkeypatch: pytest.Mo
     assert [save([1], DAY), save([2], DAY)] == [[1], [2]]
     assert [span.name for span in telemetry.spans] == ["save AssetSet"] * 2
     (warning,) = warned()
-    assert "broken today" in warning
+    assert "is broken" in warning
 
 
 # Warnings

@@ -1,4 +1,4 @@
-"""Threads, tasks, forks and the interpreter's exit: nothing is lost, nothing is counted twice."""
+"""Recording with threads, tasks and forks and at exit: no event is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -101,8 +101,7 @@ def test_fork_inside_a_call_counts_in_both_processes() -> None:
 
 @forks
 def test_forks_beside_threads_and_tasks_lose_nothing() -> None:
-    """Whichever lock a thread holds at the fork."""
-    # coverage has a lock of its own that a thread may hold at the fork
+    # without coverage, which has a lock of its own that a thread may hold at the fork
     out, err = run_program("fork_beside_threads", COVERAGE_PROCESS_CONFIG="")
     assert out.splitlines() == [
         "[0, 0, 0, 0, 0]",

@@ -1,4 +1,4 @@
-"""Whatever can be called: what all shapes of callables promise, and what is special to some of them."""
+"""Decorated callables: functions, coroutines and generators, as functions, methods, partials and objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pause:
         yield
 
 
-# The table of shapes: four kinds of functions, which give the current span `count` times, in nine holders
+# The table of shapes: four kinds of functions, which return the current span `count` times, in nine holders
 
 
 def load(window: Any, count: int = 3) -> list[Span]:
@@ -129,7 +129,7 @@ async def collect(generator: AsyncGenerator[Any, Any]) -> list[Any]:
 
 
 async def in_own_context(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Await a coroutine, and check that it leaves the context as it was."""
+    """Await a coroutine, and check that it does not change the context."""
     before = get_current()
     try:
         return await coroutine
@@ -147,7 +147,7 @@ class Unreadable:
 
 
 def test_call_is_one_event_with_size_and_window(telemetry: Telemetry, shape: Shape) -> None:
-    """And its span is current in its body alone."""
+    """The span is current only in the body."""
     before = get_current()
     spans = run(shape.decorated(telemetry.asset.load)(DAY))
     assert get_current() is before
@@ -219,7 +219,7 @@ def test_fails_when_sees_the_result(telemetry: Telemetry, function: Callable[...
     assert telemetry.kinds == ["AssetSetComputeError"]
 
 
-# What is special to some holders
+# Details of some holders
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_concurrent_tasks_each_have_their_span(telemetry: Telemetry) -> None:
 @pytest.mark.parametrize("provider", [None, trace.NoOpTracerProvider()], ids=["traced", "not traced"])
 @each_that_waits
 def test_dropped_call_leaves_the_context_unchanged(provider: Any, function: Any, warned: Warned) -> None:
-    """The garbage collector closes it in a context that is not its own, which stays current."""
+    """The garbage collector closes it in another context, which stays current."""
     telemetry = Telemetry(tracer_provider=provider)
     called = telemetry.asset.load(function)(DAY)
     step = called if function is pause else called.asend(None)
@@ -400,7 +400,7 @@ class Steps:
 
 
 def as_async(function: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., AsyncGenerator[Any, Any]]:
-    """The async generator function that does what a generator function does."""
+    """Return the async generator function that does the same as a generator function."""
 
     async def wrapper(*args: Any) -> AsyncGenerator[Any, Any]:
         generator = function(*args)
@@ -449,7 +449,7 @@ def test_sent_and_thrown_values_reach_the_generator(telemetry: Telemetry, start:
     ("error", "kind"), [(OSError("gone"), "AssetSetComputeError"), (GeneratorExit(), "AssetSetLoaded")], ids=repr
 )
 def test_uncaught_thrown_error_propagates(telemetry: Telemetry, start: Start, error: BaseException, kind: str) -> None:
-    """GeneratorExit as well, so a context manager made of a decorated generator does not swallow it."""
+    """Even GeneratorExit, so that a context manager made of a decorated generator does not swallow it."""
     steps = start(numbers, 3)
     steps.send()
     with pytest.raises(type(error)) as raised:
@@ -468,7 +468,7 @@ def test_span_lasts_until_exhaustion(telemetry: Telemetry, start: Start) -> None
 
 @pytest.mark.parametrize("end", ["close", "collect"])
 def test_closing_early_is_a_success(telemetry: Telemetry, start: Start, end: str) -> None:
-    """With the number of items so far; the generator cleans up inside its span."""
+    """The size is the number of items so far; the generator cleans up inside its span."""
     in_cleanup: list[Any] = []
 
     def rows() -> Iterator[int]:
@@ -553,7 +553,7 @@ def test_spans_inside_a_generator_stay_inside(telemetry: Telemetry, start: Start
 
 
 def test_generator_sees_the_consumers_context(telemetry: Telemetry, start: Start) -> None:
-    """As of each step, apart from the current span."""
+    """At each step, apart from the current span."""
 
     def rows() -> Iterator[Any]:
         while True:
@@ -589,7 +589,7 @@ def test_return_value_is_kept_and_can_be_the_size(telemetry: Telemetry) -> None:
 
 
 def test_generator_that_survives_generator_exit_has_a_result(telemetry: Telemetry) -> None:
-    """Only one that ends there was closed early."""
+    """Only a generator that ends at GeneratorExit was closed early."""
 
     @telemetry.asset.load(fails_when=lambda result: result is None)
     def rows() -> Generator[int, None, None]:
@@ -631,7 +631,7 @@ def test_thrown_error_keeps_no_argument_alive(telemetry: Telemetry) -> None:
 
 @pytest.mark.parametrize("end", ["aclose", "break", "shutdown"])
 def test_event_loop_closes_an_async_generator(telemetry: Telemetry, warned: Warned, end: str) -> None:
-    """Closed by its consumer, after a `break`, or at the loop's own end, it is a success."""
+    """Whether the consumer closes it, drops it after a `break`, or the loop ends: it is a success."""
     in_cleanup, kept = [], []
 
     @telemetry.asset.load
@@ -657,7 +657,7 @@ def test_event_loop_closes_an_async_generator(telemetry: Telemetry, warned: Warn
 
     async def main() -> None:
         await consume()
-        for _ in range(5):  # the loop's turns to close what was dropped
+        for _ in range(5):  # gives the loop time to close what was dropped
             await asyncio.sleep(0)
 
     asyncio.run(main())
@@ -667,7 +667,7 @@ def test_event_loop_closes_an_async_generator(telemetry: Telemetry, warned: Warn
 
 
 def test_each_step_may_be_in_another_task(telemetry: Telemetry, warned: Warned) -> None:
-    """Closing as well."""
+    """So may closing."""
 
     async def step(generator: AsyncGenerator[Span, Any]) -> Span:
         return await anext(generator)

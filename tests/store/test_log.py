@@ -1,4 +1,4 @@
-"""Promises of `otel_kcevents.store.log`: what an `EventLog` keeps, counts, selects, passes on and survives."""
+"""`otel_kcevents.store.log`: what an `EventLog` keeps, counts, selects and passes on, with threads and forks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_empty_log_is_the_empty_document(log: EventLog) -> None:
 
 
 def test_event_is_in_the_list_of_its_etl(log: EventLog) -> None:
-    """The lists have the documented order, whichever event came first."""
+    """The lists have the documented order, whichever event was appended first."""
     allocation = Event("AllocationSetSaved", NOON, 97)
     log.append(SAVED)
     log.append(allocation)
@@ -82,7 +82,7 @@ def test_retention_below_1_is_refused(retention: int) -> None:
 
 
 def test_lists_are_newest_first_by_time(log: EventLog) -> None:
-    """Across kinds, in any order of appending."""
+    """Across kinds, and whatever the order of appending."""
     for kind, second in [("AssetSetSaved", 2), ("AssetSetLoaded", 1), ("AssetSetSaved", 0), ("AssetSetTotaled", 3)]:
         log.append(Event(kind, NOON + second * SECOND))
     assert [(event.time - NOON) // SECOND for event in log.document().lists["asset"]] == [3, 2, 1, 0]
@@ -97,7 +97,7 @@ def test_counters_are_alphabetical_without_zeros(log: EventLog) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_undocumented_fields_are_removed(log: EventLog, kind: Kind) -> None:
-    """And a trailing `Event` of the kind."""
+    """So is the suffix `Event` of the kind."""
     log.append(Event(f"{kind.name}Event", NOON, 5, Window(), FAILURE))
     size, failure = 5 if kind.outcome.sized else None, FAILURE if kind.outcome.error else None
     assert log.document().lists[kind.etl] == (Event(kind.name, NOON, size, Window(), failure),)
@@ -114,7 +114,7 @@ def test_undocumented_fields_are_removed(log: EventLog, kind: Kind) -> None:
     ],
 )
 def test_event_that_cannot_be_written_is_refused(log: EventLog, event: Event, message: str) -> None:
-    """It is not remembered against a valid event of the same span."""
+    """A valid event of the same span can still be appended."""
     with pytest.raises(ValueError, match=message):
         log.append(event, 7)
     assert log.counts() == {}
@@ -184,7 +184,7 @@ def test_memory_is_bounded() -> None:
 
 
 class Consumer(list[tuple[Event, int, int]]):
-    """What a consumer received."""
+    """A consumer that keeps what it receives."""
 
     def __call__(self, event: Event, span_id: int, trace_id: int) -> None:
         self.append((event, span_id, trace_id))
@@ -220,7 +220,7 @@ def test_consumer_attached_twice_is_called_twice(log: EventLog) -> None:
 
 
 def test_consumer_runs_in_the_appending_thread_without_lock(log: EventLog) -> None:
-    """The event is in the log, and another thread can append meanwhile."""
+    """The event is already in the log, and another thread can append meanwhile."""
     seen: list[object] = []
 
     def consume(event: Event, span_id: int, trace_id: int) -> None:
@@ -365,7 +365,7 @@ def test_kinds_of_an_added_set_can_be_selected(full: EventLog) -> None:
 
 
 def test_window_selects_by_the_time_of_the_event(full: EventLog) -> None:
-    """Not by the window of its set."""
+    """The event's own window does not matter."""
     window = Window("2022-06-03T12:00:00Z", "2022-06-03T12:00:02Z")
     full.append(Event("AssetSetSaved", NOON - SECOND, None, window))
     assert listed(full.document(window=window)) == ["AllocationSetLoaded", "AllocationSetSaved"]
@@ -407,7 +407,7 @@ def test_limit_below_1_or_not_an_integer_is_refused(log: EventLog, limit: Any) -
 
 @pytest.fixture
 def quick_switches() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
+    """Make the interpreter switch threads as often as it can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -416,7 +416,7 @@ def quick_switches() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quick_switches")
 def test_snapshots_while_8_threads_append_are_consistent() -> None:
-    """None of 16,000 events is lost, and every snapshot lists as many as its counter has."""
+    """No event is lost, and the lists of every snapshot agree with its counters."""
     log, done, received = EventLog(retention=16_000), threading.Event(), Consumer()
     log.attach(received)
 
@@ -483,7 +483,7 @@ def test_set_can_be_added_while_the_log_is_read(log: EventLog) -> None:
 
 
 def test_reentrant_append_does_not_deadlock(log: EventLog) -> None:
-    """A generator that is collected while its thread appends may append an event itself."""
+    """A generator that is garbage collected during an append may append an event itself."""
 
     def work() -> Iterator[None]:
         try:
@@ -509,7 +509,7 @@ def test_reentrant_append_does_not_deadlock(log: EventLog) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_fork_during_an_append_leaves_both_logs_usable() -> None:
-    """The child's log is empty, with its sets and consumers; the parent's is as before."""
+    """The child's log is empty but keeps its sets and consumers; the parent's log is unchanged."""
     reports = [json.loads(line) for line in run_program("fork_inside_append")[0].splitlines()]
     assert reports == [
         [{}, {"allocation": 0, "asset": 0, "cloud": 0}, []],
@@ -537,7 +537,7 @@ def events(names: list[str]) -> st.SearchStrategy[Event]:
 
 
 class EventLogAsAList(RuleBasedStateMachine):
-    """A log does what a plain list of all events would, cut to the last few of each kind."""
+    """A log behaves like a plain list of all events, cut to the last few of each kind."""
 
     def __init__(self) -> None:
         super().__init__()

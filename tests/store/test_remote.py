@@ -1,4 +1,4 @@
-"""Promises of `RemoteLog`: a running program's log over HTTP, and clear errors for everything else."""
+"""`RemoteLog`: a running program's log over HTTP, and clear errors for everything else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_kinds_and_window_are_applied_by_the_program(
 
 
 def test_limit_trims_the_received_lists(remote: RemoteLog, stage: Stage) -> None:
-    """The newest of each kind stay; the counters are the program's."""
+    """The newest events of each kind remain; the counters are not changed."""
     stage.log = log_of(*(Event(kind, time) for time in range(5) for kind in ("AssetSetSaved", "AssetSetTotaled")))
     document = remote.document(limit=2)
     assert [(event.kind, event.time) for event in document.lists["asset"]] == [
@@ -106,7 +106,7 @@ def test_address_is_accepted_in_any_form(remote: RemoteLog, port: int, form: str
 
 
 def test_address_may_have_a_path() -> None:
-    """Where the log is mounted below a path, that path is the base URL's."""
+    """If the log is mounted below a path, that path is part of the base URL."""
     with canned(raw_response("200 OK", EMPTY)) as (url, received):
         RemoteLog(f"{url}/etl-tools/").document()
     assert received[0] == "GET /etl-tools/model/etl/log HTTP/1.1"
@@ -158,7 +158,7 @@ def test_redirect_to_another_server_drops_the_password() -> None:
 def test_redirect_on_the_same_server_keeps_the_password() -> None:
     with canned(raw_response("307 Temporary Redirect", b"", f"Location: {LOG_PATH}/")) as (url, received):
         remote = RemoteLog(url.replace("//", "//user:secret@"))
-        with pytest.raises(RemoteLogError, match="does not answer: "):  # it redirects without an end
+        with pytest.raises(RemoteLogError, match="does not answer: "):  # it redirects endlessly
             remote.document()
     requests = sum(line.startswith("GET ") for line in received)
     assert requests == sum(line.startswith("Authorization: Basic ") for line in received) > 1
@@ -196,7 +196,7 @@ def test_other_host_is_asked_through_the_proxy(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_redirect_is_followed(remote: RemoteLog) -> None:
-    """Frameworks redirect a mounted app's path to the one with a slash."""
+    """Frameworks redirect the path of a mounted app to the same path with a slash."""
     with canned(raw_response("307 Temporary Redirect", b"", f"Location: {remote.url}/")) as (url, _):
         assert RemoteLog(url).document() == remote.document()
 
@@ -221,7 +221,7 @@ def test_silent_program_is_an_error() -> None:
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Endless:"], ids=["body", "head"])
 def test_endless_response_is_aborted(head: bytes) -> None:
-    """The total time is limited, however regularly bytes come."""
+    """The total time is limited even if bytes arrive regularly."""
     expected = "/model/etl/log took more than 0.3 seconds to answer; try again"
     with canned(head, drip=True) as (url, _), pytest.raises(RemoteLogError, match=f"{url}{expected}"):
         RemoteLog(url, total_timeout=0.3).document()
@@ -261,7 +261,7 @@ def test_response_over_16_mb_is_refused(size: int, problem: str) -> None:
     ],
 )
 def test_other_response_is_an_error(sent: bytes, message: str) -> None:
-    """The error names the address and what came instead of a log."""
+    """The error shows the address and what was received instead of a log."""
     with canned(sent) as (url, _), pytest.raises(RemoteLogError) as error:
         RemoteLog(url).document()
     assert str(error.value).startswith(f"{url}{LOG_PATH} ")
