@@ -61,8 +61,9 @@ def warned(caplog: pytest.LogCaptureFixture) -> Warned:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment for a program that imports this checkout: without `OTEL_*`, plus variables."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    """Return the environment for a program of this checkout: this process's without settings, plus variables."""
+    settings = ("OTEL_", "KCEVENTS_", "JAEGER_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
     paths = [str(TESTS.parent), str(TESTS), *filter(None, [inherited.get("PYTHONPATH")])]
     return {**inherited, "PYTHONPATH": os.pathsep.join(paths), **variables}
 

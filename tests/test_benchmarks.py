@@ -1,4 +1,4 @@
-"""The benchmarks run, print a figure in each row, and compare with handwritten code for the same telemetry."""
+"""The benchmarks: each part runs and prints its figures, and the handwritten code records the same telemetry."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _assert_same_span(telemetry: Telemetry, handwritten: Load) -> None:
 
 
 def _content(span: ReadableSpan) -> Any:
-    """What a span records, except for the name of the function."""
+    """Return what a span records, except for the name of the function."""
     attributes = {key: value for key, value in (span.attributes or {}).items() if key != "code.function.name"}
     events = [(event.name, dict(event.attributes or {})) for event in span.events]
     return span.name, span.kind, span.status.status_code, attributes, events

@@ -1,4 +1,4 @@
-"""Every block of the READMEs and of the pages in `docs/` is checked.
+"""The READMEs and the pages in `docs/`: every block is checked.
 
 The opening line of a block, "```LANGUAGE WHY", decides how:
 
@@ -11,7 +11,6 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import clean_environment
 from opentelemetry import environment_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 from telemetry import Telemetry
@@ -61,28 +61,27 @@ COMMANDS = [line.partition("  ")[0] for block in BLOCKS if block.info == "sh" fo
 
 
 def commands(beginning: str) -> list[str]:
-    """The commands of all `sh` blocks that begin so."""
+    """Return the commands of all `sh` blocks that start with *beginning*."""
     return [command for command in COMMANDS if command.startswith(beginning)]
 
 
 def block(info: str) -> str:
-    """The text of the one block with this opening line."""
+    """Return the text of the only block with this opening line."""
     (found,) = (block.text for block in BLOCKS if block.info == info)
     return found
 
 
 def without_times(text: str) -> str:
-    """The text with the times of day, which differ between runs, replaced."""
+    """Replace the times with fractional seconds, which differ between runs."""
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME", text)
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the root of the checkout, without OpenTelemetry settings."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     return subprocess.run(
         [sys.executable, *command],
         cwd=ROOT,
-        env=environment,
+        env=clean_environment(),
         capture_output=True,
         encoding="utf-8",
         timeout=120,
@@ -101,7 +100,7 @@ def test_every_block_has_a_check() -> None:
 
 
 def test_no_block_appears_twice() -> None:
-    """Outputs may be equal."""
+    """Except for outputs, which may be equal."""
     texts = Counter(block.text for block in BLOCKS if block.info != "text")
     assert [text for text, count in texts.items() if count > 1] == []
 
@@ -114,7 +113,7 @@ def test_program_prints_the_output_after_it(code: str, output: str) -> None:
 
 
 def test_first_command_runs_the_example() -> None:
-    """What follows the installation runs the example."""
+    """The command after the installation."""
     python, *arguments = commands("python3 -m venv")[0].rpartition("&& ")[2].split()
     assert python == ".venv/bin/python"
     done = run(*arguments)
@@ -168,7 +167,7 @@ def test_links_of_a_readme_lead_to_headings(page: Path) -> None:
 
 
 def folder_imports(folder: Path) -> set[str]:
-    """The other folders that the modules of a folder import from."""
+    """Return the other folders from which the modules of a folder import."""
     text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     names = re.findall(r"(?:from|import) otel_kcevents\.(\w+)\.", text)
     return set(names) - {folder.name}
@@ -205,13 +204,13 @@ def test_readme_lists_the_folders() -> None:
 
 
 def rows(page: str, heads: str) -> list[list[str]]:
-    """The cells of the table with these heads, row by row."""
+    """Return the cells of the table with these heads, row by row."""
     table = (ROOT / page).read_text(encoding="utf-8").partition(f"| {heads} |\n")[2].partition("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
 def quoted(cell: str) -> list[str]:
-    """The strings in backticks."""
+    """Return the strings in backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 

@@ -1,4 +1,4 @@
-"""Each program in `examples/` runs unchanged, and the cost ETL accounts for every row of a bill."""
+"""The programs in `examples/` run unchanged, and the cost ETL accounts for every row of a bill."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from conftest import clean_environment
 
 import otel_kcevents
 
@@ -38,11 +39,9 @@ Rows = Iterable[dict[str, str]]
 
 def start(name: str, *arguments: object, settings: Mapping[str, str] = NO_SETTINGS) -> subprocess.Popen[str]:
     """Start an example with this checkout's package, without settings that would export its data."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    paths = os.pathsep.join([str(EXAMPLES.parent), *filter(None, [inherited.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
-        env={**inherited, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8", **settings},
+        env=clean_environment(PYTHONIOENCODING="utf-8", **settings),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -164,7 +163,7 @@ def received() -> Iterator[Any]:
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, str]]:
-    """The module and the name of each import."""
+    """Yield the module and the name of each import."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module or "", alias.name) for alias in node.names)
@@ -371,7 +370,7 @@ def test_unreadable_bill_is_an_error_event_of_both_sets(received: Any) -> None:
 
 def test_unusable_database_exits_with_1() -> None:
     _, errors = run("focus_etl.py", "--db", SAMPLE, code=1)
-    assert errors == f"focus_etl: {SAMPLE}: file is not a database\n"
+    assert f"{SAMPLE}: file is not a database" in errors
 
 
 def test_port_in_use_exits_with_1() -> None:

@@ -1,4 +1,4 @@
-"""The package as a whole: its public names, its layers, what it weighs to import."""
+"""The package as a whole: its public names, its layers, and what an import of it loads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAY_IMPORT = {
 
 
 def imported(module: str) -> set[str]:
-    """The package's modules that a module imports when it runs, anywhere in it."""
+    """Return the package's modules that a module imports anywhere in its code."""
     found = set()
     for node in ast.walk(ast.parse(PATHS[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -48,7 +48,7 @@ def imported(module: str) -> set[str]:
 
 
 def folder(module: str) -> str:
-    """The folder that a module is in, or its own name at the top."""
+    """Return the folder of a module, or the module's own name if it is at the top."""
     return [*module.split("."), ""][1]
 
 
@@ -61,7 +61,7 @@ def test_public_names_of_a_module_exist(module: str) -> None:
 
 @pytest.mark.parametrize("name", otel_kcevents.__all__)
 def test_lazy_name_is_the_one_that_type_checkers_see(name: str) -> None:
-    """The lazy import gives what the imports under TYPE_CHECKING name."""
+    """The lazy import returns the object that is imported under TYPE_CHECKING."""
     imports = [node for node in ast.walk(TREE) if isinstance(node, ast.ImportFrom)]
     homes = {alias.asname or alias.name: (node.module or "", alias.name) for node in imports for alias in node.names}
     module, original = homes[name]
@@ -96,7 +96,7 @@ def test_module_is_short_and_has_a_docstring(module: str) -> None:
 
 @pytest.mark.parametrize("module", PATHS)
 def test_no_function_is_over_60_lines(module: str) -> None:
-    """Without its docstring."""
+    """Not counting its docstring."""
     for node in ast.walk(ast.parse(PATHS[module].read_text(encoding="utf-8"))):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0]
@@ -105,9 +105,9 @@ def test_no_function_is_over_60_lines(module: str) -> None:
 
 
 def imports_of(statement: str, *names: str) -> list[str]:
-    """Which of some modules a new process imports for a statement."""
+    """Return those of *names* that a new process imports for a statement."""
     code = f"import sys\n{statement}\nprint(*(name for name in {names!r} if name in sys.modules))"
-    environment = {**os.environ, "COVERAGE_PROCESS_CONFIG": ""}  # measuring imports modules of its own
+    environment = {**os.environ, "COVERAGE_PROCESS_CONFIG": ""}  # measuring coverage imports further modules
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, env=environment, capture_output=True, text=True, check=True
     )

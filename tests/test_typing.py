@@ -1,4 +1,4 @@
-"""mypy and pyright, both in strict mode, see the types of decorated functions and of the public names."""
+"""The types of decorated functions and public names, as mypy and pyright see them in strict mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in the processes of a pool: `children.py METHOD HOW`, for the tests of `configure()`."""
+"""`children.py METHOD HOW`: work in child processes, which `configure()` in the parent makes export."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Ends while generators, coroutines and `with` blocks are half done, some with a window that is worth a warning.
+"""Exit while generators, coroutines and `with` blocks are open, some with an invalid window.
 
-`sdk` as an argument sets a tracer provider.
+The argument `sdk` sets a tracer provider.
 """
 
 from __future__ import annotations

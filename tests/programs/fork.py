@@ -1,4 +1,4 @@
-"""Forks after five saves and prints the log's counts and the counter's values of parent and child."""
+"""Fork after five saves; print the log's counts and the counter's values of parent and child."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forks five times while threads and tasks record; each process checks its own counts."""
+"""Fork five times while threads and tasks record; each process checks its own counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from otel_kcevents import allocation, asset, default_log
 
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, about a fork beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about forking with threads
 
 
 @asset.save

@@ -1,4 +1,4 @@
-"""`fork_during_export.py NAME`: fork while spans are sent or metrics collected, in one of the ways below."""
+"""`fork_during_export.py NAME`: run a function below, which forks while spans are sent or metrics are collected."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ def fork_in_threads() -> None:
     print(len(codes), set(codes))
 
 
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, about a fork beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about forking with threads
 globals()[sys.argv[1]]()

@@ -1,4 +1,4 @@
-"""Fork while another thread is inside `EventLog.append`; print the documents, and what a consumer receives."""
+"""Fork while another thread is inside `EventLog.append`; print the logs, and what a consumer received."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import warnings
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.log import EventLog
 
-warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about forking with threads
 
 log = EventLog()
 log.add_set("cloud", "CloudCostSet")
@@ -22,7 +22,7 @@ inside, forked = threading.Event(), threading.Event()
 
 
 class Blocking(int):
-    """A span id that blocks where the log hashes it, inside its lock."""
+    """A span id that blocks when the log hashes it while holding its lock."""
 
     def __hash__(self) -> int:
         inside.set()

@@ -1,4 +1,4 @@
-"""Forks inside a decorated call and prints the log's counts of parent and child."""
+"""Fork inside a decorated call; print the log's counts of parent and child."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forks while a server has open connections, and takes its port again while the child lives."""
+"""Fork while a server has open connections, and take its port again while the child lives."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from http.client import HTTPConnection
 
 from otel_kcevents import EventLog, start_http_server
 
-warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # of threads, which are what is tested
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # of Python 3.12, about forking with threads
 
 server, closed = (start_http_server(0, log=EventLog()) for _ in range(2))
 closed.close()
 client = socket.create_connection(("127.0.0.1", server.port))
 second = HTTPConnection("127.0.0.1", server.port)
-second.request("GET", "/")  # accepted after the first, which therefore is open now
+second.request("GET", "/")  # accepted after the first connection, which therefore is open now
 second.getresponse().read()
 from_child, to_parent = os.pipe()
 from_parent, to_child = os.pipe()

@@ -1,4 +1,4 @@
-"""Gives a record set the meter provider that is also the global one, and prints what its reader collects."""
+"""Pass a record set the meter provider that is also the global one; print what its reader collects."""
 
 from __future__ import annotations
 

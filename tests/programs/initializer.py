@@ -1,4 +1,4 @@
-"""`initializer.py METHOD`: only the processes of a pool are configured, by its initializer."""
+"""`initializer.py METHOD`: configure only the processes of a pool, by its initializer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lazy_import.py METHOD`: a child imports the package only with its work, after all that multiprocessing prepares."""
+"""`lazy_import.py METHOD`: run a child that imports the package only in its target function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records without an OpenTelemetry SDK, then prints the log's counts and the size of its oldest load."""
+"""Record events without an OpenTelemetry SDK; print the log's counts and the size of its oldest load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets the global providers after a decorated call, then prints spans, counter and log."""
+"""Set the global providers after a decorated call; print spans, counter and log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configured script: `script.py NAME` runs one of the functions below, for the tests of `configure()`."""
+"""`script.py NAME`: call `configure()`, then run one of the functions below."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def fork_and_exit() -> None:
 
 
 def fork_flush_and_leave() -> None:
-    """As RQ, Airflow and Celery end the processes that they fork."""
+    """RQ, Airflow and Celery end the processes that they fork in this way."""
     for number in range(3):
         child = os.fork()
         if not child:
@@ -181,7 +181,7 @@ def run_program() -> None:
     print(done.stdout, end="")
 
 
-# Collectors that are slow, away, or do not accept everything.
+# Collectors that are slow, unreachable, or do not accept everything.
 
 
 def flush() -> None:

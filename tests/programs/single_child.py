@@ -1,4 +1,4 @@
-"""`single_child.py METHOD [--configure]`: save a set in a child, with `configure()` at module level or without it."""
+"""`single_child.py METHOD [--configure]`: save a set in a child; `--configure` configures at module level."""
 
 from __future__ import annotations
 

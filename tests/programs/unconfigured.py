@@ -1,4 +1,4 @@
-"""A script that calls `configure()` late or not at all: `unconfigured.py NAME` runs one of the functions below."""
+"""`unconfigured.py NAME`: run one of the functions below, which call `configure()` themselves."""
 
 from __future__ import annotations
 

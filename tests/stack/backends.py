@@ -1,4 +1,4 @@
-"""What Jaeger, Prometheus and the collector return, and the runs of the ETL that this is compared with."""
+"""What Jaeger, Prometheus and the collector return, and the runs of the ETL to compare it with."""
 
 from __future__ import annotations
 

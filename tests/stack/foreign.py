@@ -1,4 +1,4 @@
-"""A program that does not use the package: it adds the events to its spans by hand, and prints their numbers."""
+"""A program without the package: it adds the events to its spans by hand, and prints their numbers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def main(spans: int, seed: int, size: int = 0) -> None:
     """Emit spans with one event each.
 
     Args:
-        spans: how many.
-        seed: determines the events. Their times are spread over the last minute, as those of long operations are.
-        size: how many bytes to add to each span.
+        spans: How many.
+        seed: Determines the events. Their times are spread over the last minute, like those of long operations.
+        size: How many bytes to add to each span.
     """
     choose = random.Random(seed)
     provider = TracerProvider(resource=Resource.create({"process.pid": seed}))

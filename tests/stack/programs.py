@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from conftest import clean_environment
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "collector-config"
@@ -37,11 +38,11 @@ class Program:
         """Prepare a program.
 
         Args:
-            name: its name in messages and of its log file.
-            command: the command line.
-            environment: variables to add to `clean_environment`.
-            folder: its working directory, which also holds its log.
-            ready: a URL that returns status 200 when the program is ready.
+            name: Its name in messages and of its log file.
+            command: The command line.
+            environment: Variables to add to `clean_environment`.
+            folder: Its working directory, which also holds its log.
+            ready: A URL that returns status 200 when the program is ready.
         """
         self.name = name
         self.command = command
@@ -55,7 +56,7 @@ class Program:
         """Start it and wait until it is ready. If it ends instead, the test fails with its log."""
         with self.log.open("ab") as log:
             process = self.process = subprocess.Popen(
-                self.command, env=clean_environment(self.environment), cwd=self.folder, stdout=log, stderr=log
+                self.command, env=clean_environment(**self.environment), cwd=self.folder, stdout=log, stderr=log
             )
         running.append(self)
 
@@ -89,12 +90,6 @@ class Program:
     def tail(self, lines: int = 40) -> str:
         """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without variables that configure the programs, plus `more`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KCEVENTS_", "JAEGER_"))}
-    return {**kept, **more}
 
 
 _ports = iter(random.sample(range(20_000, 32_768), 12_768))  # below the range that the system assigns to clients
@@ -155,7 +150,7 @@ def path_of(name: str) -> str:
 
 def run(*command: str) -> str:
     """Return what a command prints; fail the test if the command fails."""
-    done = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         pytest.fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
@@ -163,10 +158,9 @@ def run(*command: str) -> str:
 
 def start_python(script: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start a Python program that imports this checkout's package, with its output in pipes."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(script), *arguments],
-        env=clean_environment({**environment, "PYTHONPATH": path}),
+        env=clean_environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

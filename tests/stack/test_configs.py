@@ -1,4 +1,4 @@
-"""The real programs accept every file of `collector-config/`, and what the files refer to exists."""
+"""The files of `collector-config/`: the real programs accept them, and what they refer to exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""count.yaml, keep.yaml and replay.yaml keep their promises."""
+"""The guarantees of count.yaml, keep.yaml and replay.yaml."""
 
 from __future__ import annotations
 

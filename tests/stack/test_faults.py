@@ -1,4 +1,4 @@
-"""No accepted span is lost if a back end fails, and the counters stay exact.
+"""Faults of the back ends: no accepted span is lost, and the counters stay exact.
 
 The table at the end of the run shows how long the ETL took, relative to the same ETL without a collector. That is not
 asserted, because the machine may be busy with other work.
@@ -75,7 +75,7 @@ def test_nothing_is_lost_or_duplicated_without_a_fault(stack: Stack, record: Rec
 
 
 def test_large_spans_are_delivered(stack: Stack) -> None:
-    """9.6 MB, which Jaeger would reject if they were batched by number."""
+    """9.6 MB, which Jaeger would reject in batches of a fixed number of spans."""
     jaeger = stack.jaeger(start=False)
     collector = stack.collector("collector.yaml", KCEVENTS_JAEGER=jaeger.otlp)
     _, errors = stack.foreign(collector, "1200", "1", "8000").communicate(timeout=120)
