@@ -138,7 +138,8 @@ def test_client_that_sends_too_slowly_is_disconnected(log: EventLog) -> None:
 
 
 def test_client_that_never_reads_is_disconnected(debug: pytest.LogCaptureFixture) -> None:
-    with start_http_server(0, log=large(), timeout=0.2) as server, connected(server.port, REQUEST) as client:
+    timeout = 2  # seconds, of which a busy machine needs some to write the document
+    with start_http_server(0, log=large(), timeout=timeout) as server, connected(server.port, REQUEST) as client:
         wait_until(lambda: "failed" in debug.text)
         answer = parsed(read_all(client))
     assert len(answer.body) < int(answer.headers["content-length"])
