@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from otel_kcevents.record.extract import Call
     from otel_kcevents.record.operation import Operation, OperationScope
     from otel_kcevents.record.operation import OperationScope as Stretch
+    from otel_kcevents.record.paths import keep
     from otel_kcevents.record.processor import EventLogProcessor
     from otel_kcevents.record.record_set import RecordSet, allocation, asset
     from otel_kcevents.sdk.configure import configure, flush
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from otel_kcevents.serve.respond import respond
     from otel_kcevents.serve.server import LogServer, start_http_server
     from otel_kcevents.store.log import EventLog, default_log
+    from otel_kcevents.store.remote import RemoteLog, RemoteLogError
+    from otel_kcevents.store.source import Source
 
 __all__ = [
     "KINDS",
@@ -33,6 +36,9 @@ __all__ = [
     "Operation",
     "OperationScope",
     "RecordSet",
+    "RemoteLog",
+    "RemoteLogError",
+    "Source",
     "Stretch",
     "Window",
     "__version__",
@@ -41,6 +47,7 @@ __all__ = [
     "configure",
     "default_log",
     "flush",
+    "keep",
     "make_asgi_app",
     "make_wsgi_app",
     "read_document",
@@ -54,6 +61,7 @@ _NAMES = {
     "model.window": ("Window",),
     "record.extract": ("Call",),
     "record.operation": ("Operation", "OperationScope", "Stretch"),
+    "record.paths": ("keep",),
     "record.processor": ("EventLogProcessor",),
     "record.record_set": ("RecordSet", "allocation", "asset"),
     "sdk.configure": ("configure", "flush"),
@@ -61,6 +69,8 @@ _NAMES = {
     "serve.respond": ("respond",),
     "serve.server": ("LogServer", "start_http_server"),
     "store.log": ("EventLog", "default_log"),
+    "store.remote": ("RemoteLog", "RemoteLogError"),
+    "store.source": ("Source",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -157,6 +157,8 @@ class Operation:
         call = f"{self._recorder.target.etl}.{self.name}()"
         if self._once is None:
             raise TypeError(f"a `with` block needs the parentheses: write `with {call} as op:`")
+        if self._fails_when is not None:
+            raise TypeError(f"fails_when needs a result, and a `with` block has none; remove it from {call}")
         if not self._once.acquire(blocking=False):  # never released: only one thread can enter
             raise RuntimeError(f"this {call} was already used by a `with` block; call {call} for each block")
         started = self._recorder.start()

@@ -42,7 +42,7 @@ _Step: TypeAlias = tuple[str, Any]  # "name", "index", "key" or "each", and its 
 
 _ROOTS: dict[str, Root] = {"return": "return", "result": "return", "yield": "yield", "kept": "kept", "env": "env"}
 _FIRST = re.compile(r"(?P<name>[^\W\d]\w*)")
-_STEP = re.compile(r"\.(?P<name>[^\W\d]\w*)|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>[^\[\]]+))\]")
+_STEP = re.compile(r"\.(?P<name>[^\W\d]\w*)|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>(?!['\"])[^\[\]]+))\]")
 
 _NOT_COLLECTIONS = (str, bytes, bytearray, Iterator)
 

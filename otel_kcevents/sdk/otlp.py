@@ -112,7 +112,7 @@ def otlp_client(settings: OtlpSettings) -> OtlpClient:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name!r} is not installed; "
-            "run pip install 'otel-kcevents[otlp]'",
+            "run pip install opentelemetry-exporter-otlp",
             name=error.name,
         ) from error
 

@@ -16,6 +16,7 @@ from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, is_name
 from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.source import check_selection
 
 __all__ = ["Consumer", "EventLog", "default_log"]
 
@@ -206,7 +207,8 @@ class EventLog:
         the consumers. A consumer that is attached twice is called twice.
 
         The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
-        of the log, that call still holds the lock. A consumer must not wait for another thread that appends.
+        of the log, that call still holds the lock. A consumer must not wait for another thread that appends, nor
+        append to the same log.
 
         Args:
             consumer: Called as `consumer(event, span_id, trace_id)`; the ids are integers, 0 for none.
@@ -214,7 +216,12 @@ class EventLog:
         Returns:
             A function that detaches the consumer; calling it again does nothing. An event that another thread is
             delivering at that moment may still arrive.
+
+        Raises:
+            TypeError: *consumer* is not callable.
         """
+        if not callable(consumer):
+            raise TypeError(f"consumer must be a function of event, span_id and trace_id, got {short_repr(consumer)}")
         attachment = _Attachment(consumer)
         with self._lock:
             self._attachments = (*self._attachments, attachment)
@@ -240,9 +247,9 @@ class EventLog:
 
         Raises:
             ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
+            TypeError: *window* is not a Window.
         """
-        if type(limit) is not int or limit < 1:
-            raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
+        check_selection(window, limit)
         wanted = self._selected(kinds)
         with self._lock:
             kept = {name: list(buffer.events) for name, buffer in self._buffers.items() if name in wanted}

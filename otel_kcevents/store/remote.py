@@ -18,6 +18,7 @@ from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.source import check_selection
 
 __all__ = ["RemoteLog", "RemoteLogError"]
 
@@ -98,9 +99,9 @@ class RemoteLog:
             RemoteLogError: No program answers, or the response is an error, too slow, too large or not a log document.
             ValueError: The program refuses *kinds* or *window* (the message is the program's), or *limit* is not an
                 integer of at least 1.
+            TypeError: *window* is not a Window.
         """
-        if type(limit) is not int or limit < 1:
-            raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
+        check_selection(window, limit)
         selection = [("kind", kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
         if window is not None:
             start = MIN_NS if window.start_ns is None else window.start_ns

@@ -1,4 +1,4 @@
-"""`Source`: the protocol of everything that events can be read from."""
+"""`Source`: the protocol of everything that events can be read from, and the check of what is asked of one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from otel_kcevents.model.document import Document
+from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 
-__all__ = ["Source"]
+__all__ = ["Source", "check_selection"]
 
 
 class Source(Protocol):
@@ -33,5 +34,19 @@ class Source(Protocol):
 
         Raises:
             ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
+            TypeError: *window* is not a Window.
         """
         ...
+
+
+def check_selection(window: object, limit: object) -> None:
+    """Check the arguments of a source's `document`.
+
+    Raises:
+        ValueError: *limit* is not an integer of at least 1.
+        TypeError: *window* is neither a Window nor None.
+    """
+    if type(limit) is not int or limit < 1:
+        raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
+    if window is not None and not isinstance(window, Window):
+        raise TypeError(f"window must be a Window, got {short_repr(window)}; convert it with Window.parse or Window.of")

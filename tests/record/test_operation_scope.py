@@ -301,3 +301,9 @@ def test_object_of_a_block_can_still_decorate(telemetry: Telemetry) -> None:
     for decorated in (first, second, first):
         decorated([1])
     assert [(event.size, event.window) for event in telemetry.events] == [(None, None)] + [(1, DAY)] * 3
+
+
+def test_fails_when_of_a_block_is_refused(telemetry: Telemetry) -> None:
+    scope = telemetry.asset.save(fails_when=lambda result: True)
+    with pytest.raises(TypeError, match=r"remove it from asset\.save"), scope:
+        pass

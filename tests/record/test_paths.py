@@ -337,6 +337,7 @@ def test_fan_out_never_consumes_an_iterator(telemetry: Telemetry, warned: Warned
         ("rows[]", 4),
         ("rows[0", 4),
         ("rows[a[b]]", 4),
+        ("rows['a']", 4),
         ("rows]", 4),
         ("rows[0]]", 7),
         ("rows[*]a", 7),

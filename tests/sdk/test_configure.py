@@ -12,8 +12,12 @@ from time import monotonic
 
 import pytest
 
-pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="pip install 'otel-kcevents[otlp]' to run these")
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'otel-kcevents[otlp]' to run these")
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.grpc", reason="pip install opentelemetry-exporter-otlp to run these"
+)
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
+)
 
 from conftest import run_program
 from faults import black_hole, raw_endpoint, wait_until
@@ -400,7 +404,7 @@ def test_the_sampler_does_not_touch_the_counts() -> None:
 def test_a_missing_exporter_says_what_to_install(protocol: str) -> None:
     env = {**NOBODY, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
     _, err = run("unconfigured", "missing_exporter", env=env, code=1)
-    assert "pip install 'otel-kcevents[otlp]'" in err
+    assert "pip install opentelemetry-exporter-otlp" in err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'otel-kcevents[otlp]' to run these")
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
+)
 
 from collector import Exporting, refuse
 from conftest import run_program

@@ -8,8 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="pip install 'otel-kcevents[otlp]' to run these")
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'otel-kcevents[otlp]' to run these")
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.grpc", reason="pip install opentelemetry-exporter-otlp to run these"
+)
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
+)
 
 from faults import GRPC_FAULTS, HTTP_FAULTS
 from opentelemetry.sdk.trace import TracerProvider

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="pip install 'otel-kcevents[otlp]' to run these")
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'otel-kcevents[otlp]' to run these")
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.grpc", reason="pip install opentelemetry-exporter-otlp to run these"
+)
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
+)
 
 from faults import Endpoint, raw_endpoint
 from opentelemetry import context
