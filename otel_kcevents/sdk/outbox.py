@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from opentelemetry.context import Context, get_current
 
-__all__ = ["MAX_KEPT", "Batch", "Client", "HandOver", "Outbox", "Progress", "Source"]
+__all__ = ["MAX_KEPT", "Batch", "Client", "HandOver", "Outbox", "Progress", "SignalSource"]
 
 MAX_KEPT = 16_384
 """Spans, or exports of metrics, that are kept for a collector that does not accept them."""
@@ -92,7 +92,7 @@ class Client(Protocol):
         """Leave the connection to the parent."""
 
 
-class Source(Protocol):
+class SignalSource(Protocol):
     """The SDK's component for a signal, which hands over to an outbox what it has queued."""
 
     @property
@@ -181,7 +181,7 @@ class Outbox:
 
     name: str
     client: Client
-    source: Source
+    source: SignalSource
     sending: Any
     handing_over: Any
     taken: int
