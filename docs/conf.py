@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout, so that its own docstrings are documented
 
 import otel_kcevents
+from otel_kcevents.model.event import Outcome
+from otel_kcevents.serve.respond import Response
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -23,6 +25,7 @@ html_title = f"{project} {release}"
 
 myst_heading_anchors = 3
 default_role = "py:obj"  # a name in a docstring's backticks links to its page if it has one
+autodoc_inherit_docstrings = False  # the standard library's describe what a module does not change
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "description"
@@ -35,10 +38,13 @@ nitpicky = True
 # No page of another project can be linked without the network, and backticks also hold arguments and values.
 nitpick_ignore_regex = [("py:obj", r".*"), ("py:.*", r"(?!otel_kcevents\.).*"), ("py:.*", r".*\._.*")]
 
+# What the page of public names describes.
+_PUBLIC = [*(getattr(otel_kcevents, name) for name in otel_kcevents.__all__), Outcome, Response]
+
 
 def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     """Skip what is described elsewhere: public names have a page, and the docstring of a named tuple has its fields."""
-    if what == "module" and name in otel_kcevents.__all__:
+    if what == "module" and any(obj is public for public in _PUBLIC):
         return True
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
 

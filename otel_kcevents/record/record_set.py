@@ -45,11 +45,22 @@ class RecordSet:
     __slots__ = ("_recorders", "_target", "aggregate", "compute", "load", "reconcile", "save", "total")
 
     save: Operation
+    """Records a set that is saved: `…Saved`, with size and window."""
+
     load: Operation
+    """Records a set that is loaded: `…Loaded`, with size and window."""
+
     aggregate: Operation
+    """Records a set that is aggregated: `…Aggregated`, with size and window."""
+
     total: Operation
+    """Records a set that is totaled: `…Totaled`, with its window."""
+
     reconcile: Operation
+    """Records a set that is reconciled: `…Reconciled`, with its window; on failure `…ReconcileError`."""
+
     compute: Operation
+    """Records a computation: only a span on success; on failure `…ComputeError`, as for all but `reconcile`."""
 
     def __init__(
         self,
