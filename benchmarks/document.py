@@ -42,7 +42,7 @@ def full_log() -> EventLog:
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Measure the first document of a process, and later ones as a client that polls gets them."""
+    """Measure the first document of a process, and the later ones that a polling client gets."""
     processes = [run_child("-m", "benchmarks.document", "3" if quick else "15") for _ in range(2 if quick else 9)]
     first = [rounds[0] for rounds in processes]
     later = [documents for rounds in processes for documents in rounds[1:]]

@@ -1,8 +1,8 @@
-"""Fork in the middle of exports: `python benchmarks/forks.py [--forks N]`, by gRPC and HTTP, to real receivers.
+"""Fork in the middle of exports: `python benchmarks/forks.py [--forks N]`, over gRPC and HTTP, to real receivers.
 
-A thread of the program saves all the time, so that an export is always under way, while the main thread forks one child
-after the other. Each child loads a set, flushes and exits. The benchmark counts the children that hang or fail, and the
-spans and counts that do not arrive. It measures how long `os.fork()` takes, which waits for the export.
+A thread of the program saves all the time, so that an export is always in progress, while the main thread forks one
+child after another. Each child loads a set, flushes and exits. The benchmark counts the children that hang or fail, and
+the spans and counts that do not arrive. It measures how long `os.fork()` takes, which waits for the export.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 _HANG_TIMEOUT = 30.0  # seconds after which a child counts as hung
-_SPANS_PER_SECOND = 400.0  # saved beside the forks
+_SPANS_PER_SECOND = 400.0  # saved during the forks
 
 
 def main() -> None:
-    """Print a line for each protocol; with `--child`, be the program that forks."""
+    """Print a line for each protocol; with `--child`, run the program that forks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forks", type=int, default=5000, help="children for each protocol (default: 5000)")
     parser.add_argument("--child", type=int, metavar="N", help=argparse.SUPPRESS)
@@ -59,8 +59,8 @@ def _fork(forks: int) -> dict[str, Any]:
     """Fork *forks* times while the spans of another thread are exported."""
     import otel_kcevents
 
-    warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a fork beside threads
-    os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "5"  # an export is always under way
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about a fork in a program with threads
+    os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "5"  # an export is always in progress
     os.environ["OTEL_METRIC_EXPORT_INTERVAL"] = "20"
     otel_kcevents.configure(service_name="forks")
     done = threading.Event()

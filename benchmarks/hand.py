@@ -1,4 +1,4 @@
-"""Handwritten code for the same telemetry as a decorated function, and the least of it that OpenTelemetry allows."""
+"""Handwritten code for the telemetry of a decorated function, and the minimum that any decorator must do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = list(range(97))
 
 
 def format_ends(window: Period) -> tuple[str, str]:
-    """Format both ends of a window in UTC as RFC 3339."""
+    """Return both ends of a window in UTC as RFC 3339 strings."""
     start, end = window
     return start.isoformat().replace("+00:00", "Z"), end.isoformat().replace("+00:00", "Z")
 
@@ -27,9 +27,9 @@ def load_by_hand(tracer: Tracer, counter: Counter, ends: tuple[str, str] | None 
     """Return a function that records a span, a span event and a count.
 
     Args:
-        tracer: makes the span.
-        counter: counts the event.
-        ends: the ends of the window, formatted once for all calls. If None, each call formats them.
+        tracer: Creates the span.
+        counter: Counts the event.
+        ends: The ends of the window, formatted once for all calls. If None, each call formats them.
     """
 
     def load(window: Period) -> list[int]:

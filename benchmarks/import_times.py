@@ -4,7 +4,7 @@ from time import perf_counter
 
 
 def main() -> None:
-    """Import first the one, then the other: the imports are inside so that nothing is imported before them."""
+    """Import one, then the other; the imports are in here so that nothing is imported before them."""
     start = perf_counter()
     import opentelemetry.trace  # noqa: F401
 

@@ -26,13 +26,14 @@ Rounds: TypeAlias = Sequence[Sequence[float]]
 class Row(NamedTuple):
     """A row of the table.
 
-    Args:
-        what: what is measured.
-        relative_to: what it is compared with.
-        rounds: the figures, in `unit`. They are reported as ratios.
-        goal: the goal, as printed.
-        difference: report the difference in `unit` instead of the ratio.
-        note: why nothing was measured.
+    Attributes:
+        what: What is measured.
+        relative_to: What it is compared with.
+        rounds: The figures, which are reported as ratios.
+        unit: The unit of the figures.
+        goal: The goal, as printed.
+        difference: Whether to report the difference in `unit` instead of the ratio.
+        note: Why nothing was measured.
     """
 
     what: str
@@ -73,10 +74,10 @@ def alternate(sides: Sequence[Side], rounds: int, calls: int, settle: Callable[[
     """Measure the sides in alternation.
 
     Args:
-        sides: what to measure. Each round runs every side once and starts with another one.
-        rounds: how many rounds to run, after a first one that is not measured.
-        calls: how often a side does its work in a round.
-        settle: called before each side, outside the measured time.
+        sides: What to measure. Each round runs every side once and starts with another one.
+        rounds: How many rounds to run, after a first one that is not measured.
+        calls: How often a side does its work in a round.
+        settle: Called before each side, outside the measured time.
 
     Returns:
         The microseconds per call of each side, for each round.

@@ -1,4 +1,4 @@
-"""The price of a decorated call, relative to handwritten code that makes the same telemetry and keeps no log."""
+"""The price of a decorated call, relative to handwritten code that produces the same telemetry without a log."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ _CLIENTS = {
     "16 clients send queries of 64 KB": ("query", 16),
 }
 _SCHEDULED = Path("/proc/thread-self/schedstat")
-_MAX_SECONDS = 60  # after which a client ends even if its program did not stop it
+_MAX_SECONDS = 60  # after which a client ends even if nothing has stopped it
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Measure the rate for each kind of clients."""
+    """Measure the rate with each group of clients."""
     rounds, seconds = (1, 0.5) if quick else (9, 2.0)
     for what, (kind, number) in _CLIENTS.items():
         found = run_child("-m", "benchmarks.serving", "program", kind, str(number), str(rounds), str(seconds))

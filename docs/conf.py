@@ -24,8 +24,8 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 
 myst_heading_anchors = 3
-default_role = "py:obj"  # a name in a docstring's backticks links to its page if it has one
-autodoc_inherit_docstrings = False  # the standard library's describe what a module does not change
+default_role = "py:obj"  # a name in backticks links to its page if it has one
+autodoc_inherit_docstrings = False  # those of the standard library describe what a module does not change
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "description"
