@@ -207,8 +207,8 @@ class EventLog:
         the consumers. A consumer that is attached twice is called twice.
 
         The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
-        of the log, that call still holds the lock. A consumer must not wait for another thread that appends, nor
-        append to the same log.
+        of the log, that call still holds the lock. A consumer must neither wait for another thread that appends nor append
+        to the same log itself.
 
         Args:
             consumer: Called as `consumer(event, span_id, trace_id)`; the ids are integers, 0 for none.
@@ -246,8 +246,8 @@ class EventLog:
             limit: The maximum number of events to list of each kind: the newest of those selected.
 
         Raises:
-            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
             TypeError: *window* is not a Window.
+            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
         """
         check_selection(window, limit)
         wanted = self._selected(kinds)

@@ -97,9 +97,9 @@ class RemoteLog:
 
         Raises:
             RemoteLogError: No program answers, or the response is an error, too slow, too large or not a log document.
+            TypeError: *window* is not a Window.
             ValueError: The program refuses *kinds* or *window* (the message is the program's), or *limit* is not an
                 integer of at least 1.
-            TypeError: *window* is not a Window.
         """
         check_selection(window, limit)
         selection = [("kind", kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]

@@ -1,4 +1,4 @@
-"""`Source`: the protocol of everything that events can be read from, and the check of what is asked of one."""
+"""`Source`: the protocol of everything that events can be read from, and a check of the arguments of their methods."""
 
 from __future__ import annotations
 
@@ -33,18 +33,22 @@ class Source(Protocol):
             limit: The maximum number of events to list of each kind: the newest of those selected.
 
         Raises:
-            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
             TypeError: *window* is not a Window.
+            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
         """
         ...
 
 
 def check_selection(window: object, limit: object) -> None:
-    """Check the arguments of a source's `document`.
+    """Check arguments of a source's `document()`.
+
+    Args:
+        window: The argument `window`.
+        limit: The argument `limit`.
 
     Raises:
-        ValueError: *limit* is not an integer of at least 1.
         TypeError: *window* is neither a Window nor None.
+        ValueError: *limit* is not an integer of at least 1.
     """
     if type(limit) is not int or limit < 1:
         raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
