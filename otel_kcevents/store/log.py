@@ -207,8 +207,8 @@ class EventLog:
         the consumers. A consumer that is attached twice is called twice.
 
         The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
-        of the log, that call still holds the lock. A consumer must neither wait for another thread that appends nor append
-        to the same log itself.
+        of the log, that call still holds the lock. A consumer must neither append to the same
+        log nor wait for another thread that appends.
 
         Args:
             consumer: Called as `consumer(event, span_id, trace_id)`; the ids are integers, 0 for none.
