@@ -51,7 +51,7 @@ def respond(
 
     Returns:
         The document with status 200, or a refusal `{"code", "message"}` with 400 for an invalid parameter, 404 for
-        another path, 405 for another method, 414 for a longer query.
+        another path, 405 for another method, 414 for a longer query, 503 if the source cannot be read.
     """
     path = path.rstrip("/") or "/"
     name = _METHODS.get(path)
@@ -64,13 +64,14 @@ def respond(
     if len(query) > _MAX_QUERY:
         message = f"the query has {len(query):,} characters, the limit is {_MAX_QUERY:,}; name each kind once"
         return refusal(method, 414, message)
-    if read is not None:
-        return _response(method, 200, json.dumps({"code": 200, "data": read()}))
     try:
-        document = log.document(*_selection(query, now))
+        if read is not None:
+            return _response(method, 200, json.dumps({"code": 200, "data": read()}))
+        return _response(method, 200, log.document(*_selection(query, now)).to_json())
+    except OSError as error:
+        return refusal(method, 503, f"the log cannot be read: {error}")
     except ValueError as error:
         return refusal(method, 400, str(error))
-    return _response(method, 200, document.to_json())
 
 
 def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -> Response:

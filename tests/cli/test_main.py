@@ -36,6 +36,16 @@ def test_usage_error_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
     assert err.startswith("usage: otel-kcevents ")
 
 
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("log", "[--kind KIND] [--window WINDOW] [URL]"), ("tail", "[-n N] [--interval SECONDS] [URL]")],
+)
+def test_help_names_the_options(run: Run, command: str, options: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert options in " ".join(out.split())
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_full_disk_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:

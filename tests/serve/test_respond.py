@@ -24,6 +24,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
 from otel_kcevents.serve.respond import LOG_PATH, respond
 from otel_kcevents.store.log import EventLog, default_log
+from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
 
 RUNS = [{"program": "größe", "pid": 7}]
@@ -221,6 +222,13 @@ def test_optional_method_of_a_source_has_its_own_path(log: Source) -> None:
     """The response has what the source returns from `runs()`."""
     answer = ask_respond(log, "GET", "/model/etl/runs")
     assert (answer.status, json.loads(answer.body)) == (200, {"code": 200, "data": RUNS})
+
+
+def test_unreachable_source_is_a_503_with_the_reason(ask: Any) -> None:
+    """A server may serve another program's log, which may not run."""
+    answer = ask(RemoteLog("127.0.0.1:1"), "GET", f"{LOG_PATH}?kind=AssetSet")
+    assert answer.status == 503
+    assert "cannot be read: http://127.0.0.1:1/model/etl/log does not answer" in answer.message
 
 
 def test_body_is_the_document_in_utf_8(log: Source) -> None:
