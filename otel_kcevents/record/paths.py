@@ -54,14 +54,12 @@ class Path:
     """A path, compiled for one function.
 
     Attributes:
-        source: The path as written.
         root: What it starts from.
         name: The first name in it: for the root `argument`, the argument's.
         read: Reads the value from a call. For the root `yield`, call it for each item, with the item as the result.
         fans_out: Whether the value is a list, because the path has a `[*]`.
     """
 
-    source: str
     root: Root
     name: str
     read: Extractor
@@ -141,7 +139,7 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
         read = _after(_variable(root, steps[0][1]), steps[1:])
     if argument is not None and root != "argument" and not iskeyword(name):
         read = _keyword_first(name, _after(argument, steps), read)
-    return Path(source, root, name, read, any(kind == "each" for kind, _ in steps))
+    return Path(root, name, read, any(kind == "each" for kind, _ in steps))
 
 
 def _parse(source: str, function: Callable[..., Any]) -> tuple[str, list[_Step]]:

@@ -63,10 +63,8 @@ class EventLogProcessor(SpanProcessor):
                     time, attributes = event.timestamp, event.attributes or {}
                     repeat = repeats.get((kind.name, time), 0)
                     repeats[kind.name, time] = repeat + 1
-                    if not self.log.has(kind.name, time, span_id, repeat):
-                        warn = partial(self._warn, span)
-                        found = read_event(kind, time, attributes, span.attributes or {}, warn)
-                        self.log.append(found, span_id, trace_id, repeat)
+                    found = read_event(kind, time, attributes, span.attributes or {}, partial(self._warn, span))
+                    self.log.append(found, span_id, trace_id, repeat)
                 except Exception as error:  # the span's other events may be valid
                     self._warn(span, error)
         except Exception as error:  # it would propagate into the program's call

@@ -10,7 +10,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Failure
-from otel_kcevents.model.messages import short_repr, to_utf8, truncate
+from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.timestamps import to_ns
 from otel_kcevents.record.counter import observe
 from otel_kcevents.record.operation import Operation
@@ -139,9 +139,10 @@ class RecordSet:
             return recorder.finish(span, recorder.size_of(size), window, at)
         if size is not None:
             recorder.warn("the size", TypeError(f"{kind.name} has none"))
-        message = to_utf8(truncate(str(error or "no error was given")))
-        failure = error if isinstance(error, BaseException) else Failure("Error", message, operation)
-        recorder.fail(span, failure, window, at, kind.name)
+        if not isinstance(error, BaseException):
+            message = error_message(RuntimeError(error or "no error was given"))
+            return recorder.fail(span, Failure("Error", message, operation), window, at, kind.name)
+        recorder.fail(span, error, window, at, kind.name)
 
 
 allocation: RecordSet = RecordSet("allocation", "AllocationSet")

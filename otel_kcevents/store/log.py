@@ -136,18 +136,6 @@ class EventLog:
             raise ValueError(f"{short_repr(name)} is not a kind of this log; expected one of {', '.join(self._kinds)}")
         return found
 
-    def has(self, kind: str, time: int, span_id: int, repeat: int = 0) -> bool:
-        """Return whether the log remembers an event; it remembers at least the last 4,096 that have a span.
-
-        Args:
-            kind: The name of the kind, without a trailing `Event`.
-            time: When it happened, in nanoseconds since 1970 (UTC).
-            span_id: The id of the span that carries the event.
-            repeat: How many events of the same kind and time precede it on the same span.
-        """
-        key = (span_id, time, kind, repeat)
-        return key in self._seen or key in self._seen_before
-
     def append(self, event: Event, span_id: int = 0, trace_id: int = 0, repeat: int = 0) -> bool:
         """Keep and count *event*, and pass it to the attached consumers, unless the log already has it.
 
@@ -193,9 +181,8 @@ class EventLog:
             buffer.count += 1
             buffer.events.append(event)
             attachments = self._attachments  # read under the lock: a consumer gets exactly the events since `attach`
-        if attachments:
-            for attachment in attachments:
-                attachment.deliver(event, span_id, trace_id)
+        for attachment in attachments:
+            attachment.deliver(event, span_id, trace_id)
         return True
 
     def attach(self, consumer: Consumer) -> Callable[[], None]:
