@@ -64,9 +64,9 @@ class Operation:
     `__wrapped__`. `with allocation.save(...) as op:` records a block of code; call `allocation.save` for each block.
 
     Args:
-        window: For a decorator, where to read the window: a path over the arguments and `return` (`"batch.window"`, see
-            `record/paths.py`) or a function of the `Call`; default: the argument `window`. For a block, the window
-            itself, as anything that `Window.of` converts.
+        window: For a decorator, where to read the window: a path over the arguments and `return`, such as
+            `"batch.window"` (the page "Decorating" describes paths), or a function of the `Call`; default: the
+            argument `window`. For a block, the window itself, as anything that `Window.of` converts.
         size: For a decorator, where to read the size, likewise: an integer, or a set whose `len()` is taken; default:
             what a load or an aggregate returns, the first sized argument of a save, measured before the call, or the
             number of items of a generator. For a block, the size itself.
