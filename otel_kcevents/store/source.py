@@ -17,7 +17,7 @@ class Source(Protocol):
 
     Further methods are optional, and absent from a source that cannot answer them: `runs()` lists the runs of
     the programs that wrote events, `events()` lists events with their trace, span and run, and `coverage()` gives
-    the state of each window.
+    the state of each window. They take no arguments and return values that `json.dumps` accepts.
     """
 
     def counts(self) -> dict[str, int]:
