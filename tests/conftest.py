@@ -24,6 +24,7 @@ settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
 
 TESTS = Path(__file__).parent
+SetVariable = Callable[[str, str], None]
 SPEC = TESTS.parents[1] / "shared" / "spec" / "events-api.md"
 
 
@@ -58,6 +59,18 @@ def warned(caplog: pytest.LogCaptureFixture) -> Warned:
         return [record.getMessage() for record in caplog.records]
 
     return messages
+
+
+@pytest.fixture
+def otlp(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
+    """A function that sets `OTEL_EXPORTER_OTLP_…`; initially, that is HTTP to a port on which nothing listens."""
+
+    def set_variable(name: str, value: str) -> None:
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+
+    set_variable("ENDPOINT", "http://127.0.0.1:1")
+    set_variable("PROTOCOL", "http/protobuf")
+    return set_variable
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ class Received:
     """Seconds that each request with metrics waits."""
     refused_metrics: int = 0
     """How many requests with metrics are refused."""
-    metrics_came: Event = field(default_factory=Event)
+    metrics_arrived: Event = field(default_factory=Event)
     """Set when a request with metrics has arrived."""
 
     def take_traces(self, request: Any) -> grpc.StatusCode:
@@ -56,7 +56,7 @@ class Received:
 
     def take_metrics(self, request: Any) -> grpc.StatusCode:
         """Keep or refuse a request, and return the status to answer with."""
-        self.metrics_came.set()
+        self.metrics_arrived.set()
         sleep(self.slow_metrics)
         if self.refused_metrics:
             self.refused_metrics -= 1

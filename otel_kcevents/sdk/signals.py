@@ -26,7 +26,7 @@ from otel_kcevents.sdk.outbox import Outbox
 __all__ = ["FlushingMeterProvider", "MetricReader", "SpanProcessor"]
 
 _MAX_BATCH = 4096  # spans of a request; a rejected one is then a fraction of what may be kept
-_COLLECT_TIMEOUT = 30.0  # seconds, as in the SDK's own reader
+COLLECT_TIMEOUT = 30.0  # seconds, as in the SDK's own reader
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -165,7 +165,7 @@ class MetricReader(PeriodicExportingMetricReader):
         """Collect into the outbox."""
         try:
             with self._outbox.handing_over:
-                self.collect(_COLLECT_TIMEOUT * 1000)
+                self.collect(COLLECT_TIMEOUT * 1000)
         except Exception as error:  # from the program's own instruments, or from the SDK if they took too long
             if not self._warned:
                 self._warned = True

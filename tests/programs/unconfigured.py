@@ -94,11 +94,12 @@ def missing_exporter() -> None:
 
 
 def wrong_settings() -> None:
+    tracers, meters = trace.get_tracer_provider(), metrics.get_meter_provider()
     try:
         configure()
     except ValueError as error:
         print(error)
-    print(flush(), type(trace.get_tracer_provider()).__name__, type(metrics.get_meter_provider()).__name__)
+    print(flush(), trace.get_tracer_provider() is tracers, metrics.get_meter_provider() is meters)
 
 
 def own_handler() -> None:

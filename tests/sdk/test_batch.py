@@ -1,4 +1,4 @@
-"""The upper bound of a request's size, against what protobuf really encodes, and the parts that fit."""
+"""The upper bound of a request's encoded size, and the parts of a batch that fit into a request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PARENT = SpanContext(2**128 - 1, 2**64 - 1, is_remote=True, trace_flags=TraceFla
 
 
 class Encoder:
-    """Measures a request exactly, and counts how often."""
+    """Measures the encoded size of a request, and counts how often."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -52,7 +52,7 @@ class Encoder:
 def finished(
     *names: str, resource: Resource | None = None, scope: InstrumentationScope | None = None, **attributes: object
 ) -> list[ReadableSpan]:
-    """Spans with the attributes given."""
+    """Return ended spans with these attributes."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -80,7 +80,7 @@ def test_no_request_is_larger_than_the_upper_bound(
     assert Encoder()(spans) <= max_encoded_size(spans)
 
 
-def test_the_upper_bound_is_not_far_above_what_is_sent() -> None:
+def test_upper_bound_is_near_the_encoded_size() -> None:
     spans = finished(*["save AllocationSet"] * 512, etl="allocation", function="etl.save_allocations")
     assert max_encoded_size(spans) < 3 * Encoder()(spans)
 
@@ -92,7 +92,7 @@ def test_long_lists_stay_below_the_upper_bound(values: list[object]) -> None:
 
 
 def test_each_scope_is_measured_for_each_resource() -> None:
-    """A request holds a scope once for each resource that has it."""
+    """A request contains a scope once for each resource that has it."""
     resources = [Resource({name: "x" * 5000}) for name in "ab"]
     scopes = [InstrumentationScope(name * 5000) for name in "ab"]
     spans = [
@@ -104,12 +104,12 @@ def test_each_scope_is_measured_for_each_resource() -> None:
 
 
 def test_nested_attributes_are_measured() -> None:
-    """As logs and other encoders have them."""
+    """Logs and other exporters have them."""
     plain, nested = (ReadableSpan("span", attributes=kept) for kept in ({}, {"a": {"b": ["x" * 1000]}}))
     assert max_encoded_size([nested]) > max_encoded_size([plain]) + 1000
 
 
-def test_a_small_batch_is_not_encoded_to_be_measured() -> None:
+def test_small_batch_is_not_encoded_to_be_measured() -> None:
     encoder = Encoder()
     spans = finished(*["span"] * 512)
     [(part, share)] = parts_that_fit(spans, encoder)
@@ -117,8 +117,8 @@ def test_a_small_batch_is_not_encoded_to_be_measured() -> None:
     assert encoder.calls == 0
 
 
-def test_a_batch_that_only_seems_too_large_stays_whole() -> None:
-    """The bound is above the limit, the request is not."""
+def test_batch_that_only_seems_too_large_stays_whole() -> None:
+    """The upper bound exceeds the limit, but the request does not."""
     encoder = Encoder()
     spans = finished(*["span"] * 100)
     limit = encoder(spans)
@@ -127,7 +127,7 @@ def test_a_batch_that_only_seems_too_large_stays_whole() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 60])
-def test_the_parts_of_a_large_batch_fit_and_hold_every_span(count: int) -> None:
+def test_parts_of_a_large_batch_fit_and_hold_every_span(count: int) -> None:
     spans = finished(*map(str, range(count)), text="x" * 1_900_000 if count < 60 else "x" * 100_000)
     parts = list(parts_that_fit(spans, Encoder()))
     assert [span for part, _ in parts for span in part] == spans
@@ -135,7 +135,7 @@ def test_the_parts_of_a_large_batch_fit_and_hold_every_span(count: int) -> None:
     assert len(parts) == {1: 1, 2: 1, 3: 2, 60: 2}[count]
 
 
-def test_a_span_too_large_for_any_request_is_alone() -> None:
+def test_span_too_large_for_any_request_is_alone() -> None:
     small, large, last = finished("small"), finished("large", text="x" * MAX_REQUEST), finished("last")
     parts = list(parts_that_fit([*small, *large, *last], Encoder()))
     assert [part for part, share in parts if share > 1] == [large]

@@ -19,8 +19,8 @@ pytest.importorskip(
     "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
 )
 
-from conftest import run_program
-from faults import black_hole, raw_endpoint, wait_until
+from conftest import clean_environment, run_program, wait_until
+from faults import black_hole, raw_endpoint
 from receivers import Received, attributes, grpc_receiver, http_receiver
 
 Receiver = Callable[..., AbstractContextManager[Received]]
@@ -40,11 +40,10 @@ def run(name: str, *args: str, env: dict[str, str] | None = None, code: int = 0)
 
 @contextmanager
 def started(name: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A function of `programs/script.py` that runs meanwhile; it must succeed, with no input left to read."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    """A function of `programs/script.py` that runs during the `with` block; its exit code must be 0."""
     program = subprocess.Popen(
         [sys.executable, str(TESTS / "programs" / "script.py"), name],
-        env={**inherited, "PYTHONPATH": str(TESTS.parent), **environment},
+        env=clean_environment(**environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -59,12 +58,12 @@ def started(name: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def ours(stderr: str) -> list[str]:
-    """What the package itself logged; the stock exporters' lines are their own."""
+    """Return what the package itself logged, without the lines of the stock exporters."""
     return [line.partition(": ")[2] for line in stderr.splitlines() if line.startswith("otel_kcevents: ")]
 
 
 def sizes(received: Received) -> list[int]:
-    """The sizes of the events, in ascending order."""
+    """Return the sizes of the events, in ascending order."""
     return sorted(attributes(event)["kcevents.size"] for event in received.events)
 
 
@@ -73,8 +72,8 @@ def service_name(received: Received) -> str:
 
 
 @RECEIVERS
-def test_what_arrives_over_otlp_is_what_the_log_holds(receiver: Receiver) -> None:
-    """Span, event, attributes, counter: each as in the log, the time to the nanosecond."""
+def test_exported_event_equals_the_logged_one(receiver: Receiver) -> None:
+    """Span, event, attributes and counter, with the time to the nanosecond."""
     with receiver() as received:
         out, err = run("script", "print_event", env=received.environment)
     (span,) = received.spans
@@ -88,7 +87,7 @@ def test_what_arrives_over_otlp_is_what_the_log_holds(receiver: Receiver) -> Non
     assert (service_name(received), err) == ("script", "")
 
 
-def test_a_failure_arrives_with_status_and_exception() -> None:
+def test_failure_is_exported_with_status_and_exception() -> None:
     with grpc_receiver() as received:
         run("script", "fail", env=received.environment)
     (span,) = received.spans
@@ -110,14 +109,14 @@ def test_a_failure_arrives_with_status_and_exception() -> None:
         ("terminate", -15),
     ],
 )
-def test_everything_is_flushed_at_every_way_out(ending: str, code: int) -> None:
+def test_events_are_exported_however_the_program_ends(ending: str, code: int) -> None:
     with grpc_receiver() as received:
         run("script", ending, code=code, env=received.environment)
     assert (sizes(received), received.total) == ([1], {SAVED: 1})
 
 
-def test_a_child_of_a_bare_fork_exports_its_own() -> None:
-    """A forked child that leaves by itself exports its own spans and counts, and nothing of its parent's."""
+def test_child_of_os_fork_exports_its_own_events() -> None:
+    """Its own spans and counts, and nothing of its parent's."""
     with grpc_receiver() as received:
         run("script", "fork_and_exit", env=received.environment)
     assert sizes(received) == [1, 1, 3]
@@ -129,10 +128,10 @@ def test_a_child_of_a_bare_fork_exports_its_own() -> None:
     [(grpc_receiver, "process"), (grpc_receiver, "executor"), (grpc_receiver, "pool"), (http_receiver, "pool")],
 )
 @METHODS
-def test_the_processes_of_a_pool_export_their_own(receiver: Receiver, method: str, how: str) -> None:
-    """Each child's spans and counts arrive once, under an instance of its own."""
+def test_processes_of_a_pool_export_their_own_events(receiver: Receiver, method: str, how: str) -> None:
+    """The spans and counts of each child arrive once, under a service instance of its own."""
     with receiver() as received:
-        measured = {} if how == "process" else {"COVERAGE_PROCESS_CONFIG": ""}  # measuring holds a lock at a fork
+        measured = {} if how == "process" else {"COVERAGE_PROCESS_CONFIG": ""}  # coverage holds a lock at a fork
         _, err = run("children", method, how, env={**received.environment, **measured})
     assert sizes(received) == [1, 1, 2, 3, 3, 4]
     assert received.total == {SAVED: 2, ("asset", "AssetSetLoaded"): 4}
@@ -141,14 +140,14 @@ def test_the_processes_of_a_pool_export_their_own(receiver: Receiver, method: st
 
 
 @METHODS
-def test_a_child_that_imports_the_package_late_exports(method: str) -> None:
+def test_child_that_imports_the_package_late_exports(method: str) -> None:
     with grpc_receiver() as received:
         out, _ = run("lazy_import", method, env=received.environment)
     assert (out, sizes(received)) == ("0\n", [3])
 
 
 @METHODS
-def test_a_pools_initializer_may_configure(method: str) -> None:
+def test_initializer_of_a_pool_can_configure(method: str) -> None:
     with grpc_receiver() as received:
         run("initializer", method, env={**received.environment, "COVERAGE_PROCESS_CONFIG": ""})
     assert sizes(received) == [0, 1, 2, 3, 4]
@@ -156,23 +155,23 @@ def test_a_pools_initializer_may_configure(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_another_program_started_by_one_is_not_configured(method: str) -> None:
-    """What is published is for children of multiprocessing, not for a program that inherits the environment."""
+def test_other_program_that_a_script_starts_is_not_configured(method: str) -> None:
+    """The published configuration is for children of multiprocessing, although other programs inherit it too."""
     other = str(TESTS / "programs" / "single_child.py")
     with grpc_receiver() as received:
         out, _ = run("script", "run_program", other, method, env=received.environment)
     assert (out, received.events) == ("0\n", [])
 
 
-def test_a_child_of_a_configured_program_in_another_ends() -> None:
-    """It inherits two configurations, and flushes once."""
+def test_child_that_inherits_two_configurations_ends() -> None:
+    """It flushes once."""
     other = str(TESTS / "programs" / "single_child.py")
     with grpc_receiver() as received:
         out, _ = run("script", "run_program", other, "fork", "--configure", env=received.environment)
     assert (out, sizes(received)) == ("0\n", [7])
 
 
-def test_a_child_of_a_fork_server_that_configures_ends() -> None:
+def test_child_of_a_configured_fork_server_ends() -> None:
     with grpc_receiver() as received:
         out, _ = run("single_child", "forkserver", "--configure", env=received.environment)
     assert (out, sizes(received)) == ("0\n", [7])
@@ -182,8 +181,8 @@ def test_a_child_of_a_fork_server_that_configures_ends() -> None:
     ("name", "expected"),
     [("child_with_thread", [2]), ("child_with_open_thread_pool", [2]), ("child_without_events", [1, 2])],
 )
-def test_a_forked_child_ends_after_its_threads(name: str, expected: list[int]) -> None:
-    """What they record is exported once, and the parent's connection still works."""
+def test_forked_child_ends_after_its_threads(name: str, expected: list[int]) -> None:
+    """The threads' events are exported once, and the parent's connection still works."""
     with grpc_receiver() as received:
         out, err = run("script", name, env=received.environment)
     assert (out, err) == ("0\n", "")
@@ -191,41 +190,41 @@ def test_a_forked_child_ends_after_its_threads(name: str, expected: list[int]) -
     assert received.total == {SAVED: len(expected)}
 
 
-def test_a_fork_during_an_export_of_metrics_is_safe() -> None:
-    """The child's counts arrive, and it does not wait for an export that ended in its parent."""
+def test_fork_during_an_export_of_metrics_is_safe() -> None:
+    """The child's counts arrive, and it does not wait for its parent's export."""
     with grpc_receiver() as received:
         received.slow_metrics = 0.5
         with started("child_during_metrics_export", **received.environment) as program:
-            assert received.metrics_came.wait(20)
+            assert received.metrics_arrived.wait(20)
             out, _ = program.communicate("\n", timeout=60)
     assert out == "0\n"
     assert sorted(counts[SAVED] for counts in received.counters.values()) == [1, 1]
 
 
 @pytest.mark.parametrize(("name", "code"), [("terminate_child", "-15"), ("terminate_child_with_handler", "7")])
-def test_a_terminated_child_exports_what_it_did(name: str, code: str) -> None:
-    """It dies of the signal, or as its own handler says."""
+def test_terminated_child_exports_its_events(name: str, code: str) -> None:
+    """It ends by the signal, or as its own handler decides."""
     with grpc_receiver() as received:
         out, _ = run("script", name, env=received.environment)
     assert (out, sizes(received)) == (f"{code}\n", [2])
 
 
-def test_a_programs_own_handler_of_sigterm_stays() -> None:
+def test_existing_sigterm_handler_is_kept() -> None:
     with grpc_receiver() as received:
         run("unconfigured", "own_handler", code=7, env=received.environment)
     assert len(received.events) == 1
 
 
-def test_a_child_terminated_while_forked_leaves_the_parents() -> None:
-    """As a pool may do that ends right after it began. The signal is not forgotten either."""
+def test_child_terminated_during_its_fork_exports_nothing() -> None:
+    """A pool that ends right after its start does this. The child still ends by the signal."""
     with grpc_receiver() as received:
         out, _ = run("unconfigured", "terminate_during_fork", env=received.environment)
     assert (out, len(received.events)) == ("15\n", 1)
 
 
 @RECEIVERS
-def test_forks_under_export_hang_no_child_and_lose_nothing(receiver: Receiver) -> None:
-    """The short form of benchmarks/forks.py."""
+def test_forks_during_exports_lose_nothing(receiver: Receiver) -> None:
+    """No child hangs either. This is a short run of benchmarks/forks.py."""
     with receiver() as received:
         done = subprocess.run(
             [sys.executable, str(TESTS.parent / "benchmarks" / "forks.py"), "--child", "40"],
@@ -241,7 +240,7 @@ def test_forks_under_export_hang_no_child_and_lose_nothing(receiver: Receiver) -
 
 
 @RECEIVERS
-def test_a_flush_before_an_exit_without_handlers_is_enough(receiver: Receiver) -> None:
+def test_flush_before_os_exit_exports_everything(receiver: Receiver) -> None:
     with receiver() as received:
         out, _ = run("script", "fork_flush_and_leave", env=received.environment)
     assert out == "0\n" * 3
@@ -249,7 +248,7 @@ def test_a_flush_before_an_exit_without_handlers_is_enough(receiver: Receiver) -
     assert received.total == {SAVED: 3}
 
 
-def test_a_provider_that_cannot_shut_down_stops_no_other() -> None:
+def test_provider_that_cannot_shut_down_affects_no_other() -> None:
     with grpc_receiver() as received:
         _, err = run("script", "break_a_provider", env=received.environment)
     assert received.total == {SAVED: 1}
@@ -259,8 +258,8 @@ def test_a_provider_that_cannot_shut_down_stops_no_other() -> None:
 
 @RECEIVERS
 @pytest.mark.parametrize("how", ["slow", "busy"])
-def test_a_collector_in_trouble_is_asked_again(receiver: Receiver, how: str) -> None:
-    """The last export is not given up with its first failure."""
+def test_last_export_is_retried_after_a_failure(receiver: Receiver, how: str) -> None:
+
     with receiver() as received:
         received.slow, received.busy = 0.6 * (how == "slow"), how == "busy"
         _, err = run("script", "end", env={**received.environment, "OTEL_EXPORTER_OTLP_TIMEOUT": "0.3"})
@@ -272,7 +271,7 @@ def test_a_collector_in_trouble_is_asked_again(receiver: Receiver, how: str) -> 
 
 @RECEIVERS
 def test_spans_too_large_for_one_request_arrive_in_several(receiver: Receiver) -> None:
-    """Only a span that is too large by itself is lost, and counted; what comes after it arrives."""
+    """Only a span that is too large by itself is lost and reported; later spans arrive."""
     with receiver() as received:
         _, err = run("script", "export_large_spans", env=received.environment)
     assert (len(received.spans), len(received.events)) == (61, 1)
@@ -280,15 +279,16 @@ def test_spans_too_large_for_one_request_arrive_in_several(receiver: Receiver) -
 
 
 @RECEIVERS
-def test_a_span_that_cannot_be_encoded_is_lost_alone(receiver: Receiver) -> None:
+def test_span_that_cannot_be_encoded_is_lost_alone(receiver: Receiver) -> None:
     with receiver() as received:
-        run("script", "export_broken_span", env={**received.environment, "TEST_IDLE_TIMEOUT": "1"})
+        idle_timeout = {"TEST_IDLE_TIMEOUT": "3"}  # longer than the first retry waits
+        run("script", "export_broken_span", env={**received.environment, **idle_timeout})
     assert len(received.events) == 1
 
 
 @RECEIVERS
-def test_metrics_as_deltas_are_all_sent_again(receiver: Receiver) -> None:
-    """With delta temporality no export replaces an earlier one."""
+def test_failed_deltas_are_all_sent_again(receiver: Receiver) -> None:
+    """With delta temporality, no export replaces an earlier one."""
     with receiver() as received:
         received.refused_metrics = 1
         run(
@@ -300,8 +300,8 @@ def test_metrics_as_deltas_are_all_sent_again(receiver: Receiver) -> None:
 
 
 @PROTOCOLS
-def test_an_outage_is_logged_when_it_begins_and_at_the_end(protocol: str) -> None:
-    """The work goes on, the log has everything, and one line counts what is lost."""
+def test_outage_and_final_losses_are_logged(protocol: str) -> None:
+    """The work continues, the log is complete, and one line reports the lost spans."""
     out, err = run(
         "script",
         "save_3000_and_flush",
@@ -310,21 +310,20 @@ def test_an_outage_is_logged_when_it_begins_and_at_the_end(protocol: str) -> Non
     assert out == "False {'AllocationSetSaved': 3000}\n"
     first, *last = ours(err)
     assert first.startswith("the OTLP endpoint http://127.0.0.1:1 did not accept an export of ")
-    assert sorted(last) == [
-        "3000 spans were not exported to the OTLP endpoint http://127.0.0.1:1",
-        "the last metrics were not exported to the OTLP endpoint http://127.0.0.1:1",
-    ]
+    spans, metrics = sorted(last)
+    assert spans.startswith("3000 spans were not exported")
+    assert metrics.startswith("the last metrics were not exported")
 
 
 @PROTOCOLS
-def test_a_terminated_program_reports_what_it_lost(protocol: str) -> None:
+def test_terminated_program_reports_what_it_lost(protocol: str) -> None:
     _, err = run("script", "terminate", code=-15, env={**NOBODY, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
-    assert "1 spans were not exported to the OTLP endpoint http://127.0.0.1:1" in ours(err)
+    assert any(line.startswith("1 spans were not exported") and "http://127.0.0.1:1" in line for line in ours(err))
 
 
 @RECEIVERS
-def test_a_collector_that_comes_back_gets_what_was_kept(receiver: Receiver) -> None:
-    """Spans that ended during the outage arrive, once, though the program is quiet."""
+def test_kept_spans_are_sent_when_the_collector_returns(receiver: Receiver) -> None:
+    """Spans that ended during the outage arrive once, even if the program records nothing more."""
     with receiver() as received:
         environment = {**received.environment, "OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.3"}
     port = int(environment["OTEL_EXPORTER_OTLP_ENDPOINT"].rpartition(":")[2])
@@ -338,8 +337,8 @@ def test_a_collector_that_comes_back_gets_what_was_kept(receiver: Receiver) -> N
         assert len({event.time_unix_nano for event in received.events}) == len(received.events) == 600
 
 
-def test_a_silent_collector_delays_the_end_by_5_s_at_most() -> None:
-    """With a timeout in milliseconds, as some SDKs read it."""
+def test_silent_collector_delays_the_exit_by_5_s_at_most() -> None:
+    """Even with a timeout in milliseconds, as some SDKs expect it."""
     with raw_endpoint(black_hole) as endpoint:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}
         by_grpc = started("print_counts", **env)
@@ -354,28 +353,28 @@ def test_a_silent_collector_delays_the_end_by_5_s_at_most() -> None:
             assert monotonic() - begun < 5 + 3
 
 
-def test_providers_that_are_set_stay() -> None:
-    """Nothing of their export is touched, and the events of their spans reach the log."""
+def test_existing_providers_are_kept() -> None:
+    """Their exporters are not changed, and the events of their spans reach the log."""
     assert run("unconfigured", "own_providers", env=NOBODY) == ("True {'AssetSetSaved': 1}\n", "")
 
 
-def test_providers_that_do_nothing_stay() -> None:
-    """OpenTelemetry stays off if the program has turned it off in code."""
+def test_noop_providers_are_kept() -> None:
+    """OpenTelemetry stays off if the program has turned it off."""
     assert run("unconfigured", "noop_providers", env=NOBODY) == ("{'AssetSetSaved': 1}\n", "")
 
 
-def test_threads_that_configure_at_once_do_it_once() -> None:
+def test_concurrent_calls_configure_once() -> None:
     with grpc_receiver() as received:
         assert run("unconfigured", "configure_in_threads", env=received.environment) == ("", "")
     assert sizes(received) == [1] * 8
 
 
-def test_without_an_endpoint_only_the_log_fills() -> None:
+def test_events_are_only_logged_without_an_endpoint() -> None:
     assert run("script", "print_counts") == ("{'AllocationSetSaved': 1}\n", "")
 
 
 @pytest.mark.parametrize(("signal", "events", "counted"), [("METRICS", 1, 0), ("TRACES", 0, 1)])
-def test_the_environment_may_turn_one_signal_off(signal: str, events: int, counted: int) -> None:
+def test_environment_may_turn_one_signal_off(signal: str, events: int, counted: int) -> None:
     with grpc_receiver() as received:
         run("script", "end", env={**received.environment, f"OTEL_{signal}_EXPORTER": "none"})
     assert (len(received.events), sum(received.total.values())) == (events, counted)
@@ -388,20 +387,20 @@ def test_the_environment_may_turn_one_signal_off(signal: str, events: int, count
         ({"OTEL_SERVICE_NAME": " ", "OTEL_RESOURCE_ATTRIBUTES": "foo.service.name=x"}, "script"),
     ],
 )
-def test_the_environments_service_name_goes_first(environment: dict[str, str], expected: str) -> None:
+def test_service_name_of_the_environment_takes_precedence(environment: dict[str, str], expected: str) -> None:
     with grpc_receiver() as received:
         run("script", "end", env={**received.environment, **environment})
     assert service_name(received) == expected
 
 
-def test_the_sampler_does_not_touch_the_counts() -> None:
+def test_sampler_does_not_affect_the_counts() -> None:
     with grpc_receiver() as received:
         run("script", "save_500", env={**received.environment, "OTEL_TRACES_SAMPLER": "always_off"})
     assert (received.spans, received.total) == ([], {SAVED: 500})
 
 
 @PROTOCOLS
-def test_a_missing_exporter_says_what_to_install(protocol: str) -> None:
+def test_missing_exporter_error_says_what_to_install(protocol: str) -> None:
     env = {**NOBODY, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
     _, err = run("unconfigured", "missing_exporter", env=env, code=1)
     assert "pip install opentelemetry-exporter-otlp" in err
@@ -415,27 +414,27 @@ def test_a_missing_exporter_says_what_to_install(protocol: str) -> None:
         ("OTEL_METRIC_EXPORT_INTERVAL", "60s"),
     ],
 )
-def test_wrong_settings_leave_the_program_as_it_was(name: str, value: str) -> None:
+def test_wrong_settings_change_no_provider(name: str, value: str) -> None:
     out, _ = run("unconfigured", "wrong_settings", env={**NOBODY, name: value})
     error, state = out.splitlines()
     assert (name if "BSP" not in name else "OTEL_BSP_*") in error
-    assert state == "True ProxyTracerProvider _ProxyMeterProvider"
+    assert state == "True True True"
 
 
-def test_a_flush_with_nothing_to_export_is_done() -> None:
+def test_flush_with_nothing_to_export_succeeds() -> None:
     assert run("unconfigured", "flush_without_export") == ("True\nTrue\n", "")
 
 
-def test_a_flush_reaches_the_programs_own_providers() -> None:
-    """Their results count, and what they have queued is sent."""
+def test_flush_reaches_the_programs_own_providers() -> None:
+    """Their queued spans are sent, and their results are returned."""
     assert run("unconfigured", "flush_own_provider")[0] == "True 1\nFalse\n"
 
 
-def test_a_provider_that_raises_makes_a_flush_fail() -> None:
+def test_flush_fails_if_a_provider_raises() -> None:
     assert run("unconfigured", "flush_broken_provider")[0] == "False\n"
 
 
-def test_a_flush_after_the_programs_end_returns_at_once() -> None:
+def test_flush_after_the_exit_handlers_returns_at_once() -> None:
     with grpc_receiver() as received:
         out, _ = run("unconfigured", "flush_after_end", env=received.environment)
     assert (out, len(received.events)) == ("False\n", 1)

@@ -1,4 +1,4 @@
-"""Flush, the end and forks: deliveries with real threads, and collectors that do as the test says."""
+"""Flush, the end of a program, and forks: deliveries with real threads, and collectors that the test controls."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ pytest.importorskip(
 )
 
 from collector import Exporting, refuse
-from conftest import run_program
-from faults import wait_until
+from conftest import run_program, wait_until
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from telemetry import Warned
 
 from otel_kcevents.sdk import delivery as delivery_module
 from otel_kcevents.sdk import signals
 
-Warned = Callable[[], list[str]]
-
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Exporting]]:
-    """Makes an `Exporting` with its arguments."""
+    """A function that makes an `Exporting`; each is closed at the end of the test."""
     made: list[Exporting] = []
 
     def make(**options: Any) -> Exporting:
@@ -46,13 +44,13 @@ def exporting(start: Callable[..., Exporting]) -> Exporting:
     return start()
 
 
-def test_a_flush_sends_what_is_queued_and_the_metrics(exporting: Exporting) -> None:
+def test_flush_sends_what_is_queued_and_the_metrics(exporting: Exporting) -> None:
     exporting.emit(3)
     assert exporting.delivery.flush(20)
     assert (exporting.sizes, len(exporting.metrics.taken)) == ([3], 1)
 
 
-def test_a_flush_sends_what_an_earlier_one_could_not(exporting: Exporting) -> None:
+def test_flush_sends_what_an_earlier_one_could_not(exporting: Exporting) -> None:
     exporting.spans.takes = refuse
     exporting.emit(3)
     assert not exporting.delivery.flush(0.05)
@@ -61,7 +59,7 @@ def test_a_flush_sends_what_an_earlier_one_could_not(exporting: Exporting) -> No
     assert sum(exporting.sizes) == 3
 
 
-def test_a_flush_of_rejected_spans_returns_false(exporting: Exporting) -> None:
+def test_flush_of_rejected_spans_returns_false(exporting: Exporting) -> None:
     exporting.spans.takes = lambda data: 1
     exporting.emit(3)
     assert not exporting.delivery.flush(20)
@@ -78,17 +76,17 @@ def test_each_provider_flushes_its_own_signal(exporting: Exporting) -> None:
     assert not exporting.tracers.force_flush(50)
 
 
-def test_a_processor_flushes_without_a_timeout(exporting: Exporting) -> None:
+def test_processor_flushes_without_a_timeout(exporting: Exporting) -> None:
     exporting.emit()
     assert exporting.processor.force_flush()
     assert exporting.sizes == [1]
 
 
-def test_a_flush_may_have_an_infinite_timeout(exporting: Exporting) -> None:
+def test_flush_may_have_an_infinite_timeout(exporting: Exporting) -> None:
     assert exporting.delivery.flush(float("inf"))
 
 
-def test_a_flush_after_the_end_is_refused(exporting: Exporting) -> None:
+def test_flush_after_the_end_is_refused(exporting: Exporting) -> None:
     exporting.delivery.close()
     assert not exporting.delivery.flush(20)
 
@@ -109,7 +107,7 @@ def test_metrics_are_collected_by_a_timer(start: Callable[..., Exporting]) -> No
 def test_metrics_that_cannot_be_collected_warn_once(
     exporting: Exporting, monkeypatch: pytest.MonkeyPatch, warned: Warned
 ) -> None:
-    monkeypatch.setattr(signals, "_COLLECT_TIMEOUT", 0.01)
+    monkeypatch.setattr(signals, "COLLECT_TIMEOUT", 0.01)
     slow = threading.Event()
 
     def callback(options: CallbackOptions) -> Iterator[Observation]:
@@ -125,8 +123,8 @@ def test_metrics_that_cannot_be_collected_warn_once(
     assert "metrics could not be collected" in message
 
 
-def test_a_flush_does_not_wait_for_a_slow_collection(exporting: Exporting) -> None:
-    """The spans are sent all the same."""
+def test_flush_does_not_wait_for_a_slow_collection(exporting: Exporting) -> None:
+    """The spans are sent nevertheless."""
     goes_on = threading.Event()
 
     def callback(options: CallbackOptions) -> Iterator[Observation]:
@@ -140,22 +138,20 @@ def test_a_flush_does_not_wait_for_a_slow_collection(exporting: Exporting) -> No
     goes_on.set()
 
 
-def test_an_end_reports_what_was_lost_once(
-    exporting: Exporting, monkeypatch: pytest.MonkeyPatch, warned: Warned
-) -> None:
+def test_end_reports_losses_once(exporting: Exporting, monkeypatch: pytest.MonkeyPatch, warned: Warned) -> None:
     monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 0.1)
     exporting.spans.takes = exporting.metrics.takes = refuse
     exporting.emit(3)
     exporting.delivery.end()
     exporting.delivery.end()
     lost = [message for message in warned() if "not exported" in message]
-    assert sorted(lost) == [
-        "3 spans were not exported to the OTLP endpoint http://collector:4317",
-        "the last metrics were not exported to the OTLP endpoint http://collector:4317",
-    ]
+    spans, metrics = sorted(lost)
+    assert spans.startswith("3 spans were not exported")
+    assert metrics.startswith("the last metrics were not exported")
+    assert "http://collector:4317" in spans
 
 
-def test_an_end_without_success_gives_up_early(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_without_successes_gives_up_early(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 0.1)
     monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 1000.0)
     exporting.spans.takes = refuse
@@ -164,7 +160,7 @@ def test_an_end_without_success_gives_up_early(exporting: Exporting, monkeypatch
     assert exporting.spans.taken == []
 
 
-def test_an_end_with_successes_gives_up_too(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_with_successes_is_limited_in_time(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A collector that accepts one batch after the other cannot delay the end forever."""
     monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", 1000.0)
     monkeypatch.setattr(delivery_module, "SHUTDOWN_TIMEOUT", 0.3)
@@ -184,15 +180,15 @@ def test_an_end_with_successes_gives_up_too(exporting: Exporting, monkeypatch: p
     exporting.spans.takes = lambda data: 0
 
 
-def test_an_end_sends_what_comes_after_another(exporting: Exporting) -> None:
+def test_second_end_sends_later_spans(exporting: Exporting) -> None:
     for _ in range(2):
         exporting.emit()
         exporting.delivery.end()
     assert exporting.sizes == [1, 1]
 
 
-def test_an_end_shows_while_it_is_under_way(exporting: Exporting) -> None:
-    """A signal handler then lets it go on."""
+def test_is_ending_is_true_during_the_end(exporting: Exporting) -> None:
+    """A signal handler checks this, and lets it finish."""
     seen = []
 
     def takes(data: Any) -> int:
@@ -208,33 +204,33 @@ def test_an_end_shows_while_it_is_under_way(exporting: Exporting) -> None:
 def test_spans_that_the_sdk_dropped_are_reported(
     start: Callable[..., Exporting], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a queue of one, whose thread has no time to empty it."""
+    """The queue holds one span, and its thread cannot empty it fast enough."""
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
     exporting = start(queue_size=1)
     exporting.emit(5000)
     exporting.delivery.end()
     taken = sum(exporting.sizes)
-    reported = [record.getMessage() for record in caplog.records if "not exported" in record.getMessage()]
+    [reported] = [record.getMessage() for record in caplog.records if "not exported" in record.getMessage()]
     assert taken < 5000
-    assert reported == [f"{5000 - taken} spans were not exported to the OTLP endpoint http://collector:4317"]
+    assert reported.startswith(f"{5000 - taken} spans were not exported")
 
 
-def test_a_span_that_cannot_be_encoded_loses_no_other(exporting: Exporting) -> None:
-    """Among so many large ones that the batch is encoded to measure it. The exporter fails on that one later."""
+def test_span_that_cannot_be_encoded_loses_no_other(exporting: Exporting) -> None:
+    """Even in a batch so large that it is encoded to measure it. The exporter fails on that span later."""
     for name in ["good"] * 25 + ["bad \ud800"] + ["good"] * 25:
         exporting.emit(name=name, text="x" * 100_000)
     assert exporting.delivery.flush(20)
     assert sum(exporting.sizes) == 51
 
 
-def test_a_large_span_that_cannot_be_encoded_warns(exporting: Exporting, warned: Warned) -> None:
+def test_large_span_that_cannot_be_encoded_is_reported(exporting: Exporting, warned: Warned) -> None:
     exporting.emit(name="bad \ud800", text="x" * 5_000_000)
     assert not exporting.delivery.flush(20)
     [message] = warned()
     assert "cannot be encoded" in message
 
 
-def test_a_span_too_large_is_lost_with_a_warning(exporting: Exporting, warned: Warned) -> None:
+def test_span_too_large_is_lost_with_a_warning(exporting: Exporting, warned: Warned) -> None:
     for size in (10, 5_000_000, 6_000_000, 10):
         exporting.emit(text="x" * size)
     exporting.delivery.end()
@@ -244,8 +240,8 @@ def test_a_span_too_large_is_lost_with_a_warning(exporting: Exporting, warned: W
     assert last.startswith("2 spans were not exported")
 
 
-def test_a_batch_of_any_size_is_kept(start: Callable[..., Exporting], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`OTEL_BSP_MAX_EXPORT_BATCH_SIZE` may exceed what is kept of failed exports."""
+def test_batch_of_any_size_is_kept(start: Callable[..., Exporting], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OTEL_BSP_MAX_EXPORT_BATCH_SIZE` may exceed the number of spans that are kept after failed exports."""
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "20000")
     exporting = start(queue_size=20_000)
     exporting.emit(10_000)
@@ -254,7 +250,7 @@ def test_a_batch_of_any_size_is_kept(start: Callable[..., Exporting], monkeypatc
     assert max(exporting.sizes) <= 4096
 
 
-def test_a_log_handler_that_raises_does_not_end_exports(exporting: Exporting) -> None:
+def test_raising_log_handler_does_not_stop_exports(exporting: Exporting) -> None:
     def broken(record: logging.LogRecord) -> bool:
         raise RuntimeError("broken")
 
@@ -271,8 +267,8 @@ def test_a_log_handler_that_raises_does_not_end_exports(exporting: Exporting) ->
     assert sum(exporting.sizes) == 3
 
 
-def test_rejected_data_points_are_not_lost_metrics(exporting: Exporting, warned: Warned) -> None:
-    """The next totals hold them, and those were accepted."""
+def test_rejected_data_points_are_not_reported_as_lost(exporting: Exporting, warned: Warned) -> None:
+    """The next totals include them, and those were accepted."""
     exporting.metrics.takes = lambda data: 1
     exporting.delivery.flush(20)
     exporting.metrics.takes = lambda data: 0
@@ -282,7 +278,7 @@ def test_rejected_data_points_are_not_lost_metrics(exporting: Exporting, warned:
 
 
 class _Unsampled(Sampler):
-    """Records each span, for processors alone."""
+    """Records each span for processors, but not for export."""
 
     def should_sample(self, *args: Any, **options: Any) -> SamplingResult:
         return SamplingResult(Decision.RECORD_ONLY)
@@ -291,7 +287,7 @@ class _Unsampled(Sampler):
         return "unsampled"
 
 
-def test_a_span_that_is_not_sampled_is_not_lost(start: Callable[..., Exporting], warned: Warned) -> None:
+def test_span_that_is_not_sampled_is_not_lost(start: Callable[..., Exporting], warned: Warned) -> None:
     exporting = start(sampler=_Unsampled())
     exporting.emit()
     exporting.delivery.end()
@@ -314,7 +310,7 @@ def test_deltas_do_not_replace_each_other(start: Callable[..., Exporting]) -> No
     assert sorted(values) == [1, 1, 2]
 
 
-def test_closing_leaves_an_export_under_way_behind(exporting: Exporting) -> None:
+def test_close_does_not_wait_for_a_running_export(exporting: Exporting) -> None:
     under_way, goes_on = threading.Event(), threading.Event()
 
     def takes(data: Any) -> int:
@@ -341,6 +337,6 @@ def test_closing_leaves_an_export_under_way_behind(exporting: Exporting) -> None
         ("fork_in_threads", "80 {0}\n"),
     ],
 )
-def test_a_fork_during_an_export_is_safe(name: str, expected: str) -> None:
-    """It waits for an export for a second at most; the child exports its own, with nothing kept."""
+def test_fork_during_an_export_is_safe(name: str, expected: str) -> None:
+    """It waits at most a second for an export. The child exports only its own spans."""
     assert run_program("fork_during_export", name) == (expected, "")

@@ -1,4 +1,4 @@
-"""What the export promises, against each fault that an endpoint can have, with the stock exporters."""
+"""Export to endpoints with every kind of fault, through the stock exporters."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ LOST = {"none": 0, "202 without a body": 0, "OTLP in JSON": 0, "partial success"
 
 
 @pytest.mark.parametrize(("protocol", "fault"), FAULTS, ids=[f"{protocol}: {name}" for protocol, name in FAULTS])
-def test_an_endpoint_with_a_fault(
+def test_losses_are_reported_for_every_endpoint_fault(
     protocol: str, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Emitted - reported lost <= taken <= emitted, a bounded end, and no secret in a line of ours."""
+    """Emitted - reported <= accepted <= emitted; the end takes a limited time; no logged line has a secret."""
     # A busy machine has the time to export; without a success there is nothing to wait for.
     patience = 5.0 if fault in LOST else 0.15
     monkeypatch.setattr(delivery_module, "IDLE_TIMEOUT", patience)

@@ -1,9 +1,8 @@
-"""Clients of the stock exporters: what they send, and the result that they return."""
+"""Clients of the stock exporters: what they send, and the results that they return."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ pytest.importorskip(
     "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
 )
 
+from conftest import SetVariable
 from faults import Endpoint, raw_endpoint
 from opentelemetry import context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -24,20 +24,6 @@ from receivers import grpc_receiver
 
 from otel_kcevents.sdk.otlp import OtlpClient, otlp_client
 from otel_kcevents.sdk.settings import Signal, otlp_settings
-
-SetVariable = Callable[[str, str], None]
-
-
-@pytest.fixture
-def otlp(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
-    """Sets `OTEL_EXPORTER_OTLP_…`; at first HTTP to a port where nobody listens."""
-
-    def set_variable(name: str, value: str) -> None:
-        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
-
-    set_variable("ENDPOINT", "http://127.0.0.1:1")
-    set_variable("PROTOCOL", "http/protobuf")
-    return set_variable
 
 
 def client(signal: Signal = "traces") -> OtlpClient:
@@ -76,7 +62,7 @@ def requests() -> Iterator[tuple[Endpoint, list[str]]]:
 
 
 @pytest.mark.parametrize(("compression", "encoding"), [("none", None), ("gzip", "gzip"), ("Deflate", "deflate")])
-def test_a_request_over_http_is_as_the_settings_say(
+def test_http_request_follows_the_settings(
     otlp: SetVariable, requests: tuple[Endpoint, list[str]], compression: str, encoding: str | None
 ) -> None:
     endpoint, heads = requests
@@ -91,8 +77,8 @@ def test_a_request_over_http_is_as_the_settings_say(
 
 
 @pytest.mark.parametrize("compression", ["none", "GZIP"])
-def test_compression_over_grpc_is_as_the_settings_say(otlp: SetVariable, compression: str) -> None:
-    """The stock exporter itself does not know `none`."""
+def test_grpc_compression_follows_the_settings(otlp: SetVariable, compression: str) -> None:
+    """The stock exporter itself does not accept `none`."""
     otlp("PROTOCOL", "grpc")
     otlp("COMPRESSION", compression)
     with grpc_receiver() as received:
@@ -101,7 +87,7 @@ def test_compression_over_grpc_is_as_the_settings_say(otlp: SetVariable, compres
     assert len(received.spans) == 1
 
 
-def test_a_header_goes_before_user_info(otlp: SetVariable, requests: tuple[Endpoint, list[str]]) -> None:
+def test_header_takes_precedence_over_user_info(otlp: SetVariable, requests: tuple[Endpoint, list[str]]) -> None:
     endpoint, heads = requests
     otlp("ENDPOINT", endpoint.url.replace("//", "//me:pass@"))
     otlp("HEADERS", "authorization=Bearer%20token")
@@ -110,8 +96,8 @@ def test_a_header_goes_before_user_info(otlp: SetVariable, requests: tuple[Endpo
     assert "basic" not in heads[0]
 
 
-def test_a_credential_provider_makes_its_own_session(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stock exporter loads it, and misses it here."""
+def test_credential_provider_is_loaded_by_the_exporter(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is missing here, which the stock exporter reports."""
     monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER", "missing_provider")
     with pytest.raises(RuntimeError, match="missing_provider"):
         client()
@@ -129,9 +115,3 @@ def test_data_that_cannot_be_encoded_warns_once(
     made.close()
     ours = [record.getMessage() for record in caplog.records if record.name == "otel_kcevents"]
     assert ours in ([], ["the OTLP exporter raised AttributeError; the data is kept"])  # 1.45 logs it itself over HTTP
-
-
-def test_a_missing_exporter_says_what_to_install(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install 'otel-kcevents\\[otlp\\]'"):
-        client()

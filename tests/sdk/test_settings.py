@@ -5,29 +5,17 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import SetVariable
+from telemetry import Warned
 
 import otel_kcevents
 from otel_kcevents.sdk import settings
 from otel_kcevents.sdk.settings import OtlpSettings, otlp_settings
 
-SetVariable = Callable[[str, str], None]
 PROTOCOLS = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-
-
-@pytest.fixture
-def otlp(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
-    """Sets `OTEL_EXPORTER_OTLP_…`; at first only an endpoint and HTTP."""
-
-    def set_variable(name: str, value: str) -> None:
-        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
-
-    set_variable("ENDPOINT", "http://127.0.0.1:1")
-    set_variable("PROTOCOL", "http/protobuf")
-    return set_variable
 
 
 def traces() -> OtlpSettings:
@@ -50,7 +38,7 @@ def test_nothing_is_exported_without_an_endpoint() -> None:
     assert (otlp_settings("traces"), otlp_settings("metrics")) == (None, None)
 
 
-def test_the_defaults_are_those_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_are_those_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
     found = traces()
     assert (found.protocol, found.timeout, found.compression) == ("grpc", 10, "none")
@@ -58,7 +46,7 @@ def test_the_defaults_are_those_of_opentelemetry(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("empty", ["", " "])
-def test_an_empty_variable_is_unset(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+def test_empty_variable_counts_as_unset(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
     expected = traces()
     for name in ("TIMEOUT", "HEADERS", "ENDPOINT", "PROTOCOL", "COMPRESSION"):
         otlp(f"TRACES_{name}", empty)
@@ -74,7 +62,7 @@ def test_an_empty_variable_is_unset(otlp: SetVariable, monkeypatch: pytest.Monke
 
 
 def test_empty_variables_of_opentelemetry_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own components read others, and some fail on an empty one."""
+    """The SDK's own components read other variables, and some fail if one is empty."""
     for name, value in (("OTEL_BSP_SCHEDULE_DELAY", " "), ("OTEL_TRACES_SAMPLER", "always_on"), ("OTHER", "")):
         monkeypatch.setenv(name, value)
     settings.remove_empty_variables()
@@ -91,7 +79,7 @@ def test_empty_variables_of_opentelemetry_are_removed(monkeypatch: pytest.Monkey
         ("COMPRESSION", "GZIP", "deflate", "compression", "gzip"),
     ],
 )
-def test_a_signals_own_variable_takes_precedence(
+def test_variable_of_the_signal_takes_precedence(
     otlp: SetVariable, name: str, own: str, general: str, attribute: str, expected: object
 ) -> None:
     otlp(name, general)
@@ -108,7 +96,7 @@ def test_a_signals_own_variable_takes_precedence(
         ("http://host:4318/base", "traces", "http://host:4318/base/v1/traces"),
     ],
 )
-def test_the_general_endpoint_gets_the_signals_path(
+def test_general_endpoint_gets_the_signals_path(
     otlp: SetVariable, endpoint: str, signal: settings.Signal, url: str
 ) -> None:
     otlp("ENDPOINT", endpoint)
@@ -117,7 +105,7 @@ def test_the_general_endpoint_gets_the_signals_path(
     assert found.url == url
 
 
-def test_a_long_timeout_is_cut_to_a_minute(otlp: SetVariable) -> None:
+def test_long_timeout_is_limited_to_a_minute(otlp: SetVariable) -> None:
     otlp("TIMEOUT", "10000")
     assert traces().timeout == 60
 
@@ -132,7 +120,7 @@ def test_user_info_becomes_an_authorization_header(otlp: SetVariable, user_info:
     assert found.authorization == f"Basic {b64encode(decoded).decode()}"
 
 
-def test_the_repr_of_settings_has_no_credentials(otlp: SetVariable) -> None:
+def test_repr_of_settings_has_no_credentials(otlp: SetVariable) -> None:
     otlp("ENDPOINT", "http://me:s3cret@127.0.0.1:1/?token=hunter2")
     found = traces()
     assert str(found.authorization) not in repr(found)
@@ -141,7 +129,7 @@ def test_the_repr_of_settings_has_no_credentials(otlp: SetVariable) -> None:
 
 @pytest.mark.parametrize("without", ["grpc", "provider"])
 def test_user_info_that_is_not_sent_is_reported(
-    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]], without: str
+    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Warned, without: str
 ) -> None:
     if without == "grpc":
         otlp("PROTOCOL", "grpc")
@@ -155,14 +143,14 @@ def test_user_info_that_is_not_sent_is_reported(
 
 
 @pytest.mark.parametrize("name", ["HTTP", "HTTP_TRACES"])
-def test_a_credential_provider_is_noticed(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_credential_provider_is_detected(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     assert not traces().has_credential_provider
     monkeypatch.setenv(f"OTEL_PYTHON_EXPORTER_OTLP_{name}_CREDENTIAL_PROVIDER", "provider")
     assert traces().has_credential_provider
 
 
 @pytest.mark.parametrize("name", ["PROTOCOL", "TRACES_PROTOCOL"])
-def test_an_unknown_protocol_is_named_and_shown(otlp: SetVariable, name: str) -> None:
+def test_unknown_protocol_error_shows_variable_and_value(otlp: SetVariable, name: str) -> None:
     otlp(name, "http/json")
     with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_{name}='http/json' .* expected grpc or http/protobuf"):
         traces()
@@ -170,7 +158,7 @@ def test_an_unknown_protocol_is_named_and_shown(otlp: SetVariable, name: str) ->
 
 @pytest.mark.parametrize("text", ["10s", "0", "-1", "nan", "ten"])
 @pytest.mark.parametrize("name", ["TIMEOUT", "TRACES_TIMEOUT"])
-def test_a_wrong_timeout_is_named_and_shown(otlp: SetVariable, name: str, text: str) -> None:
+def test_wrong_timeout_error_shows_variable_and_value(otlp: SetVariable, name: str, text: str) -> None:
     otlp(name, text)
     with pytest.raises(ValueError, match=rf"OTEL_EXPORTER_OTLP_{name}='{text}': .* seconds, such as 10"):
         traces()
@@ -180,7 +168,9 @@ def test_a_wrong_timeout_is_named_and_shown(otlp: SetVariable, name: str, text: 
     ("protocol", "text", "expected"),
     [("grpc", "zip", "gzip or none"), ("grpc", "deflate", "gzip or none"), ("http/protobuf", "br", "deflate or none")],
 )
-def test_a_wrong_compression_is_named_and_shown(otlp: SetVariable, protocol: str, text: str, expected: str) -> None:
+def test_wrong_compression_error_shows_variable_and_value(
+    otlp: SetVariable, protocol: str, text: str, expected: str
+) -> None:
     otlp("PROTOCOL", protocol)
     otlp("TRACES_COMPRESSION", text)
     with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION='{text}' .* {expected}"):
@@ -205,7 +195,7 @@ def test_a_wrong_compression_is_named_and_shown(otlp: SetVariable, protocol: str
 )
 @pytest.mark.parametrize("name", ["HEADERS", "TRACES_HEADERS"])
 @PROTOCOLS
-def test_malformed_headers_are_named_and_not_shown(otlp: SetVariable, protocol: str, name: str, text: str) -> None:
+def test_malformed_headers_error_hides_the_value(otlp: SetVariable, protocol: str, name: str, text: str) -> None:
     otlp("PROTOCOL", protocol)
     otlp(name, f"x-tenant=cret-tenant,{text}")
     with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_{name} .* expected name=value") as raised:
@@ -223,7 +213,7 @@ def test_headers_that_grpc_cannot_send_are_refused(otlp: SetVariable, text: str)
 
 
 @pytest.mark.parametrize("text", ["a=b", "A-b=c%20d, x = y z ,", "api-key=a==", "a="])
-def test_headers_as_opentelemetry_reads_them_pass(otlp: SetVariable, text: str) -> None:
+def test_headers_in_opentelemetry_format_are_accepted(otlp: SetVariable, text: str) -> None:
     otlp("HEADERS", text)
     traces()
 
@@ -244,7 +234,7 @@ def test_headers_as_opentelemetry_reads_them_pass(otlp: SetVariable, text: str) 
     ],
 )
 @pytest.mark.parametrize("name", ["ENDPOINT", "TRACES_ENDPOINT"])
-def test_a_malformed_endpoint_is_named_and_not_shown(otlp: SetVariable, protocol: str, name: str, text: str) -> None:
+def test_malformed_endpoint_error_hides_the_value(otlp: SetVariable, protocol: str, name: str, text: str) -> None:
     otlp("PROTOCOL", protocol)
     otlp(name, text)
     with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_{name} .* such as http://localhost:431") as raised:
@@ -261,22 +251,20 @@ def test_a_malformed_endpoint_is_named_and_not_shown(otlp: SetVariable, protocol
         ("http://ho\x1bst", "http://ho?st"),
     ],
 )
-def test_messages_show_scheme_host_and_port_alone(otlp: SetVariable, text: str, shown: str) -> None:
+def test_messages_show_only_scheme_host_and_port(otlp: SetVariable, text: str, shown: str) -> None:
     otlp("PROTOCOL", "grpc")
     otlp("ENDPOINT", text)
     assert traces().display_url == shown
 
 
-def test_a_signal_is_turned_off_by_none(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_none_turns_a_signal_off(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     assert otlp_settings("metrics") is None
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none, otlp")
     assert otlp_settings("metrics") is not None
 
 
-def test_an_unknown_exporter_is_named(
-    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
-) -> None:
+def test_unknown_exporter_is_reported(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Warned) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "oltp")
     assert otlp_settings("traces") is None
     [message] = warned()
@@ -284,13 +272,13 @@ def test_an_unknown_exporter_is_named(
     assert "expected otlp or none" in message
 
 
-def test_the_metric_interval_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metric_interval_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", " 2500 ")
     assert settings.metric_export_interval() == 2.5
 
 
 @pytest.mark.parametrize("text", ["100.5", "0", "-1", "many"])
-def test_a_wrong_queue_size_is_named_and_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_wrong_queue_size_error_shows_variable_and_value(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", text)
     with pytest.raises(ValueError, match=f"OTEL_BSP_MAX_QUEUE_SIZE='{text}': .* positive integer"):
         settings.span_queue_size()
@@ -306,7 +294,7 @@ def test_a_wrong_queue_size_is_named_and_shown(monkeypatch: pytest.MonkeyPatch, 
         ("OTEL_RESOURCE_ATTRIBUTES", "host=service.name=x", False),
     ],
 )
-def test_a_service_name_is_read_as_the_sdk_reads_it(
+def test_service_name_is_read_as_the_sdk_reads_it(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_named: bool
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -314,7 +302,7 @@ def test_a_service_name_is_read_as_the_sdk_reads_it(
 
 
 @pytest.mark.parametrize("service_name", ["nightly etl", None])
-def test_a_published_configuration_can_be_read(monkeypatch: pytest.MonkeyPatch, service_name: str | None) -> None:
+def test_published_configuration_can_be_read(monkeypatch: pytest.MonkeyPatch, service_name: str | None) -> None:
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_CHILDREN", "not published by a process")
     assert settings.published_configuration() is None
     settings.publish_configuration(service_name)
