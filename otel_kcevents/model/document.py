@@ -131,12 +131,8 @@ def _object(
             raise ValueError(f"{place}: the key {key!r} is missing")
     for key in value:
         if optional is not None and key not in required and key not in optional:
-            raise _unexpected(place, key)
+            raise ValueError(f"{place}: the key {short_repr(key)} does not belong here; remove it")
     return value
-
-
-def _unexpected(place: str, key: str) -> ValueError:
-    return ValueError(f"{place}: the key {short_repr(key)} does not belong here; remove it")
 
 
 def _string(value: object, place: str) -> str:
@@ -223,7 +219,7 @@ def _metadata(
     documented = _FIELDS if outcome is None else outcome.fields
     known: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
-    for key, member in _object(value, place).items():
+    for key, member in _object(value, place, (), documented if strict else None).items():
         if key not in documented:
             unknown[key] = member
             continue
@@ -237,8 +233,6 @@ def _metadata(
         if outcome is not None:
             raise ValueError(f"{place}: the key 'error' is missing")
         unknown["operation"] = known.pop("operation")
-    if unknown and strict:
-        raise _unexpected(place, next(iter(unknown)))
     failure = known["error"]._replace(operation=known.get("operation")) if "error" in known else None
     for key, member in unknown.items():
         _check_unknown(member, place if len(key) > 80 or not is_name(key) else f"{place}.{key}")

@@ -14,7 +14,7 @@ from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.callables import name_of
-from otel_kcevents.record.paths import Extractor, argument_reader, compile_path, parameters_of
+from otel_kcevents.record.paths import Args, Extractor, Kwargs, argument_reader, compile_path, parameters_of
 
 __all__ = [
     "Call",
@@ -157,7 +157,7 @@ def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any
     field = _reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
     read, is_path = field.read, isinstance(source, str)
 
-    def read_size(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> int | None:
+    def read_size(args: Args, kwargs: Kwargs, result: Any) -> int | None:
         value = read(args, kwargs, result)
         return None if value is None and is_path else to_size(value)
 
@@ -173,7 +173,7 @@ def _reader(source: Any, function: Callable[..., Any], combine: Callable[[list[A
         )
     path = compile_path(source, function)
 
-    def read_all(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
+    def read_all(args: Args, kwargs: Kwargs, result: Any) -> Any:
         values = path.read(args, kwargs, result)
         return None if values is None else combine(values)
 
@@ -187,7 +187,7 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
     except ValueError:  # a function in C may have no signature
         raise TypeError(f"{name_of(function)} has no signature; use a path instead of {source!r}") from None
 
-    def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
+    def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return source(Call(function, bound.arguments, result))
@@ -210,7 +210,7 @@ def bind_partial(function: Callable[..., Any], field: FieldReader | None) -> Fie
     return replace(inner, read=lambda more, kwargs, result: read((*args, *more), {**keywords, **kwargs}, result))
 
 
-def result_size(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
+def result_size(args: Args, kwargs: Kwargs, result: Any) -> Any:
     """Return the number of records in what a call returned.
 
     Raises:
@@ -235,7 +235,7 @@ def first_size(function: Callable[..., Any], window: str) -> Extractor:
     skipped = names.index(window) if window in names and parameters[window].kind in _POSITIONAL else -1
     defaults = [(at, name) for at, name in enumerate(names) if name != window and _is_set(parameters[name].default)]
 
-    def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> int:
+    def read(args: Args, kwargs: Kwargs, result: Any) -> int:
         for position in range(own, len(args)):
             if position != skipped and _is_set(args[position]):
                 return len(args[position])

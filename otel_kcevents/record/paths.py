@@ -30,9 +30,15 @@ from typing import Any, Literal, TypeAlias
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
 
-__all__ = ["Extractor", "Path", "Root", "argument_reader", "compile_path", "keep", "parameters_of"]
+__all__ = ["Args", "Extractor", "Kwargs", "Path", "Root", "argument_reader", "compile_path", "keep", "parameters_of"]
 
-Extractor: TypeAlias = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Any]
+Args: TypeAlias = tuple[Any, ...]
+"""The positional arguments of a call."""
+
+Kwargs: TypeAlias = Mapping[str, Any]
+"""The keyword arguments of a call."""
+
+Extractor: TypeAlias = Callable[[Args, Kwargs, Any], Any]
 """Reads a value from a call's positional arguments, its keyword arguments and its result, in this order."""
 
 Root: TypeAlias = Literal["argument", "return", "yield", "kept", "env"]
@@ -41,8 +47,9 @@ Root: TypeAlias = Literal["argument", "return", "yield", "kept", "env"]
 _Step: TypeAlias = tuple[str, Any]  # "name", "index", "key" or "each", and its value
 
 _ROOTS: dict[str, Root] = {"return": "return", "result": "return", "yield": "yield", "kept": "kept", "env": "env"}
-_FIRST = re.compile(r"(?P<name>[^\W\d]\w*)")
-_STEP = re.compile(r"\.(?P<name>[^\W\d]\w*)|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>(?!['\"])[^\[\]]+))\]")
+_NAME = r"(?P<name>[A-Za-z_\u0080-\U0010ffff][0-9A-Za-z_\u0080-\U0010ffff]*)"  # \w does not match combining characters
+_FIRST = re.compile(_NAME)
+_STEP = re.compile(rf"\.{_NAME}|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>(?!['\"])[^\[\]]+))\]")
 
 _NOT_COLLECTIONS = (str, bytes, bytearray, Iterator)
 
@@ -169,7 +176,7 @@ def _alternatives(function: Callable[..., Any], name: str = "") -> str:
     return f"{name_of(function)}; {hint}a path starts from {', '.join(starts)}, kept.NAME or env.NAME"
 
 
-def _result(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Any:
+def _result(args: Args, kwargs: Kwargs, result: Any) -> Any:
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from sys import is_finalizing
 from time import time_ns
@@ -19,7 +19,8 @@ from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure, Kind
 from otel_kcevents.model.messages import error_message, short_repr, to_utf8
 from otel_kcevents.model.window import Window
 from otel_kcevents.model.wire import SCOPE, event_attributes, failure_attributes, failure_of, span_attributes
-from otel_kcevents.record.extract import Extractor, FieldReader, to_size
+from otel_kcevents.record.extract import FieldReader, to_size
+from otel_kcevents.record.paths import Args, Extractor, Kwargs
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.version import __version__
 
@@ -243,13 +244,7 @@ class CallRecorder(Recorder):
         self.measure: Extractor | None = None if before is None else partial(self.attempt, "the size", before.read)
 
     def finish_call(
-        self,
-        span: Span,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        result: Any,
-        size: int | None,
-        window: Window | None = None,
+        self, span: Span, args: Args, kwargs: Kwargs, result: Any, size: int | None, window: Window | None = None
     ) -> None:
         """Record a call that returned; `fails_when` decides whether it failed.
 
@@ -275,12 +270,7 @@ class CallRecorder(Recorder):
         self.finish(span, size, window)
 
     def fail_call(
-        self,
-        span: Span,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        error: BaseException,
-        window: Window | None = None,
+        self, span: Span, args: Args, kwargs: Kwargs, error: BaseException, window: Window | None = None
     ) -> None:
         """Record a call that raised an exception.
 
@@ -298,7 +288,7 @@ class CallRecorder(Recorder):
         else:
             self.fail(span, error, window)
 
-    def _read(self, field: str, read: Extractor, args: Any, kwargs: Any, result: Any, has_result: bool) -> Any:
+    def _read(self, field: str, read: Extractor, args: Args, kwargs: Kwargs, result: Any, has_result: bool) -> Any:
         """Read a field of a call; None if that raises, with a warning if there is a result to read from."""
         try:
             return read(args, kwargs, result)

@@ -269,8 +269,4 @@ def _first_step(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
         sys.set_asyncgen_hooks(*hooks)
 
 
-_SHAPES = (
-    (is_async_generator, _async_generator),
-    (is_coroutine, _coroutine),
-    (is_generator, _generator),
-)
+_SHAPES = ((is_async_generator, _async_generator), (is_coroutine, _coroutine), (is_generator, _generator))

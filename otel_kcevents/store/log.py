@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from threading import RLock
 from typing import TypeAlias
 from weakref import WeakSet
@@ -247,7 +248,7 @@ class EventLog:
                 events = [event for event in events if window.contains(event.time)]
             lists[self._kinds[name].etl] += reversed(events[-limit:])
         for events in lists.values():
-            events.sort(key=_time, reverse=True)
+            events.sort(key=attrgetter("time"), reverse=True)
         return Document({etl: tuple(events) for etl, events in lists.items()}, counters)
 
     def _selected(self, kinds: Iterable[str]) -> set[str]:
@@ -260,10 +261,6 @@ class EventLog:
                 raise ValueError(f"{short_repr(prefix)} is not a kind or a prefix of one; expected one of {known}")
             selected.update(names)
         return selected if prefixes else set(self._kinds)
-
-
-def _time(event: Event) -> int:
-    return event.time
 
 
 _logs: WeakSet[EventLog] = WeakSet()
