@@ -1,8 +1,9 @@
-"""`Telemetry`: one test's own log, spans and metrics, kept in memory."""
+"""`Telemetry`, which keeps one test's own log, spans and metrics, and helpers for threads and coroutines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
 from opentelemetry import trace
@@ -88,6 +89,32 @@ class Telemetry:
     def counters(self) -> dict[tuple[str, str], int | float]:
         """The counter's values by etl and event."""
         return counter_values(self.reader)
+
+
+class Pause:
+    """Something to await that yields to the event loop once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+def in_threads(work: Callable[[int], object], count: int = 8) -> None:
+    """Run `work(number)` in threads that start together, and check that none raises."""
+    barrier, errors = threading.Barrier(count), []
+
+    def run(number: int) -> None:
+        barrier.wait(20)
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def collect(reader: InMemoryMetricReader) -> list[ScopeMetrics]:

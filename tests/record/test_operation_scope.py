@@ -16,18 +16,11 @@ from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
-from telemetry import DAY, Telemetry, Warned
+from telemetry import DAY, Pause, Telemetry, Warned, in_threads
 
 from otel_kcevents.model.event import Event, Failure
 
 PAIR = ("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
-
-
-class Pause:
-    """Something to await that yields to the event loop once."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
 
 
 # Window and size
@@ -191,11 +184,7 @@ def test_blocks_of_several_threads_do_not_mix(telemetry: Telemetry) -> None:
             with telemetry.asset.save() as op, telemetry.tracer.start_as_current_span("inner"):
                 op.size = number * 50 + turn
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(run)
     spans = {span.context.span_id: span for span in telemetry.spans if span.context and span.name == "save AssetSet"}
     sizes = [(span.events[0].attributes or {})["kcevents.size"] for span in spans.values()]
     assert sorted(sizes) == list(range(400))  # type: ignore[type-var]
@@ -267,18 +256,13 @@ def test_second_block_with_one_object_is_refused(telemetry: Telemetry, suppresse
 def test_only_one_thread_can_enter_an_object(telemetry: Telemetry) -> None:
     entered = []
 
-    def enter(saving: Any, barrier: threading.Barrier) -> None:
-        barrier.wait(20)
+    def enter(number: int) -> None:
         with suppress(RuntimeError), saving:
             entered.append(saving)
 
     for _ in range(20):
-        saving, barrier = telemetry.asset.save(), threading.Barrier(8)
-        threads = [threading.Thread(target=enter, args=(saving, barrier)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        saving: Any = telemetry.asset.save()
+        in_threads(enter)
     assert len(set(entered)) == len(entered) == len(telemetry.events) == 20
 
 

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import run_program
-from telemetry import Telemetry, Warned
+from telemetry import Telemetry, Warned, in_threads
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-def in_threads(work: Callable[[int], object], count: int = 8) -> None:
-    """Run `work(number)` in threads that start together, and check that none raises."""
-    barrier, errors = threading.Barrier(count), []
-
-    def run(number: int) -> None:
-        barrier.wait(20)
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
 
 
 def test_threads_record_every_event(telemetry: Telemetry) -> None:

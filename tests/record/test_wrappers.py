@@ -21,7 +21,7 @@ from opentelemetry import baggage, trace
 from opentelemetry.context import attach, detach, get_current
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import INVALID_SPAN, Span, StatusCode, get_current_span
-from telemetry import DAY, Telemetry, Warned
+from telemetry import DAY, Pause, Telemetry, Warned
 
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
@@ -30,13 +30,6 @@ from otel_kcevents.store.log import EventLog
 
 Decorator = Callable[[Any], Any]
 END = (StopIteration, StopAsyncIteration)
-
-
-class Pause:
-    """Something to await that yields to the event loop once."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
 
 
 # The table of shapes: four kinds of functions, which return the current span `count` times, in nine holders

@@ -28,7 +28,7 @@ FAULTS = [("http/protobuf", name) for name in HTTP_FAULTS] + [("grpc", name) for
 SECRETS = ("s3cret", "hunter2", "p%40ss", "p@ss")
 EMITTED = 20
 LOST = {"none": 0, "202 without a body": 0, "OTLP in JSON": 0, "partial success": 4, "partial success in JSON": 4}
-"""How many spans are lost if not all of them are."""
+"""How many spans each of these faults loses; the others lose all of them."""
 
 
 @pytest.mark.parametrize(("protocol", "fault"), FAULTS, ids=[f"{protocol}: {name}" for protocol, name in FAULTS])

@@ -401,13 +401,13 @@ def test_limit_below_1_or_not_an_integer_is_refused(log: EventLog, limit: Any) -
         log.document(limit=limit)
 
 
-def test_a_window_that_is_a_string_is_refused(log: EventLog) -> None:
+def test_window_that_is_a_string_is_refused(log: EventLog) -> None:
     window: Any = "1h"
     with pytest.raises(TypeError, match=r"got '1h'; convert it with Window\.parse"):
         log.document(window=window)
 
 
-def test_a_consumer_that_is_not_callable_is_refused(log: EventLog) -> None:
+def test_consumer_that_is_not_callable_is_refused(log: EventLog) -> None:
     consumer: Any = 5
     with pytest.raises(TypeError, match="got 5"):
         log.attach(consumer)
