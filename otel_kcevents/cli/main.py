@@ -13,9 +13,10 @@ from typing import NoReturn
 from otel_kcevents.cli.check import check_file
 from otel_kcevents.cli.log import show_log
 from otel_kcevents.cli.output import print_error
-from otel_kcevents.cli.sources import CommandError, open_source
+from otel_kcevents.cli.sources import CommandError
 from otel_kcevents.cli.tail import follow
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
 from otel_kcevents.version import __version__
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        super().error(re.sub(r"[^\s/'\"]+@", "", message))  # a misplaced URL may contain a password
+        super().error(re.sub(r"\S+@", "", message))  # a misplaced URL may contain a password
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,6 +103,6 @@ def _number(least: float, most: float, read: Callable[[str], float], text: str) 
 
 def _source(text: str) -> Source:
     try:
-        return open_source(text)
+        return RemoteLog(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -6,26 +6,13 @@ from collections.abc import Iterable
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
 
-__all__ = ["CommandError", "open_source", "read_source"]
+__all__ = ["CommandError", "read_source"]
 
 
 class CommandError(Exception):
     """Raised to end the command with a message and exit code 1."""
-
-
-def open_source(text: str) -> Source:
-    """Return the source that an argument of the command names.
-
-    Args:
-        text: The address at which a program serves its log.
-
-    Raises:
-        ValueError: *text* is not an address.
-    """
-    return RemoteLog(text)
 
 
 def read_source(source: Source, kinds: Iterable[str] = (), window: Window | None = None) -> Document:

@@ -65,14 +65,7 @@ def join_parent(configure: Callable[..., object]) -> None:
     elif "--multiprocessing-fork" in sys.orig_argv:  # spawned, and still importing the main module
         _configure_like_parent(os.getppid(), configure)
     else:  # a fork server, or another program
-        register_after_fork(configure, _configure_forked_child)
-
-
-def _configure_forked_child(configure: Callable[..., object]) -> None:
-    from multiprocessing import parent_process
-
-    parent = parent_process()
-    _configure_like_parent(parent.pid if parent else None, configure)
+        register_after_fork(configure, join_parent)
 
 
 def _configure_like_parent(parent: int | None, configure: Callable[..., object]) -> None:

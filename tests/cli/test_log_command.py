@@ -177,6 +177,7 @@ def test_wrong_address_is_a_usage_error(run: Run, name: str) -> None:
         ("log", "ftp://user:secret@etl"),
         ("log", "a:1", "http://user:secret@etl"),
         ("log", "a:1", "user:secret@etl"),
+        ("log", "a:1", "http://user:secret/more@etl"),
         ("tail", "-n", "http://user:secret@etl"),
         ("http://user:secret@etl",),
     ],
