@@ -238,7 +238,14 @@ class EventLog:
             ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
         """
         check_selection(window, limit)
-        wanted = self._selected(kinds)
+        prefixes = [kinds] if isinstance(kinds, str) else list(kinds)
+        wanted = set() if prefixes else set(self._kinds)
+        for prefix in prefixes:
+            names = [name for name in self._kinds if f"{name}Event".startswith(prefix)]
+            if not names:
+                known = ", ".join(self._kinds)
+                raise ValueError(f"{short_repr(prefix)} is not a kind or a prefix of one; expected one of {known}")
+            wanted.update(names)
         with self._lock:
             kept = {name: list(buffer.events) for name, buffer in self._buffers.items() if name in wanted}
             counters = self.counts()
@@ -250,17 +257,6 @@ class EventLog:
         for events in lists.values():
             events.sort(key=attrgetter("time"), reverse=True)
         return Document({etl: tuple(events) for etl, events in lists.items()}, counters)
-
-    def _selected(self, kinds: Iterable[str]) -> set[str]:
-        prefixes = [kinds] if isinstance(kinds, str) else list(kinds)
-        selected = set()
-        for prefix in prefixes:
-            names = [name for name in self._kinds if f"{name}Event".startswith(prefix)]
-            if not names:
-                known = ", ".join(self._kinds)
-                raise ValueError(f"{short_repr(prefix)} is not a kind or a prefix of one; expected one of {known}")
-            selected.update(names)
-        return selected if prefixes else set(self._kinds)
 
 
 _logs: WeakSet[EventLog] = WeakSet()
