@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 __all__ = ["MAX_REQUEST", "max_encoded_size", "parts_that_fit"]
 
 MAX_REQUEST = 4_000_000
-"""Bytes of a request before compression. A gRPC server accepts 4 MiB unless configured otherwise, and Jaeger never
-accepts more; the difference is for what a collector adds."""
+"""The maximum size of a request before compression, in bytes. A gRPC server accepts 4 MiB unless configured otherwise,
+and Jaeger never accepts more; the difference leaves room for what a collector adds."""
 
 # Upper bounds in bytes of what protobuf adds to the strings: tags, lengths and fixed-size numbers.
 _SPAN = 160
@@ -23,13 +23,13 @@ _SCOPE = 64
 
 
 def max_encoded_size(spans: Iterable[ReadableSpan]) -> int:
-    """Return an upper bound of the size in bytes of the OTLP trace request for *spans*.
+    """Return an upper bound in bytes for the size of the OTLP trace request for *spans*.
 
-    It costs a sixth of what encoding the request costs. The layout is that of opentelemetry-proto's
+    It costs a sixth of encoding the request. The layout is that of opentelemetry-proto's
     `ExportTraceServiceRequest`.
 
     Args:
-        spans: The spans of one request, which stay alive during the call.
+        spans: The spans of one request.
     """
     size = 0
     seen = set()  # a request holds each resource once, and each scope once for each resource
@@ -70,19 +70,21 @@ def _value(value: object) -> int:
         return _ITEM + _attributes({str(key): item for key, item in value.items()})
     if isinstance(value, Sequence):
         return _ITEM + sum(_ITEM + _value(item) for item in value)
-    return 0  # a number fits into the attribute's own bytes
+    return 0  # the attribute's own bytes include a number
 
 
 def parts_that_fit(
     spans: Sequence[ReadableSpan], encoded_size: Callable[[Sequence[ReadableSpan]], float], limit: int = MAX_REQUEST
 ) -> Iterator[tuple[Sequence[ReadableSpan], float]]:
-    """Yield *spans* in parts, each with its request's share of the limit. Only a single span's share may exceed 1.
+    """Yield *spans* in parts, each with the share of the limit that its request takes.
+
+    A share exceeds 1 only if a single span does not fit.
 
     Args:
         spans: The spans of one batch, in order.
-        encoded_size: Measures a request in bytes by encoding it; called only if the upper bound exceeds the limit.
-            Infinite if a span cannot be encoded.
-        limit: Bytes.
+        encoded_size: Encodes a request and returns its size in bytes, infinite if a span cannot be encoded; called
+            only if the upper bound exceeds the limit.
+        limit: The maximum size of a request in bytes.
     """
     size: float = max_encoded_size(spans)
     if size > limit:

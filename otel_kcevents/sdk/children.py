@@ -1,7 +1,8 @@
 """Child processes of multiprocessing, and SIGTERM: each process of a configured program exports its own events.
 
-A configured process publishes that in its environment. A child whose parent is that process configures itself too,
-when it is forked or when it imports the package. Children end without `atexit`: a thread exports after their main one.
+A configured process publishes its configuration in its environment. A child of that process configures itself like it,
+when it is forked or when it imports the package. Children run no `atexit` handlers, so a thread flushes when their main
+thread has ended.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from otel_kcevents.sdk.delivery import Delivery
 
 __all__ = ["export_on_termination", "join_parent", "publish_to_children"]
 
-_TERMINATION_TIMEOUT = 12.0  # seconds; the last export takes 10 at most, and then reports what is lost
+_TERMINATION_TIMEOUT = 12.0  # seconds; the last flush takes at most 10, and then reports what is lost
 
-_signal_masks: dict[int, set[Any]] = {}  # by thread: the mask from before the fork that it makes
+_signal_masks: dict[int, set[Any]] = {}  # by thread: the mask from before its fork
 
 
 def publish_to_children(delivery: Delivery, service_name: str | None) -> None:
-    """Have the processes that multiprocessing starts from this one configure themselves, and export at their end.
+    """Make the processes that multiprocessing starts from this one configure themselves and flush at their end.
 
     Call it once in a process.
 
     Args:
-        delivery: What this process exports. A forked child has its own copy of it.
-        service_name: For `configure()` in the child.
+        delivery: The delivery of this process; a forked child has a copy of it.
+        service_name: Passed to `configure()` in the child.
     """
     from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
@@ -75,7 +76,7 @@ def _configure_like_parent(parent: int | None, configure: Callable[..., object])
 
 
 def _export_at_end_of_child(delivery: Delivery) -> None:
-    """Export after the main thread and the others that the process waits for, which may have more to export."""
+    """Flush when the main thread and the others that the process waits for have ended: they may still record events."""
 
     def wait_and_export() -> None:
         main = threading.main_thread()
@@ -90,9 +91,12 @@ def _export_at_end_of_child(delivery: Delivery) -> None:
 
 
 def export_on_termination(delivery: Delivery) -> None:
-    """Export on SIGTERM, which pools and schedulers end a process with, unless the program handles the signal.
+    """Flush on SIGTERM, by which pools and schedulers end a process, unless the program handles the signal.
 
     Call it once in a process, after the SDK has registered its own fork hooks: a signal must not interrupt those.
+
+    Args:
+        delivery: The delivery of this process.
     """
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
         os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_unblock_sigterm)
@@ -100,10 +104,10 @@ def export_on_termination(delivery: Delivery) -> None:
 
 
 def _block_sigterm() -> None:
-    """Hold SIGTERM back during a fork.
+    """Block SIGTERM during a fork.
 
-    Python forgets the signals that a child gets before it is set up, and a handler that runs in the middle of the
-    child's fork hooks finds the parent's spans.
+    Python discards signals that a child receives before it is set up, and a handler that interrupts the child's fork
+    hooks would find the parent's spans.
     """
     _signal_masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
@@ -120,17 +124,17 @@ def _handle_sigterm(delivery: Delivery) -> None:
 def _terminate(
     delivery: Delivery, number: int, frame: FrameType | None
 ) -> None:  # pragma: no cover - kills the process
-    """Export everything in another thread, as the interrupted one may hold any lock; then die by the signal."""
+    """Flush in another thread, because the interrupted one may hold any lock; then end the process by the signal."""
     if delivery.is_ending:
-        return  # the signal interrupted the last export, which goes on
+        return  # the signal interrupted the last flush, which continues
     exported = allocate_lock()
     exported.acquire()
-    with suppress(RuntimeError):  # at the interpreter's end no thread can be started, and the last export is done
+    with suppress(RuntimeError):  # at interpreter exit no thread can be started, and the last flush is done
         start_new_thread(_export_last, (delivery, exported))  # unlike Thread, takes no lock of the interrupted code
         exported.acquire(timeout=_TERMINATION_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    os._exit(128 + number)  # the first process of a container is not killed by the signal
+    os._exit(128 + number)  # process 1 of a container is not killed by the signal
 
 
 def _export_last(delivery: Delivery, exported: LockType) -> None:  # pragma: no cover - kills the process

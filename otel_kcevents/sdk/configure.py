@@ -23,7 +23,7 @@ _logger = logging.getLogger("otel_kcevents")
 
 
 class _Setup(NamedTuple):
-    """What `configure()` set up in this process: what it exports, and the providers that it set."""
+    """What `configure()` set up in this process: the delivery, and the providers that it set."""
 
     delivery: Delivery
     providers: list[Any]
@@ -36,22 +36,22 @@ _setup: _Setup | None = None
 def configure(*, service_name: str | None = None, log: EventLog = default_log) -> None:
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
 
-    Traces and metrics are exported to an OTLP collector if `OTEL_EXPORTER_OTLP_ENDPOINT` is set, by gRPC or, with
-    `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, HTTP. Everything is flushed at the interpreter's exit and on SIGTERM,
-    unless the program handles that signal itself. Processes that `multiprocessing` starts from here, by whichever
-    method, configure themselves the same way and export their own. A second call changes nothing.
+    Traces and metrics are exported to an OTLP collector if `OTEL_EXPORTER_OTLP_ENDPOINT` is set, over gRPC or, with
+    `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, over HTTP. Everything is flushed at interpreter exit and on SIGTERM,
+    unless the program handles that signal itself. Processes that `multiprocessing` starts from this one, by any
+    start method, configure themselves the same way and export their own events. A second call changes nothing.
 
     Args:
-        service_name: The service's name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
-        log: Also receives the events of other code's spans. Among `multiprocessing` children, only the
-            forked ones have it.
+        service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
+        log: The log that also receives the events of other code's spans. Of `multiprocessing` children, only forked
+            ones use it.
 
     Raises:
-        ValueError: If a setting is malformed. The message names it; it never shows a header or a password.
-        ModuleNotFoundError: If an exporter is asked for and not installed.
+        ModuleNotFoundError: An exporter is needed but not installed.
+        ValueError: A setting is malformed. The message names it, but never shows a header or a password.
     """
     global _setup
-    if _setup is not None:  # asked without the lock too, which another thread may hold when a child is forked
+    if _setup is not None:  # checked without the lock too, which another thread may hold when a child is forked
         return
     with _lock:
         if _setup is not None:
@@ -64,18 +64,18 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
 
 
 def flush(timeout: float = 10.0) -> bool:
-    """Export what is queued and kept, and the counters as they are now.
+    """Export the queued and buffered spans and the current counters.
 
-    For a way out that runs no exit handlers: before `os._exit`, in an ASGI application's lifespan, in Celery's
-    `worker_process_shutdown`. Providers that the program has set itself are flushed by their own `force_flush`, which
-    may not keep to the timeout.
+    Call it before a process ends without running exit handlers: before `os._exit`, in an ASGI application's lifespan,
+    in Celery's `worker_process_shutdown`. Providers that the program has set itself are flushed by their own
+    `force_flush`, which may exceed the timeout.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: The maximum time to wait, in seconds.
 
     Returns:
-        True if the collector accepted everything in time, or if nothing is exported. Otherwise False, and what was not
-        accepted is kept.
+        True if the collector accepted everything in time, or if nothing is exported. Otherwise False; what was not
+        accepted stays buffered.
     """
     end = monotonic() + timeout
     own = _setup.providers if _setup is not None else []
@@ -85,7 +85,7 @@ def flush(timeout: float = 10.0) -> bool:
             milliseconds = max(0, int((min(end, monotonic() + 3600) - monotonic()) * 1000))
             try:
                 flushed = provider.force_flush(milliseconds) is not False and flushed
-            except Exception:  # how a `MeterProvider` reports that a reader failed
+            except Exception:  # a `MeterProvider` reports so that a reader failed
                 flushed = False
     return flushed
 
@@ -93,7 +93,7 @@ def flush(timeout: float = 10.0) -> bool:
 def _set_up(service_name: str | None, log: EventLog) -> _Setup:
     delivery = Delivery()
     providers: list[Any] = []
-    # The API's own stand-ins for providers that are set later; any other one is the program's choice.
+    # These are the API's placeholders for providers that are set later; any other one is the program's choice.
     needs_traces = type(trace.get_tracer_provider()).__name__ == "ProxyTracerProvider"
     needs_metrics = type(metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider"
     if needs_traces or needs_metrics:
@@ -122,7 +122,7 @@ def _shut_down(setup: _Setup) -> None:
     for provider in setup.providers:
         try:
             provider.shutdown()
-        except Exception as error:  # one that fails must not keep the other from its own
+        except Exception as error:  # the other provider must be shut down too
             _logger.warning("a provider could not be shut down: %s", error)
-    setup.delivery.report_lost()  # spans that ended since
+    setup.delivery.report_lost()  # those of spans that have ended since
     setup.delivery.close()

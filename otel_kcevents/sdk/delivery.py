@@ -1,4 +1,4 @@
-"""What a process exports: a thread for each outbox, the flush, the end of the program, and forks."""
+"""`Delivery`: sends what a process exports, in a thread for each outbox, and handles flush, shutdown and forks."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from otel_kcevents.sdk.outbox import Client, HandOver, Outbox, Progress
 
 __all__ = ["Delivery"]
 
-IDLE_TIMEOUT = 5.0  # seconds without a success after which the end of a program gives up
-SHUTDOWN_TIMEOUT = 10.0  # seconds that it takes in all
-FORK_TIMEOUT = 1.0  # seconds that a fork waits for an export under way
-_MAX_WAIT = 3600.0  # seconds; threading does not accept centuries
+IDLE_TIMEOUT = 5.0  # seconds without a success after which shutdown gives up
+SHUTDOWN_TIMEOUT = 10.0  # seconds that shutdown takes in all
+FORK_TIMEOUT = 1.0  # seconds that a fork waits for an export in progress
+_MAX_WAIT = 3600.0  # seconds; threading refuses very long timeouts
 
 _logger = logging.getLogger("otel_kcevents")
 
 
 class Delivery:
-    """What one process exports: the outboxes of its signals, their threads, and a common end.
+    """Sends what one process exports: the outboxes of its signals, their threads, and a common shutdown.
 
     Args:
-        clock: Seconds of a clock that is never set back.
+        clock: Returns seconds of a monotonic clock.
     """
 
     outboxes: list[Outbox]
@@ -42,23 +42,29 @@ class Delivery:
         self._reset_end()
 
     def _reset_end(self) -> None:
-        self._ending = Lock()  # the end on a signal and that of the main thread run one after the other
+        self._ending = Lock()  # the end on a signal and the end of the main thread run one after the other
         self._ends = 0
         self._ends_since: float | None = None
 
     @property
     def is_ending(self) -> bool:
-        """Whether a call of `end` is running."""
+        """Whether a call of `end` is in progress."""
         return self._ends > 0
 
     def outbox(self, name: str, client: Client, interval: float = math.inf) -> Outbox:
-        """Add an outbox; the arguments are those of `Outbox`."""
+        """Add an outbox and return it.
+
+        Args:
+            name: What it holds, for messages: `spans` or `metrics`.
+            client: Sends a batch.
+            interval: Seconds between two hand-overs that the outbox requests.
+        """
         outbox = Outbox(self._progress, name, client, interval)
         self.outboxes.append(outbox)
         return outbox
 
     def start(self) -> None:
-        """Start the thread of each outbox, early: none can be started at the interpreter's exit.
+        """Start the thread of each outbox early, because none can be started at interpreter exit.
 
         Forks are handled from here on, when the SDK and the exporters have registered their own hooks: in a child,
         threads start only when the locks of those libraries are free again.
@@ -67,7 +73,7 @@ class Delivery:
         _register_fork_hooks()
         for outbox in self.outboxes:
             thread = Thread(target=self._run, args=(outbox,), name=f"kcevents-export-{outbox.name}", daemon=True)
-            with suppress(RuntimeError):  # the process is at its end, or may have no more threads
+            with suppress(RuntimeError):  # the interpreter is exiting, or the system allows no more threads
                 thread.start()
 
     def _run(self, outbox: Outbox) -> None:
@@ -79,16 +85,16 @@ class Delivery:
                 return
             try:
                 outbox.work()
-            except Exception:  # a logging handler of the program that raises, say; the next attempt must come
+            except Exception:  # such as from a logging handler of the program; the thread must go on
                 with self._progress.changed:
                     self._progress.changed.wait(1.0)
 
     def flush(self, timeout: float, outboxes: Sequence[Outbox] | None = None) -> bool:
-        """Send what is queued and kept.
+        """Send what is queued and buffered.
 
         Args:
-            timeout: Seconds to wait at most.
-            outboxes: The signals to flush; all if None.
+            timeout: The maximum time to wait, in seconds.
+            outboxes: The outboxes to flush; None for all.
 
         Returns:
             Whether the collector accepted all of it in that time. False after `close`, unless nothing is exported.
@@ -104,7 +110,7 @@ class Delivery:
         return handed_over and not unsent and dropped == sum(outbox.dropped for outbox in chosen)
 
     def end(self) -> None:
-        """Send what is queued and kept, and log how many spans were lost.
+        """Send what is queued and buffered, and log how many spans were lost.
 
         Gives up after 5 s without a success, or 10 s in all. Further calls share the time limits of the first one.
         """
@@ -122,7 +128,7 @@ class Delivery:
             self._ends -= 1
 
     def _wait_until_sent(self, requests: dict[Outbox, HandOver], deadline: Callable[[], float]) -> list[Outbox]:
-        """Wait until what was requested is sent; return the outboxes that missed the deadline."""
+        """Wait until the requested data is sent; return the outboxes that missed the deadline."""
         with self._progress.changed:
             self._progress.flushing += 1
             try:
@@ -133,20 +139,24 @@ class Delivery:
                         return unsent
                     self._progress.changed.wait(min(left, _MAX_WAIT))
             finally:
-                self._progress.flushing = max(0, self._progress.flushing - 1)  # 0 in a child that was forked meanwhile
+                self._progress.flushing = max(0, self._progress.flushing - 1)  # 0 in a child forked since
 
     def report_lost(self, unsent: Sequence[Outbox] = ()) -> None:
-        """Log how many spans were lost since the last report, and whether the last metrics are among *unsent*."""
+        """Log how many spans were lost since the last report, and whether the last metrics were lost.
+
+        Args:
+            unsent: The outboxes whose last data was not sent.
+        """
         for outbox in self.outboxes:
             spans = outbox.source.seen is not None
             lost = (outbox.lost if spans else int(outbox in unsent)) - outbox.reported
             if lost > 0:
                 outbox.reported += lost
-                what = f"{lost} spans" if spans else "the last metrics"
-                _logger.warning("%s were not exported to the OTLP endpoint %s", what, outbox.client.endpoint)
+                what = f"{lost} span{'s' if lost > 1 else ''}" if spans else "the last metrics"
+                _logger.warning("failed to export %s to the OTLP endpoint %s", what, outbox.client.endpoint)
 
     def close(self) -> None:
-        """End the threads and close the connections; an export under way is left behind."""
+        """End the threads and close the connections; an export in progress is abandoned."""
         with self._progress.changed:
             self.is_closed = True
             self._progress.changed.notify_all()
@@ -156,7 +166,7 @@ class Delivery:
                 outbox.sending.release()
 
     def after_fork_in_child(self) -> None:
-        """Start with nothing kept, and with connections and threads of the child's own."""
+        """Start with empty outboxes, and with connections and threads of the child's own."""
         self._progress.start_anew()
         self._reset_end()
         for outbox in self.outboxes:
@@ -165,7 +175,7 @@ class Delivery:
 
 
 _deliveries: WeakSet[Delivery] = WeakSet()
-_locks_held: dict[int, list[Any]] = {}  # by thread: the locks that the fork which it makes holds
+_locks_held: dict[int, list[Any]] = {}  # by thread: the locks that its fork holds
 
 
 @cache
@@ -177,7 +187,7 @@ def _register_fork_hooks() -> None:
 
 
 def _before_fork() -> None:
-    """Wait until no export is under way: a library's lock that is held at the fork is never released in the child."""
+    """Wait until no export is in progress: a lock that a library holds at the fork is never released in the child."""
     held = _locks_held[get_ident()] = []
     end = monotonic() + FORK_TIMEOUT
     for outbox in [outbox for delivery in list(_deliveries) for outbox in delivery.outboxes]:

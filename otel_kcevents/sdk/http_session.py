@@ -1,4 +1,4 @@
-"""The `requests` session of the stock OTLP exporters over HTTP, which fails unless the response is an OTLP one."""
+"""The `requests` session of the stock OTLP exporters over HTTP, which accepts only OTLP responses as a success."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from otel_kcevents.sdk.settings import Signal
 __all__ = ["MAX_RESPONSE", "OtlpResponseError", "OtlpSession"]
 
 MAX_RESPONSE = 1 << 20
-"""Bytes of a response's body; an OTLP response has a few dozen."""
+"""The maximum size of a response body, in bytes; an OTLP response has a few dozen."""
 
 _CHUNK = 1 << 14
 
 
 class OtlpResponseError(RequestException):
-    """The endpoint's response is not that of an OTLP receiver: it is unknown whether the data was accepted."""
+    """Raised if a response is not from an OTLP receiver: whether the data was accepted is unknown."""
 
 
 class OtlpSession(Session):
     """A session whose requests fail unless the response is an error status or an OTLP response.
 
-    The stock exporters take each status below 400 for a success, whatever the response holds. Redirects are not
-    followed: a followed one turns the POST into a GET, or sends the data and its credentials elsewhere.
+    The stock exporters treat every status below 400 as a success, whatever the response contains. Redirects are not
+    followed: following one would turn the POST into a GET, or send the data and its credentials elsewhere.
 
     Args:
-        signal: Whose data it sends.
-        authorization: The `Authorization` header of requests that have no other; None for none.
+        signal: The signal that it sends.
+        authorization: The `Authorization` header of requests that have none of their own; None for none.
     """
 
     rejected: int
-    """Records that the last successful response reports as rejected, in spans or data points."""
+    """How many spans or data points the last successful response reports as rejected."""
 
     def __init__(self, signal: Signal, authorization: str | None = None) -> None:
         super().__init__()
         self.rejected = 0
         self.auth = partial(_authorize, authorization) if authorization else None
-        self.headers["Accept-Encoding"] = "identity"  # a few bytes need no compression, and cannot be a bomb
+        self.headers["Accept-Encoding"] = "identity"  # small responses need no compression
         self._message = ExportTraceServiceResponse if signal == "traces" else ExportMetricsServiceResponse
 
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> Response:
         """Send a request; see `requests.Session.request`.
 
         Raises:
-            OtlpResponseError: If the response is a redirect, not an OTLP response, larger than 1 MiB, or takes longer
-                than the timeout in all. The message holds no part of the response's body or headers.
-            RequestException: As the base class does.
+            OtlpResponseError: The response is a redirect, not an OTLP response, larger than 1 MiB, or takes longer than
+                the timeout in all. The message contains no part of the response's body or headers.
+            RequestException: The request failed, as in the base class.
         """
         self.rejected = 0
         timeout = options.get("timeout")
@@ -68,7 +68,7 @@ class OtlpSession(Session):
                         f"HTTP {response.status_code}: redirects are not followed; set the endpoint to the final URL"
                     )
                 body = _read_body(response, deadline)
-                if body:  # the message without a partial success is empty, and so are a 202 and a 204
+                if body:  # empty without a partial success, and with a 202 or a 204
                     self.rejected = self._read_rejected(response, body)
         return response
 
@@ -93,7 +93,7 @@ class OtlpSession(Session):
 
 
 def _authorize(authorization: str, request: PreparedRequest) -> PreparedRequest:
-    """Add the header, unless the program's own settings have another."""
+    """Add the header, unless the program's own settings have one."""
     request.headers.setdefault("Authorization", authorization)
     return request
 
@@ -111,5 +111,5 @@ def _read_body(response: Response, deadline: float) -> bytes:
             if monotonic() > deadline:
                 raise OtlpResponseError("the response took longer than the timeout")
     except HTTPError as error:
-        raise OtlpResponseError(f"the response broke off: {type(error).__name__}") from None
+        raise OtlpResponseError(f"the response is incomplete: {type(error).__name__}") from None
     return body

@@ -1,4 +1,4 @@
-"""The stock OTLP exporters, each wrapped in a client that reports each send's result."""
+"""The stock OTLP exporters, each wrapped in a client that returns the result of each send."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from otel_kcevents.sdk.settings import OtlpSettings, Signal
 
 __all__ = ["Connection", "OtlpClient", "otlp_client"]
 
-# By default gRPC waits up to two minutes before it reconnects: the final flush would miss a collector that is back.
+# By default, gRPC waits up to two minutes before it reconnects: the last flush would miss a collector that is back.
 _CHANNEL_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 1000))
 _EXPORTERS: dict[Signal, tuple[str, str, Any]] = {
     "traces": ("trace_exporter", "OTLPSpanExporter", SpanExportResult.SUCCESS),
@@ -29,7 +29,7 @@ _logger = logging.getLogger("otel_kcevents")
 
 
 class Connection(NamedTuple):
-    """A stock exporter, and how many records its last successful answer reports as rejected."""
+    """A stock exporter, and how many records its last successful response reports as rejected."""
 
     exporter: Any
     rejected: Callable[[], int]
@@ -38,12 +38,12 @@ class Connection(NamedTuple):
 class OtlpClient:
     """Sends one signal's data with a stock exporter. Only the exporter's result counts.
 
-    After a failure the exporter is built anew, because its connection may be dead.
+    After a failure, the exporter is built again, because its connection may be dead.
 
     Args:
         connect: Builds the exporter.
         success: The exporter's result for data that was accepted.
-        endpoint: Where it sends to, for messages: no user info, no query, no control characters.
+        endpoint: The URL for messages, without user info, query and control characters.
     """
 
     endpoint: str
@@ -58,18 +58,18 @@ class OtlpClient:
 
     @property
     def exporter(self) -> Any:
-        """The stock exporter, which the SDK asks for its preferences; None after `close` and before the next send."""
+        """The stock exporter, from which the SDK reads preferences; None between `close` and the next send."""
         return self._connection and self._connection.exporter
 
     def send(self, data: Any, current: Context) -> int | None:
         """Export *data* once.
 
         Args:
-            data: What the stock exporter's `export` takes.
-            current: The context of the SDK's hand-over, in which the instrumentation of HTTP and gRPC is suppressed.
+            data: The argument of the stock exporter's `export`.
+            current: The context of the SDK's hand-over, which suppresses the instrumentation of HTTP and gRPC.
 
         Returns:
-            How many of its records the collector rejected for good; None if it did not accept the data.
+            How many of its records the collector rejected permanently; None if it did not accept the data.
         """
         token = context.attach(current)
         try:
@@ -79,14 +79,14 @@ class OtlpClient:
         except Exception as error:  # its message is not logged: it may quote a header
             if not self._warned:
                 self._warned = True
-                _logger.warning("the OTLP exporter raised %s; the data is kept", type(error).__name__)
+                _logger.warning("the OTLP exporter raised %s; the data stays buffered", type(error).__name__)
         finally:
             context.detach(token)
         self.close()
         return None
 
     def close(self) -> None:
-        """Close the connection; the next send opens another."""
+        """Close the connection; the next send opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # there is nothing more to do with it
@@ -99,10 +99,13 @@ class OtlpClient:
 
 
 def otlp_client(settings: OtlpSettings) -> OtlpClient:
-    """Build the client for a signal.
+    """Return a client for a signal.
+
+    Args:
+        settings: How the signal is exported.
 
     Raises:
-        ModuleNotFoundError: If the exporters are not installed.
+        ModuleNotFoundError: The exporters are not installed.
     """
     module, name, success = _EXPORTERS[settings.signal]
     transport, connect = ("grpc", _connect_by_grpc) if settings.protocol == "grpc" else ("http", _connect_by_http)

@@ -1,4 +1,4 @@
-"""An outbox keeps one signal's data until the collector accepts it."""
+"""`Outbox`: buffers one signal's data until the collector accepts it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from opentelemetry.context import Context, get_current
 __all__ = ["MAX_KEPT", "Batch", "Client", "HandOver", "Outbox", "Progress", "SignalSource"]
 
 MAX_KEPT = 16_384
-"""Spans, or exports of metrics, that are kept for a collector that does not accept them."""
+"""The maximum number of spans, or of exports of metrics, that are buffered while the collector does not accept them."""
 
 _MIN_BACKOFF = 1.0  # seconds
 _MAX_BACKOFF = 60.0
-_PARTS = 8  # three failures find one record among 512
-_MAX_MERGED = 512  # spans of a merged request, as many as the SDK hands over at once by default
-_MAX_PIECES = 64  # batches that an outage may leave; each is a request when it is over
-_MIN_KEPT = 300.0  # seconds that a span is kept at least if the collector rejects it but accepts others
+_PARTS = 8  # three failures isolate one record among 512
+_MAX_MERGED = 512  # spans of a merged request; by default, the SDK hands over as many at once
+_MAX_PIECES = 64  # batches that an outage may leave; each becomes a request when it is over
+_MIN_KEPT = 300.0  # seconds for which a span is retried at least while the collector accepts others
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -32,12 +32,12 @@ class Progress:
     """What the outboxes of a process share: a lock, a clock, and which of them have logged an outage.
 
     Args:
-        clock: Seconds of a clock that is never set back.
+        clock: Returns seconds of a monotonic clock.
 
     Attributes:
-        changed: Held for every change of an outbox, and notified of each.
-        flushing: How many threads wait for what is kept.
-        last_success: When something was accepted last, by the clock.
+        changed: Held during every change of an outbox, and notified of it.
+        flushing: How many threads wait until buffered data is sent.
+        last_success: When data was last accepted, by the clock.
     """
 
     changed: Condition
@@ -49,17 +49,22 @@ class Progress:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Forget everything, the lock too: in a forked child a thread of the parent may hold it."""
+        """Reset everything, including the lock, which a thread of the parent may hold in a forked child."""
         self.changed = Condition()
         self.flushing = 0
         self.last_success = -math.inf
         self._failing: set[str] = set()
 
     def note_failure(self, name: str, endpoint: str) -> None:
-        """Log a warning if an outage begins."""
+        """Note that an export failed, and log a warning if an outage begins.
+
+        Args:
+            name: The name of the outbox.
+            endpoint: Its endpoint, for the message.
+        """
         if not self._failing:
             _logger.warning(
-                "the OTLP endpoint %s did not accept an export of %s; up to %d spans are kept and sent again",
+                "the OTLP endpoint %s did not accept an export of %s; up to %d spans are buffered and retried",
                 endpoint,
                 name,
                 MAX_KEPT,
@@ -67,10 +72,17 @@ class Progress:
         self._failing.add(name)
 
     def note_success(self, name: str, endpoint: str, rejected: int, is_failing: bool) -> None:
-        """Log what was rejected for good, and the end of an outage."""
+        """Note that an export succeeded; log rejected records, and the end of an outage.
+
+        Args:
+            name: The name of the outbox.
+            endpoint: Its endpoint, for the message.
+            rejected: How many records the collector rejected permanently.
+            is_failing: Whether the outbox still buffers a failed batch.
+        """
         self.last_success = self.clock()
         if rejected:
-            _logger.warning("the OTLP endpoint %s rejected %d %s, which are not sent again", endpoint, rejected, name)
+            _logger.warning("the OTLP endpoint %s rejected %d %s, which are not retried", endpoint, rejected, name)
         if name in self._failing and not is_failing:
             self._failing.discard(name)
             if not self._failing:
@@ -83,7 +95,7 @@ class Client(Protocol):
     endpoint: str
 
     def send(self, data: Any, current: Context) -> int | None:
-        """Return how many records were rejected for good; None if the data was not accepted."""
+        """Return how many records were rejected permanently; None if the data was not accepted."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -93,31 +105,31 @@ class Client(Protocol):
 
 
 class SignalSource(Protocol):
-    """The SDK's component for a signal, which hands over to an outbox what it has queued."""
+    """The SDK component for a signal, which hands over its queue to an outbox."""
 
     @property
     def seen(self) -> int | None:
-        """The spans that it was given so far; None for metrics."""
+        """The number of spans that it has received; None for metrics."""
 
     def hand_over(self) -> bool:
-        """Hand over everything; False if that failed."""
+        """Hand over everything; return False if that failed."""
 
     def after_fork_in_child(self) -> None:
-        """Start from nothing."""
+        """Reset the state in a forked child."""
 
 
 @dataclass(slots=True)
 class Batch:
     """Data that is exported in one request.
 
-    Args:
+    Attributes:
         data: Spans, or a `MetricsData`.
         size: The number of spans, or 1.
-        share: The part of a request's size limit that it takes, up to 1.
+        share: The share of a request's size limit that it takes, up to 1.
         context: The context in which the SDK handed it over.
-        supersedes: Whether it replaces earlier data, as totals do.
-        number: Its place in the order of arrival. A batch that replaced or absorbed others has the oldest one's.
-        failing_since: When its first attempt failed; None if it was never sent.
+        supersedes: Whether it replaces earlier data, as cumulative metrics do.
+        number: Its position in the order of arrival; if it replaced or absorbed others, that of the oldest one.
+        failing_since: When its first attempt failed; None if none has failed.
         failed_last: When its last attempt failed.
     """
 
@@ -131,7 +143,7 @@ class Batch:
     failed_last: float = -math.inf
 
     def parts(self) -> list[Batch]:
-        """Split it into up to eight batches, one for each record at least."""
+        """Return it split into up to eight batches, each with at least one record."""
         if self.size == 1:
             return [self]
         size = -(-self.size // _PARTS)
@@ -143,10 +155,10 @@ class Batch:
 
 @dataclass(slots=True)
 class HandOver:
-    """A request that the SDK hands over what it has queued.
+    """A request that the SDK hands over its queue.
 
-    Args:
-        last: The number of the newest batch afterwards; None until it is done.
+    Attributes:
+        last: The number of the newest batch after the hand-over; None until it is done.
         succeeded: Whether everything was handed over.
     """
 
@@ -155,28 +167,28 @@ class HandOver:
 
 
 class Outbox:
-    """One signal's batches, oldest first, and when the next attempt to send one is due.
+    """Buffers one signal's batches, oldest first, and decides when the next attempt to send one is due.
 
-    A batch that is not accepted goes to the end of the queue in parts, and the next attempt waits for a backoff that a
-    success resets. So an unreachable collector is tried once a minute, and a record that it never accepts is soon alone
-    in its request, which no longer holds up others.
+    A batch that is not accepted moves to the end of the queue in parts, and the next attempt waits for a backoff that a
+    success resets. An unreachable collector is thus tried once a minute, and a record that it never accepts is soon
+    alone in its request and no longer delays others.
 
-    One thread calls `work`; it also asks the source to hand over, so that no other thread waits for a slow one.
+    One thread calls `work`; it also requests the hand-overs, so that no other thread waits for a slow one.
 
     Args:
         progress: What the outboxes of the process share.
         name: What it holds, for messages: `spans` or `metrics`.
         client: Sends a batch.
-        interval: Seconds between two hand-overs that the outbox asks its source for; infinite for spans, which the SDK
-            hands over by itself.
+        interval: Seconds between two hand-overs that the outbox requests; infinite for spans, which the SDK hands over
+            by itself.
 
     Attributes:
-        source: The SDK's component, which sets this when it is built.
-        sending: A lock that is held during an export, and by a fork; reentrant, because a callback may fork.
-        handing_over: Likewise, while metrics are collected.
-        taken: Spans, or exports of metrics, that the collector accepted.
-        dropped: Those that will not be accepted.
-        reported: Those that were logged as lost.
+        source: The SDK component, which sets this attribute when it is built.
+        sending: A lock held during an export and during a fork; reentrant, because a callback may fork.
+        handing_over: A lock held while metrics are collected and during a fork; reentrant likewise.
+        taken: How many spans, or exports of metrics, the collector accepted.
+        dropped: How many were dropped or rejected permanently.
+        reported: How many were logged as lost.
     """
 
     name: str
@@ -212,12 +224,12 @@ class Outbox:
 
     @property
     def lost(self) -> int:
-        """Spans not exported so far, including those that the SDK dropped or still queues; 0 for metrics."""
+        """The number of spans not exported so far, with those that the SDK dropped or still queues; 0 for metrics."""
         return 0 if self.source.seen is None else self.source.seen - self.taken
 
     @property
     def is_failing(self) -> bool:
-        """Whether a batch is kept that was not accepted."""
+        """Whether a batch is buffered that was not accepted."""
         return any(batch.failing_since is not None for batch in self._batches())
 
     def _batches(self) -> Iterator[Batch]:
@@ -226,13 +238,13 @@ class Outbox:
         yield from self._pending
 
     def put(self, data: Any, size: int = 1, share: float = 1.0, *, supersedes: bool = False) -> None:
-        """Keep data until it is accepted, and wake the thread that sends it. Waiting data is merged into one request.
+        """Buffer data until it is accepted, and wake the thread that sends it. Small batches are merged.
 
         Args:
-            data: What the client sends in one request.
+            data: Spans, or a `MetricsData`, that the client can send in one request.
             size: The number of spans in it, or 1.
-            share: The part of a request's size limit that it takes, up to 1.
-            supersedes: Whether it replaces all data put with the same argument before, as totals do.
+            share: The share of a request's size limit that it takes, up to 1.
+            supersedes: Whether it replaces all data that was put with this argument, as cumulative metrics do.
         """
         with self._progress.changed:
             self._number += 1
@@ -244,7 +256,7 @@ class Outbox:
                 self._pending.append(batch)
             elif (
                 last is not None
-                and last.failing_since is None  # the collector may never accept that one
+                and last.failing_since is None  # the collector may never accept that batch
                 and last.size + size <= _MAX_MERGED
                 and last.share + share <= 1
             ):
@@ -256,12 +268,16 @@ class Outbox:
             self._progress.changed.notify_all()
 
     def drop(self, size: int) -> None:
-        """Count records that will not be accepted."""
+        """Count records that were dropped or rejected permanently.
+
+        Args:
+            size: The number of records.
+        """
         with self._progress.changed:
             self.dropped += size
 
     def _drop_surplus(self) -> None:
-        """Drop the oldest batches while more than `MAX_KEPT` records are kept."""
+        """Drop the oldest batches while more than `MAX_KEPT` records are buffered."""
         while self._pending and sum(batch.size for batch in self._batches()) > MAX_KEPT:
             oldest = min(range(len(self._pending)), key=lambda place: self._pending[place].number)
             self.drop(self._pending[oldest].size)
@@ -277,18 +293,18 @@ class Outbox:
         return request
 
     def has_sent(self, request: HandOver) -> bool:
-        """Whether the requested hand-over is done, and no batch that it or an earlier one brought is kept any more."""
+        """Return whether the requested hand-over is done and no batch from it or an earlier one is left."""
         return request.last is not None and all(batch.number > request.last for batch in self._batches())
 
     def seconds_until_due(self) -> float:
-        """How long there is nothing to do; 0 if there is, infinite if nothing is kept."""
+        """Return the seconds until there is something to do: 0 for now, infinite if nothing is buffered."""
         if self._requests:
             return 0.0
         attempt = self._not_before if self._pending else math.inf
         return max(0.0, min(attempt, self._next_hand_over) - self._progress.clock())
 
     def work(self) -> None:
-        """Do what is due: ask the source to hand over, send a batch."""
+        """Do what is due: let the source hand over its queue, and send a batch."""
         now = self._progress.clock()
         requests = list(self._requests)
         if requests or now >= self._next_hand_over:
@@ -334,7 +350,7 @@ class Outbox:
         if newer is not None:
             newer.number = min(newer.number, batch.number)
         elif batch.size == 1 and now - batch.failing_since >= _MIN_KEPT and self._last_success > batch.failed_last:
-            self.drop(batch.size)  # the collector accepts others, so the cause is this one
+            self.drop(batch.size)  # the collector accepts others, so this record is the cause
         else:
             accepts_others = self._last_success > batch.failing_since
             batch.failed_last = now
@@ -343,7 +359,7 @@ class Outbox:
             self._progress.note_failure(self.name, self.client.endpoint)
 
     def after_fork_in_child(self) -> None:
-        """Leave what is kept, and the connection, to the parent."""
+        """Leave the buffered data and the connection to the parent."""
         self._start_empty()
         self.client.after_fork_in_child()
         self.source.after_fork_in_child()

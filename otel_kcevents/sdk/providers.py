@@ -1,4 +1,4 @@
-"""The providers that `configure()` sets, which export as the environment asks."""
+"""The providers that `configure()` sets, which export as the environment variables specify."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["build_providers"]
 def build_providers(
     delivery: Delivery, service_name: str | None, *, traces: bool, metrics: bool
 ) -> tuple[TracerProvider | None, MeterProvider | None]:
-    """Build the providers of a process, with exporters if an endpoint is set.
+    """Return the providers of a process, which export if an endpoint is set.
 
     Args:
-        delivery: Gets the outboxes of what is exported.
-        service_name: The service's name if the environment has none.
+        delivery: The delivery to which the outboxes are added.
+        service_name: The service name if the environment has none.
         traces: Whether to build a tracer provider.
         metrics: Whether to build a meter provider.
 
     Raises:
-        ValueError: If a setting is malformed.
-        ModuleNotFoundError: If an exporter is not installed.
+        ModuleNotFoundError: An exporter is not installed.
+        ValueError: A setting is malformed.
     """
     settings.remove_empty_variables()
     exported_traces = settings.otlp_settings("traces") if traces else None
@@ -45,7 +45,7 @@ def build_providers(
         try:
             tracer_provider.add_span_processor(SpanProcessor(delivery, outbox, queue_size))
         except ValueError as error:
-            raise ValueError(f"the settings OTEL_BSP_* do not fit together: {error}") from error
+            raise ValueError(f"the settings OTEL_BSP_* contradict each other: {error}") from error
 
     meter_provider: MeterProvider | None = None
     if exported_metrics:

@@ -1,6 +1,6 @@
 """The environment variables that `configure()` reads, checked and converted.
 
-An empty or blank variable is an unset one.
+An empty or blank variable counts as unset.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Signal = Literal["traces", "metrics"]
 
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
 _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
-_MAX_TIMEOUT = 60.0  # seconds; what waits behind an attempt must be sent again within minutes
+_MAX_TIMEOUT = 60.0  # seconds; the data behind a slow attempt must be retried within minutes
 
-# One header as OpenTelemetry accepts it: a name, and a value that is URL-encoded or has no character that needs it.
+# One header as OpenTelemetry accepts it: a name, and a value that is URL-encoded or needs no encoding.
 _HEADER = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
 _HEADER_NAMES = {
     "grpc": re.compile(r"[a-z0-9_.-]+(?<!-bin)"),  # a key of gRPC's metadata; those that end in -bin hold bytes
@@ -47,15 +47,15 @@ _logger = logging.getLogger("otel_kcevents")
 class OtlpSettings:
     """How one signal is exported.
 
-    Args:
+    Attributes:
         signal: `traces` or `metrics`.
         protocol: `grpc` or `http/protobuf`.
-        url: Where to send it, without user info. Over HTTP, the signal's path is included.
+        url: The endpoint without user info; over HTTP, with the path of the signal.
         display_url: Scheme, host and port of the URL, for messages.
-        timeout: Seconds of one attempt.
+        timeout: The timeout of one attempt, in seconds.
         compression: `gzip`, `deflate` or `none`.
-        authorization: The `Authorization` header for the user info of the endpoint, None if it has none.
-        has_credential_provider: Whether one of OpenTelemetry's credential providers makes the HTTP session.
+        authorization: The `Authorization` header for the user info of the endpoint; None if it has none.
+        has_credential_provider: Whether an OpenTelemetry credential provider creates the HTTP session.
     """
 
     signal: Signal
@@ -73,27 +73,30 @@ def _read(name: str) -> str:
 
 
 def _read_otlp(signal: Signal, name: str) -> tuple[str, str]:
-    """The name and value of an OTLP variable: the signal's own one, or the one for all signals."""
+    """Return the name and the value of an OTLP variable: the one of the signal, or the one for all signals."""
     own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}"
     general = f"OTEL_EXPORTER_OTLP_{name}"
     return (own, _read(own)) if _read(own) else (general, _read(general))
 
 
 def otlp_settings(signal: Signal) -> OtlpSettings | None:
-    """Read how a signal is exported; None if it is not.
+    """Return how a signal is exported; None if it is not.
 
     Reads `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER`, and `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_TIMEOUT`,
     `_COMPRESSION` and `_HEADERS`. The signal's own form (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) takes precedence.
     The stock exporters send the headers and read the variables for TLS.
 
+    Args:
+        signal: `traces` or `metrics`.
+
     Raises:
-        ValueError: If a variable is malformed. The message names it; it never shows an endpoint or a header.
+        ValueError: A variable is malformed. The message names it, but never shows an endpoint or a header.
     """
     exporters = _read(f"OTEL_{signal.upper()}_EXPORTER") or "otlp"
     names = [name.strip() for name in exporters.split(",")]
     if unknown := [name for name in names if name not in ("otlp", "none")]:
         _logger.warning(
-            "OTEL_%s_EXPORTER=%s: configure() does not know %s; expected otlp or none",
+            "OTEL_%s_EXPORTER=%s: configure() does not support %s; expected otlp or none",
             signal.upper(),
             short_repr(exporters),
             ", ".join(map(short_repr, unknown)),
@@ -132,19 +135,23 @@ def otlp_settings(signal: Signal) -> OtlpSettings | None:
 
 
 def _check_headers(variable: str, headers: str, protocol: str) -> None:
-    """Refuse headers that the stock exporter would log with their values, drop, or fail with at each export."""
+    """Refuse headers that the stock exporter would log with their values, would drop, or could not send.
+
+    Raises:
+        ValueError: A header is malformed. The message does not show it.
+    """
     for header in filter(None, (part.strip() for part in headers.split(","))):
         name, value = (unquote(part).strip() for part in header.partition("=")[::2])
         can_be_sent = value.isascii() and (not value or value.isprintable())
         if not (_HEADER.fullmatch(header) and _HEADER_NAMES[protocol].fullmatch(name.lower()) and can_be_sent):
             raise ValueError(
                 f"{variable} is malformed; expected name=value, separated by commas, values URL-encoded "
-                "(its content is not shown: it may hold a secret)"
+                "(the value is not shown: it may contain a secret)"
             )
 
 
 def _split_user_info(endpoint: str) -> tuple[str, str | None]:
-    """The endpoint without `user:password@`, and these as the value of an `Authorization` header."""
+    """Return the endpoint without `user:password@`, and the value of the `Authorization` header for them, if any."""
     scheme, separator, rest = endpoint.partition("://")
     if not separator:
         scheme, rest = "", endpoint
@@ -157,15 +164,15 @@ def _split_user_info(endpoint: str) -> tuple[str, str | None]:
 
 
 def _display_url(variable: str, url: str, protocol: str) -> str:
-    """Scheme, host and port of an endpoint, for messages.
+    """Return scheme, host and port of an endpoint, for messages.
 
     Raises:
-        ValueError: If it is not a URL for the protocol. It is not shown: what is malformed may be a password.
+        ValueError: The endpoint is not a URL for the protocol. The message does not show it: it may contain a password.
     """
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
         port = parts.port
-        if protocol == "grpc":  # an @ that is left may be behind a password
+        if protocol == "grpc":  # an @ that is left may follow a password
             usable = "@" not in url and not url.startswith("//") and bool(parts.hostname or "http" not in parts.scheme)
         else:
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -175,7 +182,7 @@ def _display_url(variable: str, url: str, protocol: str) -> str:
         example = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
         raise ValueError(
             f"{variable} is not a URL for {protocol}; expected one such as {example}, "
-            "a user name and password URL-encoded (it is not shown: it may hold a secret)"
+            "with a user name and password URL-encoded (the value is not shown: it may contain a secret)"
         )
     shown = f"{parts.scheme or protocol}://{parts.hostname or ''}{f':{port}' if port else ''}"
     return "".join(character if character.isprintable() else "?" for character in shown)
@@ -192,27 +199,27 @@ def _positive(variable: str, text: str, default: float, what: str) -> float:
 
 
 def metric_export_interval() -> float:
-    """Read the seconds between two exports of metrics from `OTEL_METRIC_EXPORT_INTERVAL`; 60 by default.
+    """Return the seconds between two exports of metrics: `OTEL_METRIC_EXPORT_INTERVAL` ms; default: 60.
 
     Raises:
-        ValueError: If it is not a positive number.
+        ValueError: The variable is not a positive number.
     """
     name = "OTEL_METRIC_EXPORT_INTERVAL"
     return _positive(name, _read(name), 60_000, "number of milliseconds") / 1000
 
 
 def span_queue_size() -> int:
-    """Read how many spans the SDK queues between two hand-overs from `OTEL_BSP_MAX_QUEUE_SIZE`; 16,384 by default.
+    """Return how many spans the SDK queues between two hand-overs: `OTEL_BSP_MAX_QUEUE_SIZE`; default: 16,384.
 
     Raises:
-        ValueError: If it is not a positive integer.
+        ValueError: The variable is not a positive integer.
     """
     name = "OTEL_BSP_MAX_QUEUE_SIZE"
     return int(_positive(name, _read(name), 16_384, "integer"))
 
 
 def service_is_named() -> bool:
-    """Whether `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` names the service."""
+    """Return whether `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` names the service."""
     attributes = (pair.partition("=") for pair in _read("OTEL_RESOURCE_ATTRIBUTES").split(","))
     return bool(_read("OTEL_SERVICE_NAME")) or any(
         name.strip() == "service.name" and value.strip() for name, _, value in attributes
@@ -226,14 +233,18 @@ def remove_empty_variables() -> None:
 
 
 def publish_configuration(service_name: str | None) -> None:
-    """Put into the environment of child processes that this process is configured, and with which service name."""
+    """Publish to child processes, in the environment, that this process is configured, and its service name.
+
+    Args:
+        service_name: The argument of `configure()`.
+    """
     os.environ[_CONFIGURED_BY] = f"{os.getpid()} {service_name or ''}"
 
 
 def published_configuration() -> tuple[int, str | None] | None:
-    """Return the process id and the service name of the configured process that this environment comes from.
+    """Return the process id and the service name of the process that published its configuration; None if none did.
 
-    None if there is none. It may be any ancestor: programs pass their environment on to others.
+    It may be any ancestor, because programs pass their environment on.
     """
     pid, _, service_name = _read(_CONFIGURED_BY).partition(" ")
     return (int(pid), service_name or None) if pid.isdecimal() else None

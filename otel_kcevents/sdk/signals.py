@@ -1,4 +1,4 @@
-"""The SDK's batch processor, metric reader and meter provider, handing over to outboxes instead of exporting."""
+"""The SDK's batch processor, metric reader and meter provider, which hand over to outboxes instead of exporting."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from otel_kcevents.sdk.outbox import Outbox
 
 __all__ = ["FlushingMeterProvider", "MetricReader", "SpanProcessor"]
 
-_MAX_BATCH = 4096  # spans of a request; a rejected one is then a fraction of what may be kept
+_MAX_BATCH = 4096  # spans of a request; a rejected one is then a fraction of the buffer
 COLLECT_TIMEOUT = 30.0  # seconds, as in the SDK's own reader
 
 _logger = logging.getLogger("otel_kcevents")
 
 
 class _SpanHandOver(SpanExporter):
-    """The exporter of `BatchSpanProcessor`. It never waits, so neither does the processor."""
+    """The exporter of a `BatchSpanProcessor`. It never blocks, so neither does the processor."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -59,7 +59,7 @@ class _SpanHandOver(SpanExporter):
 
 
 def _encoded_size(spans: Sequence[ReadableSpan]) -> float:
-    """The size of a request in bytes; infinite if one of the spans cannot be encoded."""
+    """Return the size of a request in bytes; infinite if one of the spans cannot be encoded."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # an optional package
 
     try:
@@ -73,12 +73,12 @@ class SpanProcessor(BatchSpanProcessor):
 
     Args:
         delivery: Flushes the outbox.
-        outbox: Keeps and sends the spans.
-        max_queue_size: Spans between two hand-overs; None for the SDK's default.
+        outbox: Buffers and sends the spans.
+        max_queue_size: The maximum number of spans queued between two hand-overs; None for the SDK's default.
     """
 
     seen: int
-    """Sampled spans that ended."""
+    """The number of sampled spans that ended."""
 
     def __init__(self, delivery: Delivery, outbox: Outbox, max_queue_size: int | None = None) -> None:
         self._delivery = delivery
@@ -88,28 +88,35 @@ class SpanProcessor(BatchSpanProcessor):
         super().__init__(_SpanHandOver(outbox), max_queue_size=max_queue_size)
 
     def after_fork_in_child(self) -> None:
-        """Start from nothing, as the base class does by itself."""
+        """Reset the count in a forked child; the base class resets its queue itself."""
         self.seen = 0
         self._counting = threading.RLock()  # reentrant: the garbage collector may end a span at any point
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Count a sampled span, and queue it."""
+        """Count a sampled span and queue it."""
         if span.context and span.context.trace_flags.sampled:
             with self._counting:
                 self.seen += 1
         super().on_end(span)
 
     def hand_over(self) -> bool:
-        """Move the queue to the outbox, without waiting."""
+        """Move the queue to the outbox, without waiting for the collector."""
         return super().force_flush()
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
-        """Send what is queued and kept; return whether all of it was accepted within the timeout (default: 30 s)."""
+        """Send what is queued and buffered.
+
+        Args:
+            timeout_millis: The maximum time to wait, in milliseconds; default: 30,000.
+
+        Returns:
+            Whether the collector accepted all of it in that time.
+        """
         return self._delivery.flush((30_000 if timeout_millis is None else timeout_millis) / 1000, [self._outbox])
 
 
 class _MetricHandOver:
-    """The exporter of `PeriodicExportingMetricReader`, with the preferences of the stock exporter."""
+    """The exporter of a `PeriodicExportingMetricReader`, with the preferences of the stock exporter."""
 
     def __init__(self, outbox: Outbox, exporter: Any) -> None:
         self._outbox = outbox
@@ -125,7 +132,8 @@ class _MetricHandOver:
             for scope in resource.scope_metrics
             for metric in scope.metrics
         )
-        # Each delta counts, as it holds what came since the last export; a cumulative export replaces earlier ones.
+        # Every delta must be sent, because it holds only the change since the last export; a cumulative export replaces
+        # earlier ones.
         delta = AggregationTemporality.DELTA
         has_delta = any(getattr(point, "aggregation_temporality", None) == delta for point in points)
         self._outbox.put(metrics_data, supersedes=not has_delta)
@@ -136,18 +144,18 @@ class _MetricHandOver:
 
 
 class MetricReader(PeriodicExportingMetricReader):
-    """A `PeriodicExportingMetricReader` that never collects during a fork, and flushes up to the collector.
+    """A `PeriodicExportingMetricReader` that never collects during a fork, and whose flush waits for the collector.
 
-    Its timer is the outbox's: if a fork came during a timed export of the base class, the child would inherit a held
+    The outbox is its timer: if a process forked during a timed export of the base class, the child would inherit a held
     lock.
 
     Args:
         delivery: Flushes the outbox.
-        outbox: Keeps and sends the metrics.
-        exporter: The stock exporter, for its preferences.
+        outbox: Buffers and sends the metrics.
+        exporter: The stock exporter, whose preferences apply.
     """
 
-    seen = None  # the next export has the totals of all events too
+    seen = None  # no metrics are lost: the next export has the totals of all events
 
     def __init__(self, delivery: Delivery, outbox: Outbox, exporter: Any) -> None:
         self._delivery = delivery
@@ -159,28 +167,35 @@ class MetricReader(PeriodicExportingMetricReader):
         super().__init__(hand_over, export_interval_millis=math.inf)
 
     def after_fork_in_child(self) -> None:
-        """Keep everything: the totals are those of the log."""
+        """Reset nothing: the totals are those of the log."""
 
     def hand_over(self) -> bool:
-        """Collect into the outbox."""
+        """Collect the metrics into the outbox; return False if that failed."""
         try:
             with self._outbox.handing_over:
                 self.collect(COLLECT_TIMEOUT * 1000)
-        except Exception as error:  # from the program's own instruments, or from the SDK if they took too long
+        except Exception as error:  # from the program's own instruments, or from the SDK if they take too long
             if not self._warned:
                 self._warned = True
-                _logger.warning("the metrics could not be collected: %s", type(error).__name__)
+                _logger.warning("cannot collect the metrics: %s", type(error).__name__)
             return False
         return True
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Collect, send what is kept, and return whether all of it was accepted within the timeout."""
+        """Collect the metrics, and send what is buffered.
+
+        Args:
+            timeout_millis: The maximum time to wait, in milliseconds.
+
+        Returns:
+            Whether the collector accepted all of it in that time.
+        """
         self._last.flushed = self._delivery.flush(timeout_millis / 1000, [self._outbox])
         return self.was_flushed
 
     @property
     def was_flushed(self) -> bool:
-        """The result of this thread's last flush."""
+        """The result of the last flush in this thread."""
         return bool(self._last.flushed)
 
 
@@ -188,8 +203,8 @@ class FlushingMeterProvider(MeterProvider):
     """A `MeterProvider` whose `force_flush` returns False if the collector did not accept everything in time.
 
     Args:
-        reader: Its reader.
-        resource: As in the base class.
+        reader: The only reader.
+        resource: The resource, as in the base class.
     """
 
     def __init__(self, reader: MetricReader, resource: Resource) -> None:
@@ -197,5 +212,5 @@ class FlushingMeterProvider(MeterProvider):
         super().__init__([reader], resource=resource, shutdown_on_exit=False)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Flush all readers; see `MetricReader.force_flush`."""
+        """Flush the reader; see `MetricReader.force_flush`."""
         return super().force_flush(timeout_millis) and self._reader.was_flushed

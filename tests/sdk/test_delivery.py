@@ -120,7 +120,7 @@ def test_metrics_that_cannot_be_collected_warn_once(
         assert not exporting.meters.force_flush(20_000)
     slow.set()
     [message] = warned()
-    assert "metrics could not be collected" in message
+    assert "cannot collect the metrics" in message
 
 
 def test_flush_does_not_wait_for_a_slow_collection(exporting: Exporting) -> None:
@@ -144,10 +144,10 @@ def test_end_reports_losses_once(exporting: Exporting, monkeypatch: pytest.Monke
     exporting.emit(3)
     exporting.delivery.end()
     exporting.delivery.end()
-    lost = [message for message in warned() if "not exported" in message]
+    lost = [message for message in warned() if "failed to export" in message]
     spans, metrics = sorted(lost)
-    assert spans.startswith("3 spans were not exported")
-    assert metrics.startswith("the last metrics were not exported")
+    assert spans.startswith("failed to export 3 spans")
+    assert metrics.startswith("failed to export the last metrics")
     assert "http://collector:4317" in spans
 
 
@@ -210,9 +210,9 @@ def test_spans_that_the_sdk_dropped_are_reported(
     exporting.emit(5000)
     exporting.delivery.end()
     taken = sum(exporting.sizes)
-    [reported] = [record.getMessage() for record in caplog.records if "not exported" in record.getMessage()]
+    [reported] = [record.getMessage() for record in caplog.records if "failed to export" in record.getMessage()]
     assert taken < 5000
-    assert reported.startswith(f"{5000 - taken} spans were not exported")
+    assert reported.startswith(f"failed to export {5000 - taken} spans")
 
 
 def test_span_that_cannot_be_encoded_loses_no_other(exporting: Exporting) -> None:
@@ -237,7 +237,7 @@ def test_span_too_large_is_lost_with_a_warning(exporting: Exporting, warned: War
     assert sum(exporting.sizes) == 2
     first, last = warned()
     assert "exceed the limit of 4000000" in first
-    assert last.startswith("2 spans were not exported")
+    assert last.startswith("failed to export 2 spans")
 
 
 def test_batch_of_any_size_is_kept(start: Callable[..., Exporting], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_losses_are_reported_for_every_endpoint_fault(
         delivery.close()
         taken = len(endpoint.taken)
     ours = [record.getMessage() for record in caplog.records if record.name == "otel_kcevents"]
-    reports = [re.match(r"(\d+) spans were not exported", line) for line in ours]
+    reports = [re.match(r"failed to export (\d+) span", line) for line in ours]
     lost = sum(int(report[1]) for report in reports if report)
     assert EMITTED - lost <= taken <= EMITTED
     assert lost == LOST.get(fault, EMITTED)

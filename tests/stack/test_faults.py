@@ -62,7 +62,7 @@ def record(alone: Run, record_fault: Callable[[Fault], None]) -> Record:
 
 def _reported_losses(etl: Run) -> int:
     """Return how many spans the ETL reports as not exported."""
-    found = re.search(r"(\d+) spans were not exported", etl.stderr)
+    found = re.search(r"failed to export (\d+) span", etl.stderr)
     return int(found[1]) if found else 0
 
 
