@@ -15,7 +15,7 @@ from urllib.request import BaseHandler, HTTPDefaultErrorHandler, ProxyHandler, R
 
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import Event
-from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.messages import short_repr, truncate
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import check_selection
@@ -135,7 +135,7 @@ class RemoteLog:
                     results.put((response.status, bytes(body)))
             except Exception as error:
                 # The reason alone: the error's traceback would keep the connection open.
-                results.put(str(getattr(error, "reason", error)))
+                results.put(truncate(str(getattr(error, "reason", error))))
 
         # A socket's timeout starts again with each byte, so a limit for the whole response needs a thread. While
         # headers trickle in, it outlives this call; a daemon thread does not keep the program from ending.
@@ -181,7 +181,7 @@ class _BasicAuthentication(BaseHandler):
 def _refusal_message(body: bytes) -> str | None:
     """Return the message of a refusal `{"code", "message"}`, None if *body* is something else."""
     try:
-        return str(json.loads(body)["message"])
+        return truncate(str(json.loads(body)["message"]))
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
 

@@ -266,3 +266,12 @@ def test_other_response_is_an_error(sent: bytes, message: str) -> None:
         RemoteLog(url).document()
     assert str(error.value).startswith(f"{url}{LOG_PATH} ")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "sent", [raw_response("500 Oops", b'{"message":"%s"}' % (b"x" * 10**6)), b"x" * 60_000 + b"\r\n"]
+)
+def test_error_quotes_only_the_start_of_a_long_message(sent: bytes) -> None:
+    with canned(sent) as (url, _), pytest.raises(RemoteLogError, match=r"x{100}") as error:
+        RemoteLog(url).document()
+    assert len(str(error.value)) < 5_000
