@@ -96,6 +96,10 @@ def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None
     """Return a reader of one argument, or None if the function has no argument of that name.
 
     The reader raises KeyError if a call does not pass the argument and it has no default value.
+
+    Args:
+        name: The name of the argument.
+        function: The function, not a partial of one.
     """
     parameters, takes_any = parameters_of(function)
     if name not in parameters:

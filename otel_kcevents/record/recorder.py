@@ -60,7 +60,14 @@ class RecordedKind(str):
 
 
 class Target:
-    """Where the events of one set go: the log, the tracer, and the names of the kinds."""
+    """Where the events of one set go: the log, the tracer, and the names of the kinds.
+
+    Args:
+        etl: The name of the set's list in the log.
+        set_name: The prefix of the names of its kinds.
+        log: The log that the events go to.
+        tracer_provider: The provider of the tracer; None for the global one, which may be set later.
+    """
 
     def __init__(self, etl: str, set_name: str, log: EventLog, tracer_provider: TracerProvider | None) -> None:
         log.add_set(etl, set_name)
@@ -84,6 +91,11 @@ class Recorder:
     """Records one operation: `start` a span, then `finish` or `fail` it.
 
     Never raises: a part that cannot be recorded is omitted, and a warning is logged once per part.
+
+    Args:
+        target: Where the events go.
+        operation: The operation, such as `save`.
+        function_name: The qualified name of the decorated function; None if there is none.
     """
 
     def __init__(self, target: Target, operation: str, function_name: str | None = None) -> None:
@@ -218,6 +230,15 @@ class Recorder:
 
 class CallRecorder(Recorder):
     """Records the calls of one function; reads their sizes and windows from arguments and results.
+
+    Args:
+        target: Where the events go.
+        operation: The operation, such as `save`.
+        function_name: The qualified name of the function.
+        window: Reads the window; None for no window.
+        size: Reads the size from a result or an item; None for no size.
+        before: Reads the size before the call; None for a size that is not read before.
+        fails_when: Returns whether a result means a failure; None if none does.
 
     Attributes:
         measure: Reads the size before the call, for a set that the call may empty.
