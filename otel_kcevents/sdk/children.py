@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from _thread import LockType, allocate_lock, start_new_thread
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -129,16 +129,16 @@ def _terminate(
         return  # the signal interrupted the last flush, which continues
     exported = allocate_lock()
     exported.acquire()
+
+    def flush() -> None:
+        try:
+            delivery.end()
+        finally:
+            exported.release()
+
     with suppress(RuntimeError):  # at interpreter exit no thread can be started, and the last flush is done
-        start_new_thread(_export_last, (delivery, exported))  # unlike Thread, takes no lock of the interrupted code
+        start_new_thread(flush, ())  # unlike Thread, takes no lock of the interrupted code
         exported.acquire(timeout=_TERMINATION_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # process 1 of a container is not killed by the signal
-
-
-def _export_last(delivery: Delivery, exported: LockType) -> None:  # pragma: no cover - kills the process
-    try:
-        delivery.end()
-    finally:
-        exported.release()

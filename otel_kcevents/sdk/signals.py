@@ -43,19 +43,14 @@ class _SpanHandOver(SpanExporter):
             for part, share in parts_that_fit(spans[start : start + _MAX_BATCH], _encoded_size):
                 if share <= 1:
                     self._outbox.put(part, len(part), share)
-                else:
-                    self._outbox.drop(1)
-                    self._warn_once(part[0])
+                    continue
+                self._outbox.drop(1)
+                if not self._warned:
+                    self._warned = True
+                    size = "" if math.isinf(share) else f"{share * MAX_REQUEST:.0f}"
+                    reason = f"its {size} bytes exceed the limit of {MAX_REQUEST}" if size else "it cannot be encoded"
+                    _logger.warning("a span is not exported because %s; reduce or change its attributes", reason)
         return SpanExportResult.SUCCESS
-
-    def _warn_once(self, span: ReadableSpan) -> None:
-        if not self._warned:
-            self._warned = True
-            size = _encoded_size([span])
-            reason = (
-                "it cannot be encoded" if math.isinf(size) else f"its {size} bytes exceed the limit of {MAX_REQUEST}"
-            )
-            _logger.warning("a span is not exported because %s; reduce or change its attributes", reason)
 
 
 def _encoded_size(spans: Sequence[ReadableSpan]) -> float:
@@ -126,16 +121,14 @@ class _MetricHandOver:
         return getattr(self._exporter, name)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any) -> MetricExportResult:
-        points = (
-            metric.data
+        # Every delta must be sent, because it holds only the change since the last export; a cumulative export replaces
+        # earlier ones.
+        has_delta = any(
+            getattr(metric.data, "aggregation_temporality", None) == AggregationTemporality.DELTA
             for resource in metrics_data.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
         )
-        # Every delta must be sent, because it holds only the change since the last export; a cumulative export replaces
-        # earlier ones.
-        delta = AggregationTemporality.DELTA
-        has_delta = any(getattr(point, "aggregation_temporality", None) == delta for point in points)
         self._outbox.put(metrics_data, supersedes=not has_delta)
         return MetricExportResult.SUCCESS
 

@@ -67,11 +67,13 @@ def respond(
     try:
         if read is not None:
             return _response(method, 200, json.dumps({"code": 200, "data": read()}))
-        return _response(method, 200, log.document(*_selection(query, now)).to_json())
+        try:
+            document = log.document(*_selection(query, now))
+        except ValueError as error:
+            return refusal(method, 400, str(error))
     except OSError as error:
         return refusal(method, 503, f"the log cannot be read: {error}")
-    except ValueError as error:
-        return refusal(method, 400, str(error))
+    return _response(method, 200, document.to_json())
 
 
 def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -> Response:
