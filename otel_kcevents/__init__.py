@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.version import __version__
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(f"otel_kcevents.{_MODULES[name]}"), name)
+    with FORK_LOCK:
+        value = globals()[name] = getattr(import_module(f"otel_kcevents.{_MODULES[name]}"), name)
     return value
 
 

@@ -188,7 +188,7 @@ def test_design_page_lists_every_module_and_import() -> None:
 def test_api_pages_describe_every_module() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
     described = re.findall(r"automodule:: otel_kcevents\.(\w+\.\w+)\n   :members:", text)
-    assert {f"{name.replace('.', '/')}.py" for name in described} == MODULES - {"version.py"}
+    assert {f"{name.replace('.', '/')}.py" for name in described} == {module for module in MODULES if "/" in module}
 
 
 def test_public_page_describes_every_public_name() -> None:

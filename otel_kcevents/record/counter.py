@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
-from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
+from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.wire import SCOPE
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.version import __version__
@@ -26,11 +25,6 @@ class _GlobalProvider:
 
 _GLOBAL = _GlobalProvider()
 _observed: WeakKeyDictionary[MeterProvider | _GlobalProvider, list[EventLog]] = WeakKeyDictionary()
-_observing = Lock()
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(
-        before=_observing.acquire, after_in_parent=_observing.release, after_in_child=_observing.release
-    )
 
 
 def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
@@ -40,7 +34,7 @@ def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
         log: The log.
         meter_provider: The provider; None for the global one, which may be set later.
     """
-    with _observing:
+    with FORK_LOCK:
         logs = _observed.setdefault(meter_provider or _GLOBAL, [])
         if log not in logs:
             logs.append(log)

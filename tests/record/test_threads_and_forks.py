@@ -92,3 +92,9 @@ def test_forks_beside_threads_and_tasks_lose_nothing() -> None:
 @pytest.mark.parametrize("args", [["sdk"], []], ids=["SDK", "no SDK"])
 def test_exit_with_open_calls_is_silent(args: list[str]) -> None:
     assert run_program("exit_with_open_calls", *args) == ("end\n", "")
+
+
+@forks
+def test_fork_during_an_import_leaves_the_child_usable() -> None:
+    """Another thread imports a public name for the first time, which the child then uses."""
+    assert run_program("fork_during_import") == ("{'AssetSetLoaded': 1}\n", "")
