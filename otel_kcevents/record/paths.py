@@ -47,7 +47,7 @@ Root: TypeAlias = Literal["argument", "return", "yield", "kept", "env"]
 _Step: TypeAlias = tuple[str, Any]  # "name", "index", "key" or "each", and its value
 
 _ROOTS: dict[str, Root] = {"return": "return", "result": "return", "yield": "yield", "kept": "kept", "env": "env"}
-_NAME = r"(?P<name>[A-Za-z_\u0080-\U0010ffff][0-9A-Za-z_\u0080-\U0010ffff]*)"  # \w does not match combining characters
+_NAME = r"(?P<name>(?!\d)(?:\w|[^\x00-\x7f])+)"  # \w does not match combining characters
 _FIRST = re.compile(_NAME)
 _STEP = re.compile(rf"\.{_NAME}|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>(?!['\"])[^\[\]]+))\]")
 
