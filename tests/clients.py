@@ -13,11 +13,10 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any, NamedTuple
 
-from otel_kcevents.model.document import Document
+from otel_kcevents.model.document import LOG_PATH, Document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
-from otel_kcevents.serve.respond import LOG_PATH
 from otel_kcevents.store.log import EventLog
 
 GENEROUS = 20.0  # seconds after which a test that waits has failed

@@ -15,7 +15,10 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["Document", "read_document"]
+__all__ = ["LOG_PATH", "Document", "read_document"]
+
+LOG_PATH = "/model/etl/log"
+"""Where a server answers with the document."""
 
 _T = TypeVar("_T")
 

@@ -7,15 +7,13 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
+from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.source import Source
 
-__all__ = ["LOG_PATH", "PATHS", "Response", "refusal", "respond"]
-
-LOG_PATH = "/model/etl/log"
-"""The path of the log."""
+__all__ = ["PATHS", "Response", "refusal", "respond"]
 
 _METHODS = {f"/model/etl/{name}": name for name in ("runs", "events", "coverage")}
 """The paths that only some sources can answer, with the name of the source's method."""

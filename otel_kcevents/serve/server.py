@@ -12,10 +12,11 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
+from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.serve.hosts import HostCheck
 from otel_kcevents.serve.limited_server import LimitedServer, Limits
-from otel_kcevents.serve.respond import LOG_PATH, PATHS, Response, refusal, respond
+from otel_kcevents.serve.respond import PATHS, Response, refusal, respond
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.source import Source
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import BaseHandler, HTTPDefaultErrorHandler, ProxyHandler, Request, build_opener
 
-from otel_kcevents.model.document import Document, read_document
+from otel_kcevents.model.document import LOG_PATH, Document, read_document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr, truncate
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
@@ -22,7 +22,6 @@ from otel_kcevents.store.source import check_selection
 
 __all__ = ["RemoteLog", "RemoteLogError"]
 
-_LOG_PATH = "/model/etl/log"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REMEDY = "start the program, or give the address at which it serves its log"
 _CHUNK = 1 << 16  # bytes read at once
@@ -64,7 +63,7 @@ class RemoteLog:
             raise ValueError(
                 f"{shown} is not an address; expected one such as 'http://127.0.0.1:9003', without a query"
             ) from None
-        path = parts.path.rstrip("/").removesuffix(_LOG_PATH) + _LOG_PATH
+        path = parts.path.rstrip("/").removesuffix(LOG_PATH) + LOG_PATH
         self.url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path, fragment="").geturl()
         self._timeout = timeout
         self._total_timeout = total_timeout

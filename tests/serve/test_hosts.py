@@ -8,8 +8,8 @@ import pytest
 from clients import Answer, ask_port, ask_raw
 
 from otel_kcevents import start_http_server
+from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.serve.hosts import HostCheck
-from otel_kcevents.serve.respond import LOG_PATH
 from otel_kcevents.store.log import EventLog
 
 KNOWN = [

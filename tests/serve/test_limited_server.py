@@ -11,10 +11,10 @@ from clients import GENEROUS, Slow, ask_port, ask_raw, connected, filled, log_of
 from conftest import wait_until
 
 from otel_kcevents import start_http_server
-from otel_kcevents.model.document import Document
+from otel_kcevents.model.document import LOG_PATH, Document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.window import Window
-from otel_kcevents.serve.respond import LOG_PATH, respond
+from otel_kcevents.serve.respond import respond
 from otel_kcevents.store.log import EventLog
 
 REQUEST = b"GET /model/etl/log HTTP/1.1\r\n\r\n"

@@ -19,10 +19,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from otel_kcevents import LogServer
-from otel_kcevents.model.document import Document, read_document
+from otel_kcevents.model.document import LOG_PATH, Document, read_document
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
-from otel_kcevents.serve.respond import LOG_PATH, respond
+from otel_kcevents.serve.respond import respond
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source

@@ -16,10 +16,10 @@ from clients import ASSETS, GENEROUS, Answer, Broken, Slow, ask_port, connected,
 from conftest import run_program, wait_until
 
 from otel_kcevents import start_http_server
-from otel_kcevents.model.document import Document, read_document
+from otel_kcevents.model.document import LOG_PATH, Document, read_document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
-from otel_kcevents.serve.respond import LOG_PATH, respond
+from otel_kcevents.serve.respond import respond
 from otel_kcevents.store.log import EventLog
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from clients import DAY, Stage, canned, filled, free_port, log_of, raw_response
 
+from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
-from otel_kcevents.serve.respond import LOG_PATH
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.remote import RemoteLog, RemoteLogError
 
