@@ -45,7 +45,7 @@ class OtlpSession(Session):
     def __init__(self, signal: Signal, authorization: str | None = None) -> None:
         super().__init__()
         self.rejected = 0
-        self.auth = partial(_authorize, authorization) if authorization else None
+        self.auth: Any = partial(_authorize, authorization) if authorization else None
         self.headers["Accept-Encoding"] = "identity"  # small responses need no compression
         self._message = ExportTraceServiceResponse if signal == "traces" else ExportMetricsServiceResponse
 
