@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -103,6 +104,12 @@ def test_no_function_is_over_60_lines(module: str) -> None:
             first = node.body[0]
             docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0  # type: ignore[operator]
             assert node.end_lineno - node.lineno + 1 - docstring <= 60, node.name  # type: ignore[operator]
+
+
+def test_only_wire_spells_the_attributes() -> None:
+    spelled = re.compile(r"""["'](kcevents\.|code\.function|error\.(type|message))""")
+    modules = {module for module, path in PATHS.items() if spelled.search(path.read_text(encoding="utf-8"))}
+    assert modules == {"otel_kcevents.model.wire"}
 
 
 def imports_of(statement: str, *names: str) -> list[str]:
