@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "store": {"model", "version"},
     "record": {"store", "model", "version", "fork_lock"},
     "serve": {"store", "model"},
-    "sdk": {"record", "store", "model"},
+    "sdk": {"record", "store", "model", "fork_lock"},
     "cli": {"sdk", "serve", "record", "store", "model", "version"},
     "__main__": {"cli"},
     "": {"cli", "sdk", "serve", "record", "store", "model", "version", "fork_lock"},

@@ -113,7 +113,9 @@ def _block_sigterm() -> None:
 
 
 def _unblock_sigterm() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _signal_masks.pop(threading.get_ident()))
+    mask = _signal_masks.pop(threading.get_ident(), None)
+    if mask is not None:  # the fork began before this hook was registered
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _handle_sigterm(delivery: Delivery) -> None:

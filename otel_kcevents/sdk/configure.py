@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import atexit
 import logging
-import threading
 from time import monotonic
 from typing import Any, NamedTuple
 
 from opentelemetry import metrics, trace
 
+from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.sdk.children import export_on_termination, publish_to_children
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.store.log import EventLog, default_log
@@ -29,7 +29,6 @@ class _Setup(NamedTuple):
     providers: list[Any]
 
 
-_lock = threading.RLock()
 _setup: _Setup | None = None
 
 
@@ -51,9 +50,7 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
         ValueError: A setting is malformed. The message names it, but never shows a header or a password.
     """
     global _setup
-    if _setup is not None:  # checked without the lock too, which another thread may hold when a child is forked
-        return
-    with _lock:
+    with FORK_LOCK:
         if _setup is not None:
             return
         _setup = _set_up(service_name, log)
