@@ -225,7 +225,7 @@ class Recorder:
         if field not in self._warned and not is_finalizing():
             self._warned.add(field)
             reason = repr(error) if isinstance(error, KeyError) else error_message(error)  # str() is the key alone
-            _logger.warning("%s: %s is omitted (logged once per function): %s", self.name, field, reason)
+            _logger.warning("%s: %s is omitted (logged once): %s", self.name, field, reason)
 
 
 class CallRecorder(Recorder):

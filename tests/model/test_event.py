@@ -50,17 +50,6 @@ def test_added_set_has_the_same_seven_outcomes() -> None:
     assert list(kinds) == list(OUTCOMES)
 
 
-def test_each_operation_has_a_success_and_a_failure() -> None:
-    assert dict(OPERATIONS) == {
-        "save": ("saved", "compute_error"),
-        "load": ("loaded", "compute_error"),
-        "aggregate": ("aggregated", "compute_error"),
-        "total": ("totaled", "compute_error"),
-        "reconcile": ("reconciled", "reconcile_error"),
-        "compute": (None, "compute_error"),
-    }
-
-
 @pytest.mark.parametrize("table", [DOCUMENTED, KINDS, OPERATIONS, OUTCOMES])
 def test_tables_are_read_only(table: Any) -> None:
     with pytest.raises(TypeError, match="does not support item assignment"):
