@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial, reduce
 from operator import index
-from typing import Any
+from typing import Any, Literal
 
 from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import short_repr
@@ -52,13 +52,13 @@ class FieldReader:
 
     Attributes:
         read: Reads the field: an integer for a size, anything that `Window.of` converts for a window, or None.
-        per_item: Whether to call `read` for each item of a generator, with the item as the result, and to combine
-            the values with `cover` or `add_size`.
+        when: `before` the call begins, `after` it has returned, or for each `item` of a generator, with the item as the
+            result; `cover` or `add_size` combine the values of the items.
         argument: The name of the argument that the field is read from; None if it is read from something else.
     """
 
     read: Extractor
-    per_item: bool = False
+    when: Literal["before", "after", "item"] = "after"
     argument: str | None = None
 
 
@@ -135,13 +135,14 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
         TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
     """
     if source is not None:
-        return _reader(source, function, lambda windows: reduce(cover, windows, None))
+        field = _reader(source, function, lambda windows: reduce(cover, windows, None))
+        return replace(field, when="before") if field.argument else field
     read = argument_reader("window", function)
     if read is None:
         return None
     if "window" not in parameters_of(function)[0]:  # one of **kwargs, which a call may omit
-        return FieldReader(lambda args, kwargs, result: kwargs.get("window"))
-    return FieldReader(read, argument="window")
+        return FieldReader(lambda args, kwargs, result: kwargs.get("window"), "before")
+    return FieldReader(read, "before", "window")
 
 
 def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any]) -> FieldReader:
@@ -178,7 +179,7 @@ def _reader(source: Any, function: Callable[..., Any], combine: Callable[[list[A
         return None if values is None else combine(values)
 
     argument = path.name if path.root == "argument" else None
-    return FieldReader(read_all if path.fans_out else path.read, path.root == "yield", argument)
+    return FieldReader(read_all if path.fans_out else path.read, "item" if path.root == "yield" else "after", argument)
 
 
 def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> Extractor:

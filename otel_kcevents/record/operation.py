@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from types import FrameType, TracebackType
@@ -139,17 +140,19 @@ class Operation:
         inner, name = unwrap_partial(function), name_of(function)
         if self._fails_when is not None and is_async_generator(inner):
             raise TypeError(f"fails_when needs a result, and {name} is an async generator, which has none; remove it")
-        window, size, before = window_reader(self._window, inner), None, None
+        window, size = window_reader(self._window, inner), None
         if self._size is not None:
             size = size_reader(self._size, inner)
+            if self.name == "save" and size.argument:  # a save may empty what it saves, a load fills what it is given
+                size = replace(size, when="before")
         elif self._recorder.is_sized and not is_generator(inner):
             if self.name == "save":
-                before = FieldReader(first_size(inner, (window and window.argument) or "window"))
+                size = FieldReader(first_size(inner, (window and window.argument) or "window"), "before")
             else:
                 size = FieldReader(result_size)
-        window, size, before = (bind_partial(function, field) for field in (window, size, before))
+        window, size = bind_partial(function, window), bind_partial(function, size)
         name = f"{getattr(inner, '__module__', None) or '?'}.{name}"
-        wrapper = wrap(function, CallRecorder(target, self.name, name, window, size, before, self._fails_when))
+        wrapper = wrap(function, CallRecorder(target, self.name, name, window, size, self._fails_when))
         wrapper.__kcevents__ = marks | {mark}  # type: ignore[attr-defined]
         return wrapper
 

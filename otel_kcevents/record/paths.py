@@ -95,7 +95,8 @@ def parameters_of(function: Callable[..., Any]) -> tuple[dict[str, inspect.Param
 def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None:
     """Return a reader of one argument, or None if the function has no argument of that name.
 
-    The reader raises KeyError if a call does not pass the argument and it has no default value.
+    A required argument that a call does not pass is read as None, because the call itself fails. One of `**kwargs` that
+    a call does not pass raises KeyError.
 
     Args:
         name: The name of the argument.
@@ -113,7 +114,7 @@ def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None
         position = sys.maxsize  # beyond the positional arguments of every call
     default = parameter.default
     if default is parameter.empty:
-        return lambda args, kwargs, result: args[position] if position < len(args) else kwargs[name]
+        return lambda args, kwargs, result: args[position] if position < len(args) else kwargs.get(name)
     return lambda args, kwargs, result: args[position] if position < len(args) else kwargs.get(name, default)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from functools import partial
 from sys import is_finalizing
 from time import time_ns
 from types import NoneType
@@ -236,12 +235,12 @@ class CallRecorder(Recorder):
         operation: The operation, such as `save`.
         function_name: The qualified name of the function.
         window: Reads the window; None for no window.
-        size: Reads the size from a result or an item; None for no size.
-        before: Reads the size before the call; None for a size that is not read before.
+        size: Reads the size; None for no size.
         fails_when: Returns whether a result means a failure; None if none does.
 
     Attributes:
-        measure: Reads the size before the call, for a set that the call may empty.
+        is_sized_before: Whether the size is read before the call.
+        reads_before: Whether the window or the size is read before the call, with `begin`.
         item_size: Reads the size of a generator's item, which it gets as the result.
         item_window: Reads the window of a generator's item, likewise.
     """
@@ -253,19 +252,38 @@ class CallRecorder(Recorder):
         function_name: str,
         window: FieldReader | None,
         size: FieldReader | None,
-        before: FieldReader | None,
         fails_when: Callable[[Any], object] | None,
     ) -> None:
         super().__init__(target, operation, function_name)
-        self._window = window.read if window and not window.per_item else None
-        self._size = size.read if size and not size.per_item else None
+        self._first_window = window.read if window and window.when == "before" else None
+        self._first_size = size.read if size and size.when == "before" else None
+        self._window = window.read if window and window.when == "after" else None
+        self._size = size.read if size and size.when == "after" else None
         self._fails_when = fails_when
-        self.item_window: Extractor | None = window.read if window and window.per_item else None
-        self.item_size: Extractor | None = size.read if size and size.per_item else None
-        self.measure: Extractor | None = None if before is None else partial(self.attempt, "the size", before.read)
+        self.is_sized_before: bool = self._first_size is not None
+        self.reads_before: bool = self._first_window is not None or self.is_sized_before
+        self.item_window: Extractor | None = window.read if window and window.when == "item" else None
+        self.item_size: Extractor | None = size.read if size and size.when == "item" else None
+
+    def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | None, int | None]:
+        """Read the window and the size of a call that begins: the call may change what it is given.
+
+        Args:
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+
+        Returns:
+            The window and the size; None for one that is not read now, or cannot be read.
+        """
+        window = size = None
+        if self._first_window is not None:
+            window = self.window_of(self._read("the window", self._first_window, args, kwargs, None, True))
+        if self._first_size is not None:
+            size = self._read("the size", self._first_size, args, kwargs, None, True)
+        return window, size
 
     def finish_call(
-        self, span: Span, args: Args, kwargs: Kwargs, result: Any, size: int | None, window: Window | None = None
+        self, span: Span, args: Args, kwargs: Kwargs, result: Any, window: Window | None, size: int | None
     ) -> None:
         """Record a call that returned; `fails_when` decides whether it failed.
 
@@ -274,8 +292,8 @@ class CallRecorder(Recorder):
             args: The positional arguments.
             kwargs: The keyword arguments.
             result: What the call returned; NO_RESULT for a generator that was closed early.
-            size: The size measured before the call or read from a generator's items; `size=` takes precedence.
-            window: The window read from a generator's items.
+            window: The window, as far as it is known: read when the call began, or from a generator's items.
+            size: The size, likewise.
         """
         has_result = result is not NO_RESULT
         if not has_result:
@@ -287,12 +305,10 @@ class CallRecorder(Recorder):
             return self.fail(span, failure, window)
         if self._size is not None:
             named = self._read("the size", self._size, args, kwargs, result, has_result)
-            size = named if has_result or named is not None else size
+            size = named if has_result or named is not None else size  # else the number of items so far
         self.finish(span, size, window)
 
-    def fail_call(
-        self, span: Span, args: Args, kwargs: Kwargs, error: BaseException, window: Window | None = None
-    ) -> None:
+    def fail_call(self, span: Span, args: Args, kwargs: Kwargs, error: BaseException, window: Window | None) -> None:
         """Record a call that raised an exception.
 
         Args:
@@ -300,7 +316,7 @@ class CallRecorder(Recorder):
             args: The positional arguments.
             kwargs: The keyword arguments.
             error: The exception.
-            window: The window read from a generator's items so far.
+            window: The window, as far as it is known.
         """
         if self._window is not None:
             window = self.window_of(self._read("the window", self._window, args, kwargs, None, False))

@@ -60,14 +60,15 @@ def wrap(function: _Function, recorder: CallRecorder) -> _Function:
 
 
 def _plain(function: _Function, recorder: CallRecorder) -> _Function:
-    start, measure, finish, fail = recorder.start, recorder.measure, recorder.finish_call, recorder.fail_call
+    start, begin, finish, fail = recorder.start, recorder.begin, recorder.finish_call, recorder.fail_call
+    reads_before = recorder.reads_before
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         started = start()
         if started is None:
             return function(*args, **kwargs)
         span, outside, inside = started
-        size = measure(args, kwargs, None) if measure else None
+        window, size = begin(args, kwargs) if reads_before else (None, None)
         if inside is not outside:
             attach(inside)
         try:
@@ -75,11 +76,11 @@ def _plain(function: _Function, recorder: CallRecorder) -> _Function:
         except BaseException as error:
             if inside is not outside:
                 attach(outside)
-            fail(span, args, kwargs, error)
+            fail(span, args, kwargs, error, window)
             raise
         if inside is not outside:
             attach(outside)
-        finish(span, args, kwargs, result, size)
+        finish(span, args, kwargs, result, window, size)
         return result
 
     return wrapper
@@ -91,16 +92,16 @@ def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
         if started is None:
             return await function(*args, **kwargs)
         span, outside, inside = started
-        size = recorder.measure(args, kwargs, None) if recorder.measure else None
+        window, size = recorder.begin(args, kwargs) if recorder.reads_before else (None, None)
         attach(inside)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
             _restore(inside, outside, error)
-            recorder.fail_call(span, args, kwargs, error)
+            recorder.fail_call(span, args, kwargs, error, window)
             raise
         attach(outside)
-        recorder.finish_call(span, args, kwargs, result, size)
+        recorder.finish_call(span, args, kwargs, result, window, size)
         return result
 
     return wrapper
@@ -124,8 +125,11 @@ class _GeneratorRun:
         self._kwargs = kwargs
         self._started = recorder.start()
         self._span, self._outside, self._inside = self._started or (INVALID_SPAN, get_current(), get_current())
-        self._count: Any = 0  # of items, or the sum of their sizes
         self._window: Window | None = None
+        self._size: Any = 0  # the number of items, or the sum of their sizes, unless it was read before the first
+        if recorder.reads_before and self._started is not None:
+            self._window, size = recorder.begin(args, kwargs)
+            self._size = size if recorder.is_sized_before else 0
         self._item_window = recorder.item_window
         self._is_closed_early = False
 
@@ -173,13 +177,14 @@ class _GeneratorRun:
         self._is_closed_early = False  # the generator continues, whatever was thrown into it
         recorder, args, kwargs = self._recorder, self._args, self._kwargs
         if recorder.item_size is None:
-            self._count += 1
-        elif self._count is not None and self._started is not None:
+            if not recorder.is_sized_before:
+                self._size += 1
+        elif self._size is not None and self._started is not None:
             try:
-                self._count = add_size(self._count, recorder.item_size(args, kwargs, item))
+                self._size = add_size(self._size, recorder.item_size(args, kwargs, item))
             except Exception as error:
                 recorder.warn("the size", error)
-                self._count = None  # the sum of the other items would be wrong
+                self._size = None  # the sum of the other items would be wrong
         if self._item_window is not None and self._started is not None:
             try:
                 self._window = cover(self._window, self._item_window(args, kwargs, item))
@@ -197,7 +202,7 @@ class _GeneratorRun:
         """Record that the generator ended, by returning or because it was closed early."""
         if self._started is not None:
             result = NO_RESULT if self._is_closed_early else result
-            self._recorder.finish_call(self._span, self._args, self._kwargs, result, self._count, self._window)
+            self._recorder.finish_call(self._span, self._args, self._kwargs, result, self._window, self._size)
 
     def fail(self, error: BaseException) -> None:
         """Record that the generator raised *error*, which is not a failure if it was closed early."""

@@ -25,7 +25,7 @@ class Pause:
         yield
 
 
-@asset.load
+@asset.load(window=lambda call: call.arguments["window"])  # read at the end of the call
 def rows(window: str) -> Iterator[int]:
     yield from range(9)
 
