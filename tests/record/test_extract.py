@@ -292,7 +292,7 @@ def test_size_is_an_integer_or_a_len(value: Any, size: int) -> None:
         (2**63, ValueError, "9223372036854775808 is not a size"),
         (True, TypeError, r"True .* expected an integer or something with len\(\)"),
         ("3", TypeError, "'3' is not a size"),
-        (b"97", TypeError, "b'97' is not a size"),
+        (b"97", TypeError, "a bytes of 2 bytes is not a size"),
         (1.5, TypeError, "float"),
         (None, TypeError, "NoneType"),
     ],
