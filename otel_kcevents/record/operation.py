@@ -24,10 +24,12 @@ from otel_kcevents.record.extract import (
     size_reader,
     window_reader,
 )
+from otel_kcevents.record.late_recorder import LateRecorder
 from otel_kcevents.record.recorder import CallRecorder, Recorder, StartedSpan, is_clean_exit
+from otel_kcevents.record.target import Target
 from otel_kcevents.record.wrappers import rewrap, wrap
 
-__all__ = ["Operation", "OperationScope", "Stretch"]
+__all__ = ["Operation", "OperationScope", "Stretch", "operation_of", "recorder_of"]
 
 _F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
 
@@ -133,11 +135,17 @@ class Operation:
 
     def _decorate(self, function: Callable[..., Any]) -> Callable[..., Any]:
         target = self._recorder.target
-        mark = (id(target.log), target.etl, self.name)
-        marks = {mark for held in _wrapped_callables(function) for mark in getattr(held, "__kcevents__", ())}
+        mark = (target.log, target.etl, self.name)
+        marks = tuple(mark for held in _wrapped_callables(function) for mark in getattr(held, "__kcevents__", ()))
         if mark in marks:  # decorated twice by mistake
             return function
-        inner, name = unwrap_partial(function), name_of(function)
+        wrapper = wrap(function, self._recorder_of(function))
+        wrapper.__kcevents__ = (*marks, mark)  # type: ignore[attr-defined]
+        return wrapper
+
+    def _recorder_of(self, function: Callable[..., Any]) -> CallRecorder:
+        """Return a recorder of the calls of *function*, whose signature must be complete."""
+        target, inner, name = self._recorder.target, unwrap_partial(function), name_of(function)
         if self._fails_when is not None and is_async_generator(inner):
             raise TypeError(f"fails_when needs a result, and {name} is an async generator, which has none; remove it")
         window, size = window_reader(self._window, inner), None
@@ -152,9 +160,13 @@ class Operation:
                 size = FieldReader(result_size)
         window, size = bind_partial(function, window), bind_partial(function, size)
         name = f"{getattr(inner, '__module__', None) or '?'}.{name}"
-        wrapper = wrap(function, CallRecorder(target, self.name, name, window, size, self._fails_when))
-        wrapper.__kcevents__ = marks | {mark}  # type: ignore[attr-defined]
-        return wrapper
+        remade_from = (recorder_of, (self, function))
+        return CallRecorder(target, self.name, name, window, size, self._fails_when, remade_from=remade_from)
+
+    def __reduce__(self) -> tuple[Callable[..., Operation], tuple[Any, ...]]:
+        options = {"window": self._window, "size": self._size, "fails_when": self._fails_when}
+        given = {name: value for name, value in options.items() if value is not None}
+        return operation_of, (self._recorder.target, self.name, None if self._once is None else given)
 
     def __enter__(self) -> OperationScope:
         call = f"{self._recorder.target.etl}.{self.name}()"
@@ -185,6 +197,39 @@ class Operation:
             self._recorder.finish(span, size, window)
         else:
             self._recorder.fail(span, error, window)
+
+
+def operation_of(target: Target, name: str, options: dict[str, Any] | None) -> Operation:
+    """Return the operation that was pickled; pickles of earlier versions call this function.
+
+    Args:
+        target: Where its events go in this process.
+        name: The operation, such as `save`.
+        options: What it was called with, by the names of `Operation`'s arguments; None if it was not called.
+    """
+    return Operation(Recorder(target, name), **(options or {}), once=None if options is None else Lock())
+
+
+def recorder_of(operation: Operation, function: Callable[..., Any]) -> CallRecorder:
+    """Return the recorder of a decorated function that was pickled; pickles of earlier versions call this function.
+
+    Args:
+        operation: The operation that the function was decorated with.
+        function: The undecorated function, which may be incomplete until it is called.
+    """
+    remade_from = (recorder_of, (operation, function))
+
+    def build() -> CallRecorder:
+        try:
+            return operation._recorder_of(function)
+        except TypeError as error:  # another version of the function than the pickled one, with other arguments
+            recorder = CallRecorder(
+                operation._recorder.target, operation.name, name_of(function), remade_from=remade_from
+            )
+            recorder.warn("the window and the size", error)
+            return recorder
+
+    return LateRecorder(build, remade_from)
 
 
 def _is_generator(frame: FrameType) -> bool:

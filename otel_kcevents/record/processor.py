@@ -8,7 +8,7 @@ from functools import partial
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from otel_kcevents.model.wire import SCOPE, read_event
-from otel_kcevents.record.recorder import RecordedKind
+from otel_kcevents.record.target import RecordedKind
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["EventLogProcessor"]

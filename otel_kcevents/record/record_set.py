@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from time import time_ns
 from typing import Any
+from weakref import WeakValueDictionary
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
@@ -12,12 +13,12 @@ from opentelemetry.trace import TracerProvider
 from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Failure
 from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.timestamps import to_ns
-from otel_kcevents.record.counter import observe
 from otel_kcevents.record.operation import Operation
-from otel_kcevents.record.recorder import Recorder, Target
+from otel_kcevents.record.recorder import Recorder
+from otel_kcevents.record.target import Target, default_target
 from otel_kcevents.store.log import EventLog, default_log
 
-__all__ = ["RecordSet", "allocation", "asset"]
+__all__ = ["RecordSet", "allocation", "asset", "record_set_of"]
 
 _OPERATION_OF = {success: operation for operation, (success, _) in OPERATIONS.items() if success} | {
     "compute_error": "compute",
@@ -42,7 +43,7 @@ class RecordSet:
         ValueError: A name is invalid, or is already taken in the log.
     """
 
-    __slots__ = ("_recorders", "_target", "aggregate", "compute", "load", "reconcile", "save", "total")
+    __slots__ = ("__weakref__", "_recorders", "_target", "aggregate", "compute", "load", "reconcile", "save", "total")
 
     save: Operation
     """Records a set that is saved: `…Saved`, with size and window."""
@@ -71,7 +72,13 @@ class RecordSet:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        self._target = Target(etl, set_name, log, tracer_provider)
+        if log is default_log and tracer_provider is None and meter_provider is None:
+            self._bind(default_target(etl, set_name))
+        else:
+            self._bind(Target(etl, set_name, log, tracer_provider, meter_provider))
+
+    def _bind(self, target: Target) -> None:
+        self._target = target
         self._recorders = {name: Recorder(self._target, name) for name in OPERATIONS}
         self.save = Operation(self._recorders["save"])
         self.load = Operation(self._recorders["load"])
@@ -79,7 +86,10 @@ class RecordSet:
         self.total = Operation(self._recorders["total"])
         self.reconcile = Operation(self._recorders["reconcile"])
         self.compute = Operation(self._recorders["compute"])
-        observe(log, meter_provider)
+        _record_sets.setdefault(target, self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return record_set_of, (self._target,)
 
     def __repr__(self) -> str:
         return f"RecordSet({self._target.etl!r}, {self._target.set_name!r})"
@@ -143,6 +153,22 @@ class RecordSet:
             message = error_message(RuntimeError(error or "no error was given"))
             return recorder.fail(span, Failure("Error", message, operation), window, at, kind.name)
         recorder.fail(span, error, window, at, kind.name)
+
+
+_record_sets: WeakValueDictionary[Target, RecordSet] = WeakValueDictionary()
+
+
+def record_set_of(target: Target) -> RecordSet:
+    """Return the record set that was pickled; pickles of earlier versions call this function.
+
+    Args:
+        target: Where its events go in this process.
+    """
+    found = _record_sets.get(target)
+    if found is None:
+        found = RecordSet.__new__(RecordSet)
+        found._bind(target)
+    return found
 
 
 allocation: RecordSet = RecordSet("allocation", "AllocationSet")

@@ -12,18 +12,17 @@ from typing import Any, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode, TracerProvider, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode, set_span_in_context
 
-from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure, Kind, kinds_of
+from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure
 from otel_kcevents.model.messages import error_message, short_repr, to_utf8
 from otel_kcevents.model.window import Window
-from otel_kcevents.model.wire import SCOPE, event_attributes, failure_attributes, failure_of, span_attributes
+from otel_kcevents.model.wire import event_attributes, failure_attributes, failure_of, span_attributes
 from otel_kcevents.record.extract import FieldReader, to_size
 from otel_kcevents.record.paths import Args, Extractor, Kwargs
-from otel_kcevents.store.log import EventLog
-from otel_kcevents.version import __version__
+from otel_kcevents.record.target import Target
 
-__all__ = ["NO_RESULT", "CallRecorder", "RecordedKind", "Recorder", "StartedSpan", "Target", "is_clean_exit"]
+__all__ = ["NO_RESULT", "CallRecorder", "Recorder", "StartedSpan", "is_clean_exit"]
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -35,55 +34,6 @@ StartedSpan: TypeAlias = tuple[Span, Context, Context]
 
 (_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())  # using the key directly halves the cost of a call
 _new_event = tuple.__new__  # builds an Event in half the time; every call builds one
-
-
-class RecordedKind(str):
-    """The name of a span event that was also appended to `log`.
-
-    `EventLogProcessor` recognizes the event by this object, in any thread and however late it gets the span.
-    Copies and pickles are plain strings.
-    """
-
-    __slots__ = ("log",)
-
-    log: EventLog
-
-    def __new__(cls, kind: str, log: EventLog) -> RecordedKind:
-        """Return *kind* with its log."""
-        self = super().__new__(cls, kind)
-        self.log = log
-        return self
-
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return str, (str(self),)
-
-
-class Target:
-    """Where the events of one set go: the log, the tracer, and the names of the kinds.
-
-    Args:
-        etl: The name of the set's list in the log.
-        set_name: The prefix of the names of its kinds.
-        log: The log that the events go to.
-        tracer_provider: The provider of the tracer; None for the global one, which may be set later.
-    """
-
-    def __init__(self, etl: str, set_name: str, log: EventLog, tracer_provider: TracerProvider | None) -> None:
-        log.add_set(etl, set_name)
-        self.etl: str = etl
-        self.set_name: str = set_name
-        self.log: EventLog = log
-        self.kinds: dict[str, Kind] = kinds_of(etl, set_name)
-        self.recorded_kinds: dict[str, RecordedKind] = {
-            kind.name: RecordedKind(kind.name, log) for kind in self.kinds.values()
-        }
-        self.tracer: trace.Tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
-        self.is_proxied: bool = tracer_provider is None
-
-    def replace_proxy(self) -> None:
-        """Get the tracer again now that a provider is set: calls through the proxy tracer cost more."""
-        self.is_proxied = False
-        self.tracer = trace.get_tracer(SCOPE, __version__)
 
 
 class Recorder:
@@ -108,7 +58,7 @@ class Recorder:
         self._span_name = f"{operation} {target.set_name}"
         self._attributes = span_attributes(target.etl, operation, function_name)
         self.name: str = function_name or self._span_name
-        self._warned: set[str] = set()
+        self._warned: set[str] = set() if function_name else target.warned.setdefault(operation, set())
 
     def start(self, time: int | None = None) -> StartedSpan | None:
         """Start the span; the caller attaches and restores the contexts.
@@ -237,6 +187,7 @@ class CallRecorder(Recorder):
         window: Reads the window; None for no window.
         size: Reads the size; None for no size.
         fails_when: Returns whether a result means a failure; None if none does.
+        remade_from: A function that makes this recorder again, and its arguments: what a pickle holds of it.
 
     Attributes:
         is_sized_before: Whether the size is read before the call.
@@ -250,11 +201,14 @@ class CallRecorder(Recorder):
         target: Target,
         operation: str,
         function_name: str,
-        window: FieldReader | None,
-        size: FieldReader | None,
-        fails_when: Callable[[Any], object] | None,
+        window: FieldReader | None = None,
+        size: FieldReader | None = None,
+        fails_when: Callable[[Any], object] | None = None,
+        *,
+        remade_from: tuple[Callable[..., Any], tuple[Any, ...]],
     ) -> None:
         super().__init__(target, operation, function_name)
+        self._remade_from = remade_from
         self._first_window = window.read if window and window.when == "before" else None
         self._first_size = size.read if size and size.when == "before" else None
         self._window = window.read if window and window.when == "after" else None
@@ -264,6 +218,9 @@ class CallRecorder(Recorder):
         self.reads_before: bool = self._first_window is not None or self.is_sized_before
         self.item_window: Extractor | None = window.read if window and window.when == "item" else None
         self.item_size: Extractor | None = size.read if size and size.when == "item" else None
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self._remade_from
 
     def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | None, int | None]:
         """Read the window and the size of a call that begins: the call may change what it is given.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from threading import RLock
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from otel_kcevents.model.document import Document
@@ -17,9 +17,10 @@ from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, is_name
 from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.local import Reference, refer, resolve
 from otel_kcevents.store.source import check_selection
 
-__all__ = ["Consumer", "EventLog", "default_log"]
+__all__ = ["Consumer", "EventLog", "default_log", "log_of"]
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -63,7 +64,8 @@ class EventLog:
     """Keeps the newest *retention* events of each kind in memory and counts all of them.
 
     Safe to use from any number of threads. Memory is bounded by *retention* times the number of kinds. After
-    a fork, the child's log has the same sets and consumers, but no events.
+    a fork, the child's log has the same sets and consumers, but no events. A log that is copied, or pickled and
+    loaded, is itself in its own process; in another process, a forked child included, it is the default log there.
 
     Args:
         retention: How many events of each kind to keep, at least 1.
@@ -86,6 +88,9 @@ class EventLog:
         for etl, set_name in DOCUMENTED.items():
             self.add_set(etl, set_name)
         _logs.add(self)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return "default_log" if self is default_log else (log_of, (refer(self),))
 
     def __repr__(self) -> str:
         return f"EventLog(retention={self.retention})"
@@ -272,3 +277,15 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 default_log: EventLog = EventLog()
 """The log that is used unless another one is given; each process has its own."""
+
+
+def log_of(reference: Reference) -> EventLog:
+    """Return the log that was pickled: in its own process itself, in another one the default log.
+
+    Pickles of earlier versions call this function.
+
+    Args:
+        reference: The log in its own process.
+    """
+    found: EventLog | None = resolve(reference)
+    return default_log if found is None else found

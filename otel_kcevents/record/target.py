@@ -1,0 +1,134 @@
+"""`Target`: where the events of one set go. A pickle has only the names of the set: each process has its own target."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from otel_kcevents.fork_lock import FORK_LOCK
+from otel_kcevents.model.event import Kind, kinds_of
+from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.wire import SCOPE
+from otel_kcevents.record.counter import observe
+from otel_kcevents.store.local import Reference, refer, resolve
+from otel_kcevents.store.log import EventLog, default_log
+from otel_kcevents.version import __version__
+
+__all__ = ["RecordedKind", "Target", "default_target", "target_of"]
+
+_logger = logging.getLogger("otel_kcevents")
+
+
+class RecordedKind(str):
+    """The name of a span event that was also appended to `log`.
+
+    `EventLogProcessor` recognizes the event by this object, in any thread and however late it gets the span.
+    Copies and pickles are plain strings.
+    """
+
+    __slots__ = ("log",)
+
+    log: EventLog
+
+    def __new__(cls, kind: str, log: EventLog) -> RecordedKind:
+        """Return *kind* with its log."""
+        self = super().__new__(cls, kind)
+        self.log = log
+        return self
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+class Target:
+    """Where the events of one set go: the log, the tracer, the counter, and the names of the kinds.
+
+    Args:
+        etl: The name of the set's list in the log.
+        set_name: The prefix of the names of its kinds.
+        log: The log that the events go to.
+        tracer_provider: The provider of the tracer; None for the global one, which may be set later.
+        meter_provider: The provider of the counter; None for the global one, which may be set later.
+
+    Attributes:
+        warned: The fields that were reported as omitted, by operation or by the name of an unpickled function.
+    """
+
+    def __init__(
+        self,
+        etl: str,
+        set_name: str,
+        log: EventLog,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
+        log.add_set(etl, set_name)
+        self.etl: str = etl
+        self.set_name: str = set_name
+        self.log: EventLog = log
+        self.kinds: dict[str, Kind] = kinds_of(etl, set_name)
+        self.recorded_kinds: dict[str, RecordedKind] = {
+            kind.name: RecordedKind(kind.name, log) for kind in self.kinds.values()
+        }
+        self.tracer: trace.Tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
+        self.is_proxied: bool = tracer_provider is None
+        self.warned: dict[str, set[str]] = {}
+        observe(log, meter_provider)
+
+    def replace_proxy(self) -> None:
+        """Get the tracer again now that a provider is set: calls through the proxy tracer cost more."""
+        self.is_proxied = False
+        self.tracer = trace.get_tracer(SCOPE, __version__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = (self.etl, self.set_name)
+        return target_of, names if _default_targets.get(names) is self else (*names, refer(self))
+
+
+_default_targets: dict[tuple[str, str], Target] = {}
+_substitutes: dict[tuple[str, str], Target] = {}  # for sets that the default log cannot have
+
+
+def default_target(etl: str, set_name: str) -> Target:
+    """Return the target of a set with the default log and the global providers; there is one in each process.
+
+    Args:
+        etl: The name of the set's list in the log.
+        set_name: The prefix of the names of its kinds.
+
+    Raises:
+        ValueError: A name is invalid, or is already taken in the default log.
+    """
+    with FORK_LOCK:
+        if (etl, set_name) not in _default_targets:
+            _default_targets[etl, set_name] = Target(etl, set_name, default_log)
+        return _default_targets[etl, set_name]
+
+
+def target_of(etl: str, set_name: str, reference: Reference | None = None) -> Target:
+    """Return the target that was pickled: in its own process itself, in another one that of the default log.
+
+    Never raises: if a name is taken in the default log, the set gets a log of its own, with one warning. Pickles of
+    earlier versions call this function.
+
+    Args:
+        etl: The name of the set's list in the log.
+        set_name: The prefix of the names of its kinds.
+        reference: The target in its own process, if it has a log or providers of its own.
+    """
+    found: Target | None = None if reference is None else resolve(reference)
+    if found is not None:
+        return found
+    try:
+        return default_target(etl, set_name)
+    except ValueError as error:
+        with FORK_LOCK:
+            if (etl, set_name) not in _substitutes:
+                message = "the events of the unpickled set %s go to a log of their own (logged once): %s"
+                _logger.warning(message, set_name, error_message(error))
+                _substitutes[etl, set_name] = Target(etl, set_name, EventLog())
+            return _substitutes[etl, set_name]
