@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
+from typing import Any
 
-from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.messages import describe, short_repr
 
 __all__ = ["DAY", "MAX_NS", "MIN_NS", "SECOND", "format_time", "parse_time", "to_datetime", "to_ns"]
 
@@ -98,11 +100,33 @@ def to_ns(value: datetime | date | str) -> int:
         return parse_time(value)
     if not isinstance(value, datetime):
         if not isinstance(value, date):
-            raise TypeError(f"cannot convert {short_repr(value)} to a time; expected a datetime or an RFC 3339 string")
+            raise TypeError(f"cannot convert {describe(value)} to a time; expected a datetime or an RFC 3339 string")
         value = datetime(value.year, value.month, value.day)
-    since = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - _EPOCH
-    ns = since.days * DAY + since.seconds * SECOND + since.microseconds * 1_000
-    return int(ns) + int(getattr(value, "nanosecond", 0))  # `int` refuses the NaN of pandas.NaT
+    beyond = 0 if type(value) is datetime else _beyond_microsecond(value)
+    # The subtraction of `datetime` itself: that of a subclass may return something else than a timedelta.
+    since = datetime.__sub__(value if value.tzinfo else value.replace(tzinfo=timezone.utc), _EPOCH)
+    return since.days * DAY + since.seconds * SECOND + since.microseconds * 1_000 + beyond
+
+
+# How subclasses of `datetime` hold nanoseconds, by the package that defines them: `nanosecond` is what is beyond the
+# microsecond in pandas, and the whole fraction of the second in Google's libraries. Elsewhere it may mean anything.
+_NANOSECONDS: dict[str, Callable[[Any], Any]] = {
+    "pandas": lambda time: time.nanosecond,
+    "google": lambda time: time.nanosecond % 1_000,
+    "proto": lambda time: time.nanosecond % 1_000,
+}
+
+
+def _beyond_microsecond(value: datetime) -> int:
+    """Return the nanoseconds beyond the microsecond of an instance of a subclass of `datetime`."""
+    for kind in type(value).__mro__:
+        read = _NANOSECONDS.get(kind.__module__.partition(".")[0])
+        if read is not None:
+            beyond = read(value)
+            if beyond != beyond:  # NaN: a missing time
+                raise ValueError("NaT is not a time; use None for an open end")
+            return int(beyond)
+    return 0
 
 
 def to_datetime(ns: int) -> datetime:

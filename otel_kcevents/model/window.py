@@ -9,14 +9,14 @@ from functools import lru_cache
 from time import time_ns
 from typing import Any
 
-from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.intervals import INTERVAL_FORMS, parse_interval
+from otel_kcevents.model.messages import describe, describe_time, short_repr
+from otel_kcevents.model.moments import end_to_ns, ends_of, to_plain
 from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, to_datetime, to_ns
 
 __all__ = ["Window"]
 
 _CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants when clocks are set back
-_ATTRIBUTES = (("start", "end"), ("start_time", "end_time"), ("left", "right"))
-_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)  # the last ms, µs or ns of a second, in nanoseconds
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
 _DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
@@ -113,9 +113,11 @@ class Window:
         """Convert *value* to a Window.
 
         Args:
-            value: A Window; a string that `parse` reads; a pair of datetimes, dates or RFC 3339 strings, None for
-                an open end; a date, for that day; or an object with the attributes `start` and `end`,
-                `start_time` and `end_time` (as in a pandas Period) or `left` and `right` (as in a pandas Interval).
+            value: A Window; a string that `parse` reads; an ISO 8601 day, hour, month or interval; a date, for that
+                day; a pair of datetimes, dates or strings of times, None for an open end; a time or a period of numpy,
+                pandas or pyarrow in place of any of these; or an object with the attributes, or a mapping with the
+                keys, `start` and `end`, `start_time` and `end_time` or `left` and `right`. In a pair, a day, a month or
+                a period means its beginning. `2024-09` is a month, and not two Unix times.
             now: The time that relative forms count from; default: the current time.
 
         Raises:
@@ -128,23 +130,33 @@ class Window:
                 return _between(start, end)
         if isinstance(value, cls):
             return value
-        if isinstance(value, str):
-            return cls.parse(value, now)
         if isinstance(value, (tuple, list)) and len(value) == 2:
-            return cls(*value)
+            return cls.from_ns(end_to_ns(value[0]), end_to_ns(value[1]))
+        if not isinstance(value, (str, date)):
+            pair = ends_of(value)
+            if pair is not None:
+                return cls.from_ns(*pair)
+            value = to_plain(value)
+        if isinstance(value, str):
+            return cls._from_text(value, now)
         if isinstance(value, date) and not isinstance(value, datetime):
             return cls.from_ns(to_ns(value), to_ns(value) + DAY)
-        for start, end in _ATTRIBUTES:
-            if hasattr(value, start) and hasattr(value, end):
-                window = cls(getattr(value, start), getattr(value, end))
-                if start == "start_time" and window.end_ns is not None and window.end_ns % SECOND in _LAST_TICKS:
-                    # The end_time of a pandas Period is the last instant in the period.
-                    return cls.from_ns(window.start_ns, (window.end_ns // SECOND + 1) * SECOND)
-                return window
         raise TypeError(
-            f"cannot convert {short_repr(value)} to a Window; expected a pair of datetimes, a Window, "
-            f"an object with start and end, or a string: {_FORMS}"
+            f"cannot convert {describe(value)} to a Window; expected a pair of datetimes, a Window, an object or a "
+            f"mapping with start and end, or a string: {INTERVAL_FORMS}; {_FORMS}"
         )
+
+    @classmethod
+    def _from_text(cls, text: str, now: datetime | None) -> Window:
+        shown, reason = describe_time(text), ""
+        try:
+            ends = parse_interval(text) or _parse(text, time_ns() if now is None else to_ns(now))
+            if ends is not None:
+                return cls.from_ns(*ends)
+        except ValueError as error:
+            if shown == short_repr(text):  # else the string may be data, and the reason may show a part of it
+                reason = f": {error}"
+        raise ValueError(f"cannot convert {shown} to a Window{reason}; expected {INTERVAL_FORMS}; {_FORMS}")
 
     @property
     def start(self) -> datetime | None:

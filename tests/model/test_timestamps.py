@@ -94,3 +94,55 @@ def test_time_that_does_not_exist_is_refused(text: str) -> None:
 def test_other_types_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=f"^cannot convert {re.escape(describe(value))} to a time; expected a datetime"):
         to_ns(value)
+
+
+# Subclasses of datetime
+
+
+@pytest.fixture(params=["google.api_core.datetime_helpers", "proto.datetime_helpers"])
+def google_time(request: pytest.FixtureRequest) -> Any:
+    """A class whose `nanosecond` is the whole fraction of the second."""
+    return pytest.importorskip(request.param).DatetimeWithNanoseconds
+
+
+@pytest.mark.parametrize(
+    ("fraction", "ns"),
+    [
+        ({"nanosecond": 123_456_789}, 123_456_789),
+        ({"nanosecond": 500_000_000}, 500_000_000),
+        ({"nanosecond": 5}, 5),
+        ({"microsecond": 123_456}, 123_456_000),
+        ({}, 0),
+    ],
+)
+def test_google_times_keep_their_nanoseconds(google_time: Any, fraction: dict[str, int], ns: int) -> None:
+    assert to_ns(google_time(1970, 1, 1, 0, 0, 7, tzinfo=UTC, **fraction)) == 7 * 10**9 + ns
+
+
+@pytest.mark.parametrize("year", [1, 1965, 2022, 9999])
+def test_pandas_times_keep_their_nanoseconds(year: int) -> None:
+    """Also those that 64 bits of nanoseconds cannot hold."""
+    pandas = pytest.importorskip("pandas")
+    moment = datetime(year, 6, 3, 2, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    assert to_ns(pandas.Timestamp(moment)) == to_ns(moment)
+    if 1700 < year < 2200:
+        assert to_ns(pandas.Timestamp(moment) + pandas.Timedelta(1, "ns")) == to_ns(moment) + 1
+
+
+class OwnTime(datetime):
+    """A subclass with attributes and an operator of its own meaning."""
+
+    nanosecond = 999_999_999
+
+    def __sub__(self, other: Any) -> Any:
+        return NotImplemented
+
+
+def test_other_subclasses_of_datetime_are_read_as_datetimes() -> None:
+    assert to_ns(OwnTime(2022, 6, 3, tzinfo=UTC)) == to_ns(datetime(2022, 6, 3))
+
+
+def test_missing_time_is_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="NaT is not a time; use None"):
+        to_ns(pandas.NaT)

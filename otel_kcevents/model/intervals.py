@@ -1,0 +1,158 @@
+"""Strings for windows and times beyond those of the Events API: ISO 8601 days, months, intervals; printed times."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import NamedTuple
+
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.timestamps import DAY, SECOND, parse_time
+
+__all__ = ["INTERVAL_FORMS", "parse_interval", "parse_moment"]
+
+INTERVAL_FORMS = (
+    "an ISO 8601 day, hour, month or interval as in 2020-04-01, 2020-04-01T05, 2020-04, "
+    "2020-04-01T05:00Z/2020-04-01T06:00Z or 2020-04-01/P1D"
+)
+"""The forms of a window that `parse_interval` reads, for an error message."""
+
+_MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+# After an offset, Go prints the name of the zone (`+0200 CEST`), Java its region (`+02:00[Europe/Berlin]`).
+_ZONE = r"(?:Z|z| ?UTC| ?([+-])(\d\d)(?::?(\d\d))?(?: [A-Z]{3,5}| [+-]\d{2,4})?)(?:\[[\w/+-]+\])?"
+_MOMENT = re.compile(
+    rf"(\d{{4}})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?)?(?P<zone>{_ZONE})?)?)?",
+    re.ASCII,
+)
+_DURATION = re.compile(
+    r"P(?=\d|T)(?:(\d{1,5})Y)?(?:(\d{1,6})M)?(?:(\d{1,7})W)?(?:(\d{1,8})D)?"
+    r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,12})M)?(?:(\d{1,12})S)?)?",
+    re.ASCII,
+)
+
+
+class _Moment(NamedTuple):
+    """A date or a time that was read.
+
+    Attributes:
+        local: The time on the clock of its zone, in nanoseconds since 1970 on that clock.
+        offset: How far that clock is ahead of UTC, in nanoseconds; None if the string has no zone.
+        unit: The smallest unit that the string has: month, day, hour or, for anything smaller, minute.
+        body: The string without its zone.
+    """
+
+    local: int
+    offset: int | None
+    unit: str
+    body: str
+
+    @property
+    def ns(self) -> int:
+        return self.local - (self.offset or 0)
+
+
+def parse_moment(text: str) -> int | None:
+    """Return a date or a time as nanoseconds since 1970 (UTC); for a day or a month, its beginning.
+
+    Args:
+        text: An ISO 8601 date or time, in UTC unless it has an offset, or one as Python, Go, Java or BigQuery print it,
+            such as `2024-09-18 22:00:00 UTC`, `2024-09-18 22:00:00 +0000 UTC` or `2024-09-18T22:00Z`.
+
+    Returns:
+        The time, or None if the string has none of these forms.
+
+    Raises:
+        ValueError: The time does not exist.
+    """
+    moment = _read(text)
+    return None if moment is None else moment.ns
+
+
+def parse_interval(text: str) -> tuple[int | None, int | None] | None:
+    """Return start and end of a window in nanoseconds since 1970 (UTC), None for an open end.
+
+    Args:
+        text: An ISO 8601 day (`2024-09-18`), hour (`2024-09-18T22`) or month (`2024-09`), or an interval: two dates or
+            times with `/` or `,` between them, with `..` for an open end, or one of them and a duration, as in
+            `2024-09-18/P1D`. After `/`, the end may omit what it has in common with the start (`2024-09-18T22/23`).
+
+    Returns:
+        Start and end, or None if the string has none of these forms.
+
+    Raises:
+        ValueError: A time does not exist.
+    """
+    for separator in ",/":  # a region such as [Europe/Berlin] has a solidus
+        if separator in text:
+            first, _, last = text.partition(separator)
+            return _between(first, last, separator == "/")
+    moment = _read(text)
+    if moment is None or moment.unit not in ("month", "day", "hour"):
+        return None
+    length = {"day": DAY, "hour": _HOUR}.get(moment.unit)
+    end = _add_months(moment.local, 1) if length is None else moment.local + length
+    return moment.ns, moment._replace(local=end).ns
+
+
+def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | None] | None:
+    start, end = _read(first), _read(last)
+    if not is_iso:
+        return None if start is None or end is None else (start.ns, end.ns)
+    if start is not None and end is None:
+        if last == "..":
+            return start.ns, None
+        if duration := _DURATION.fullmatch(last):
+            return start.ns, _shift(start, duration, 1)
+        common = start.body[: -len(last)]
+        end = _read(common + last) if common.endswith(("-", ":", "T", "t", " ")) else None
+    if end is None:
+        return None
+    if start is None:
+        if first == "..":
+            return None, end.ns
+        duration = _DURATION.fullmatch(first)
+        return None if duration is None else (_shift(end, duration, -1), end.ns)
+    if end.offset is None:  # ISO 8601: the zone of the start holds for the end as well
+        end = end._replace(offset=start.offset)
+    return start.ns, end.ns
+
+
+def _read(text: str) -> _Moment | None:
+    """Return a date or a time; None if *text* has another form."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes = match.groups()
+    local = parse_time(
+        f"{year}-{month}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}.{fraction or 0}Z"
+    )
+    offset = int(hours) * _HOUR + int(minutes or 0) * _MINUTE if sign else 0
+    if offset >= DAY:
+        raise ValueError(f"the offset of {short_repr(text)} is not between -23:59 and +23:59")
+    unit = "month" if day is None else "day" if hour is None else "hour" if minute is None else "minute"
+    body = text if zone is None else text[: match.start("zone")]
+    return _Moment(local, None if zone is None else -offset if sign == "-" else offset, unit, body)
+
+
+def _shift(moment: _Moment, duration: re.Match[str], sign: int) -> int:
+    """Return *moment* plus or minus a duration; years and months are those of the calendar at the moment's place."""
+    years, months, weeks, days, hours, minutes, seconds = (int(number or 0) for number in duration.groups())
+    local = _add_months(moment.local, sign * (12 * years + months))
+    local += sign * ((7 * weeks + days) * DAY + hours * _HOUR + minutes * _MINUTE + seconds * SECOND)
+    return moment._replace(local=local).ns
+
+
+def _add_months(local: int, months: int) -> int:
+    """Return the same time of the same day *months* later.
+
+    Raises:
+        ValueError: The month has no such day.
+    """
+    if months == 0:
+        return local
+    days, time = divmod(local, DAY)
+    day = date.fromordinal(days + _EPOCH_DAY)
+    year, month = divmod(12 * day.year + day.month - 1 + months, 12)
+    return (day.replace(year=year, month=month + 1).toordinal() - _EPOCH_DAY) * DAY + time

@@ -1,0 +1,139 @@
+"""Times and periods of other libraries: numpy, pandas, pyarrow, Arrow, whenever, Protocol Buffers.
+
+They are recognized by the names of their types, so that none of these libraries is imported, and converted exactly.
+Subclasses of `datetime` are converted by `timestamps.to_ns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from otel_kcevents.model.intervals import parse_moment
+from otel_kcevents.model.messages import describe_time
+from otel_kcevents.model.timestamps import SECOND, format_time, to_ns
+
+__all__ = ["end_to_ns", "ends_of", "to_plain"]
+
+_PAIRS = (("start", "end"), ("start_time", "end_time"), ("left", "right"))
+_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)  # the last ms, µs or ns of a second, in nanoseconds
+_OF_WHENEVER = "Instant", "ZonedDateTime", "OffsetDateTime", "SystemDateTime", "PlainDateTime", "Date", "YearMonth"
+_ARROW_UNITS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+
+def to_plain(value: Any) -> Any:
+    """Return a time of another library as a datetime, a date or an ISO 8601 string; any other value unchanged.
+
+    Raises:
+        ValueError: The value is a missing time, such as NaT.
+    """
+    convert = _converter(value)
+    return value if convert is None else convert(value)
+
+
+def end_to_ns(value: Any) -> int | None:
+    """Return an end of a window as nanoseconds since 1970 (UTC); None, for an open end, for None.
+
+    Args:
+        value: None, a datetime (UTC if it is naive), a date, a string that `parse_moment` reads, or a time or a period
+            of another library; a date or a period means its beginning.
+
+    Raises:
+        TypeError: The value has an unsupported type.
+        ValueError: The value is a string of another form, or a missing time, such as NaT.
+    """
+    plain = to_plain(value)
+    if plain is None:
+        return None
+    if isinstance(plain, str):
+        ns = parse_moment(plain)
+        if ns is None:
+            raise ValueError(f"{describe_time(plain)} is not a time; write it as in 2022-06-03T16:58:41Z")
+        return ns
+    return to_ns(plain)
+
+
+def ends_of(value: Any) -> tuple[int | None, int | None] | None:
+    """Return start and end of an object or a mapping, as `end_to_ns` returns them; None if it does not have both.
+
+    Args:
+        value: A mapping with a mapping `window`, such as an allocation of the Kubecost API, whose own `start` and `end`
+            are when it ran; or an object with the attributes, or a mapping with the keys, `start` and `end`,
+            `start_time` and `end_time` or `left` and `right`.
+
+    Raises:
+        TypeError: An end has an unsupported type.
+        ValueError: An end is a string of another form, or a missing time, such as NaT.
+    """
+    if _name_of(value) == ("pandas", "Period"):  # its `end_time` is its last instant
+        return end_to_ns(value.start_time), end_to_ns((value + 1).start_time)
+    if isinstance(value, Mapping):
+        if isinstance(value.get("window"), Mapping):
+            value = value["window"]
+        pair = next((names for names in _PAIRS if all(name in value for name in names)), None)
+        ends = [value[name] for name in pair or ()]
+    else:
+        pair = next((names for names in _PAIRS if all(hasattr(value, name) for name in names)), None)
+        ends = [getattr(value, name) for name in pair or ()]
+    if pair is None:
+        return None
+    start, end = map(end_to_ns, ends)
+    if pair == ("start_time", "end_time") and end is not None and end % SECOND in _LAST_TICKS:
+        end = (end // SECOND + 1) * SECOND  # the last instant of a period, as pandas has it, which is inclusive
+    return start, end
+
+
+def _name_of(value: Any) -> tuple[str, str] | None:
+    """Return the library and the name of the type that `_CONVERTERS` has for a value; None if it has none."""
+    for kind in type(value).__mro__:
+        name = (kind.__module__.partition(".")[0], kind.__name__)
+        if name in _CONVERTERS:
+            return name
+    return None
+
+
+def _converter(value: Any) -> Callable[[Any], Any] | None:
+    name = None if value is None or isinstance(value, (str, date)) else _name_of(value)
+    return None if name is None else _CONVERTERS[name]
+
+
+def _from_numpy(value: Any) -> str:
+    """Return a datetime64 as ISO 8601; as a day, an hour or a month only if that is its unit."""
+    text = str(value)
+    if text == "NaT":
+        raise ValueError("NaT is not a time; use None for an open end")
+    if value.dtype.name in ("datetime64[M]", "datetime64[D]", "datetime64[h]"):
+        return text
+    return (text + "0000-01-01T00:00:00"[len(text) :])[:29]  # units below a nanosecond are cut
+
+
+def _from_array(value: Any) -> Any:
+    return value if value.ndim else to_plain(value[()])
+
+
+def _from_pyarrow(value: Any) -> str:
+    if value.value is None:
+        raise ValueError("a null of pyarrow is not a time; use None for an open end")
+    return format_time(value.value * _ARROW_UNITS[value.type.unit])
+
+
+def _date_from_pyarrow(value: Any) -> date:
+    if value.value is None:
+        raise ValueError("a null of pyarrow is not a date; use None for an open end")
+    day: date = value.as_py()
+    return day
+
+
+_CONVERTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("numpy", "datetime64"): _from_numpy,
+    ("numpy", "ndarray"): _from_array,  # of no dimension, as xarray has them
+    ("pandas", "Period"): lambda period: period.start_time,
+    ("pyarrow", "TimestampScalar"): _from_pyarrow,
+    ("pyarrow", "Date32Scalar"): _date_from_pyarrow,
+    ("pyarrow", "Date64Scalar"): _date_from_pyarrow,
+    ("google", "Timestamp"): lambda time: format_time(time.seconds * SECOND + time.nanos),
+    ("arrow", "Arrow"): lambda time: time.datetime,
+    **dict.fromkeys((("whenever", name) for name in _OF_WHENEVER), str),
+}
+"""How a value becomes a datetime, a date or an ISO 8601 string, by the library and the name of its type."""
