@@ -40,6 +40,8 @@ _Given: TypeAlias = "str | Callable[[Call], Any] | object"
 class OperationScope:
     """The window and the size of a `with` block, which it may set at any time before it ends.
 
+    A copy or a pickle has the values only; setting them there does not change what the block records.
+
     Attributes:
         window: The window of the set, as anything that `Window.of` converts.
         size: The number of records in the set, or the set itself.
@@ -54,6 +56,9 @@ class OperationScope:
         self._started = started
         self.window = window
         self.size = size
+
+    def __reduce__(self) -> tuple[type[OperationScope], tuple[Any, ...]]:
+        return OperationScope, (None, self.window, self.size)
 
 
 Stretch = OperationScope  # the former name, kept for one release

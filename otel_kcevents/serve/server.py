@@ -116,6 +116,9 @@ class LogServer:
         self._thread.start()
         _servers.add(self)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot copy or pickle a LogServer, which listens on a port; start one in each process")
+
     def _serve(self, server: LimitedServer) -> None:
         # A method, so that the thread keeps this object alive: a fork must find the server even if the caller
         # kept no reference.

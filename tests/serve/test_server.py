@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,13 @@ def test_port_0_takes_a_free_port(log: EventLog, addr: str, host: str) -> None:
         assert server.url == f"http://{host}:{server.port}/model/etl/log"
         with urlopen(server.url, timeout=GENEROUS) as answer:
             assert answer.read() == respond("GET", LOG_PATH, log=log).body
+
+
+def test_server_cannot_be_copied_or_pickled(log: EventLog) -> None:
+    with start_http_server(0, log=log) as server:
+        for again in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="start one in each process"):
+                again(server)
 
 
 def test_close_frees_the_port(log: EventLog) -> None:

@@ -1,0 +1,250 @@
+"""Pickles and copies of decorated functions, sets, operations and logs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import clean_environment, run_program
+from telemetry import DAY, Telemetry, Warned
+
+from otel_kcevents import (
+    EventLogProcessor,
+    Window,
+    allocation,
+    asset,
+    default_log,
+)
+
+cloudpickle = pytest.importorskip("cloudpickle", reason="pip install cloudpickle to run these")
+
+
+def pickled(protocol: int) -> Callable[[Any], Any]:
+    return lambda value: pickle.loads(pickle.dumps(value, protocol))
+
+
+def by_value(value: Any) -> Any:
+    return cloudpickle.loads(cloudpickle.dumps(value))
+
+
+ROUNDS = pytest.mark.parametrize(
+    "again",
+    [copy.copy, copy.deepcopy, *map(pickled, range(2, 6)), by_value],
+    ids=["copy", "deepcopy", "protocol 2", "protocol 3", "protocol 4", "protocol 5", "cloudpickle"],
+)
+
+
+@asset.load
+def load_assets(window: str) -> list[str]:
+    return ["disk"]
+
+
+def load_day(day: Window) -> list[Window]:
+    return [day]
+
+
+BY_VALUE = {
+    "recursive": ["AllocationSetLoaded 0", "AllocationSetLoaded 1", "AllocationSetLoaded 2"],
+    "original of a recursive one": ["AllocationSetLoaded 0", "AllocationSetLoaded 1"],
+    "mutually recursive": ["AllocationSetLoaded 0", "AssetSetLoaded 10", "AllocationSetLoaded 2"],
+    "original of a mutually recursive one": ["AssetSetLoaded 0", "AllocationSetLoaded 1"],
+    "closure": ["AllocationSetLoaded 3"],
+    "default argument": ["AllocationSetLoaded 0", "AllocationSetLoaded 1", "AllocationSetLoaded 2"],
+    "bound method": ["AssetSetLoaded 2"],
+    "bound method that saves": ["AssetSetSaved 3"],
+    "class method": ["AllocationSetLoaded 1"],
+    "nested decorators": ["AllocationSetLoaded 2", "AssetSetAggregated 2"],
+    "keyword-only default": ["AllocationSetLoaded 3"],
+    "partial of a decorated function": ["AllocationSetLoaded 1"],
+    "coroutine": ["AllocationSetLoaded 2"],
+    "generator": ["AllocationSetLoaded 2"],
+    "async generator": ["AllocationSetLoaded 3"],
+    "block of a kept operation": ["AssetSetSaved 7"],
+    "function that decorates": ["AllocationSetLoaded 2"],
+    "function decorated with a kept operation": ["AllocationSetLoaded 2"],
+    "set with a log of its own": ["CloudCostSetLoaded 2"],
+    "span processor": ["CloudCostSetSaved None", "CloudCostSetLoaded 1"],
+}
+"""What each function of `programs/by_value.py` records in the process that it is sent to."""
+
+
+@pytest.fixture(scope="module")
+def recorded_elsewhere() -> dict[str, list[str]]:
+    out, err = run_program("by_value")
+    assert err == ""
+    recorded: dict[str, list[str]] = json.loads(out)
+    assert recorded.keys() == BY_VALUE.keys()
+    return recorded
+
+
+@pytest.mark.parametrize("name", BY_VALUE)
+def test_function_sent_by_value_records_over_there(name: str, recorded_elsewhere: dict[str, list[str]]) -> None:
+    assert recorded_elsewhere[name] == BY_VALUE[name]
+
+
+def test_dask_tokens_are_the_same_in_every_process() -> None:
+    """Apart from those of classes of a script, which get an id, and of logs that are not the default one."""
+    pytest.importorskip("dask", reason="pip install dask to run these")
+    runs = [json.loads(run_program("by_value", "tokens", PYTHONHASHSEED=str(seed))[0]) for seed in (1, 2)]
+    unstable = {
+        "bound method",
+        "bound method that saves",
+        "class method",
+        "set with a log of its own",
+        "span processor",
+    }
+    first, second = ({name: run[name] for name in run.keys() - unstable} for run in runs)
+    assert first == second
+    assert first.pop("closure") == first.pop("again")
+    assert len(set(first.values())) == len(first)
+
+
+@ROUNDS
+@pytest.mark.parametrize("value", [allocation, asset, default_log, load_assets], ids=repr)
+def test_global_object_stays_itself(value: object, again: Callable[[Any], Any]) -> None:
+    assert again(value) is value
+
+
+@ROUNDS
+def test_set_and_log_are_themselves_in_their_process(telemetry: Telemetry, again: Callable[[Any], Any]) -> None:
+    assert again(telemetry.allocation) is telemetry.allocation
+    assert again(telemetry.log) is telemetry.log
+    assert again(EventLogProcessor(telemetry.log)).log is telemetry.log
+
+
+def test_copy_by_value_records_like_the_function(telemetry: Telemetry) -> None:
+    load = telemetry.allocation.load(lambda window: [1, 2])
+    by_value(load)(DAY)
+    assert (telemetry.event.size, telemetry.event.window) == (2, DAY)
+    assert telemetry.span_event.name == "AllocationSetLoaded"
+
+
+@pytest.mark.parametrize("again", [pickled(2), copy.deepcopy, by_value], ids=["pickle", "deepcopy", "cloudpickle"])
+def test_operation_keeps_its_arguments(telemetry: Telemetry, again: Callable[[Any], Any]) -> None:
+    load = again(telemetry.asset.load(window="day", size="result[rows]"))
+    load(lambda day: {"rows": [1, 2, 3]})(DAY)
+    assert (telemetry.event.size, telemetry.event.window) == (3, DAY)
+
+
+def test_copies_of_an_operation_are_blocks_of_their_own(telemetry: Telemetry) -> None:
+    save = telemetry.asset.save(window=DAY)
+    for operation in (save, copy.copy(save), pickle.loads(pickle.dumps(save))):
+        with operation as op:
+            op.size = 1
+    assert len(telemetry.events) == 3
+    with pytest.raises(TypeError, match="needs the parentheses"), copy.copy(telemetry.asset.save):
+        pass
+
+
+def test_copy_of_a_scope_has_its_values_only(telemetry: Telemetry) -> None:
+    with telemetry.asset.save(window=DAY, size=1) as op:
+        other = pickle.loads(pickle.dumps(op))
+        other.size = 2
+    assert (other.window, other.size, telemetry.event.size) == (DAY, 2, 1)
+
+
+def test_copies_of_a_function_warn_once(telemetry: Telemetry, warned: Warned) -> None:
+    """A worker unpickles a function for each of its tasks."""
+    data = cloudpickle.dumps(telemetry.asset.load(lambda: 5))
+    for _ in range(2):
+        load = cloudpickle.loads(data)
+        assert (load(), load()) == (5, 5)
+    assert len(warned()) == 1
+    assert telemetry.log.counts() == {"AssetSetLoaded": 4}
+
+
+def test_other_version_of_a_function_records_without_fields(
+    telemetry: Telemetry, warned: Warned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function that is sent by its name may have other parameters where it arrives."""
+    module = sys.modules[__name__]
+    data = cloudpickle.dumps(telemetry.asset.load(window="day")(load_day))
+    monkeypatch.setattr(module, "load_day", lambda month: [month])
+    assert cloudpickle.loads(data)("2024-09") == ["2024-09"]
+    assert (telemetry.event.size, telemetry.event.window) == (None, None)
+    (warning,) = warned()
+    assert "'day'" in warning
+
+
+EARLIER = {
+    "set": (
+        b"cotel_kcevents.record.record_set\nrecord_set_of\n"
+        b"(cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\ntRtR."
+    ),
+    "operation": (
+        b"cotel_kcevents.record.operation\noperation_of\n"
+        b"(cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\ntRVload\n(dVwindow\nVday\nstR."
+    ),
+    "default log": b"cotel_kcevents.store.log\ndefault_log\n.",
+    "own log": b"cotel_kcevents.store.log\nlog_of\n((Vf0c1\nI17\nI1\nttR.",
+    "own set": (
+        b"cotel_kcevents.record.record_set\nrecord_set_of\n"
+        b"(cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\n(Vf0c1\nI17\nI1\nttRtR."
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("set", asset), ("default log", default_log), ("own log", default_log), ("own set", asset)],
+)
+def test_pickle_of_another_process_and_version_loads(name: str, expected: object) -> None:
+    """Of a log, and of a set with a log or providers of its own, it is the default one."""
+    assert pickle.loads(EARLIER[name]) is expected
+
+
+def test_operation_of_another_version_loads() -> None:
+    before = default_log.counts().get("AssetSetLoaded", 0)
+    pickle.loads(EARLIER["operation"])(lambda day: [day])(DAY)
+    assert default_log.counts()["AssetSetLoaded"] == before + 1
+
+
+RECEIVER = """
+import pickle, sys
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from telemetry import counter_values
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+{setup}
+value = pickle.load(sys.stdin.buffer)
+{use}
+print(counter_values(reader))
+"""
+
+
+def received(value: object, use: str, setup: str = "") -> tuple[str, str]:
+    """Unpickle a value in another process; return what that prints: last, the counter's values."""
+    code = RECEIVER.format(setup=setup, use=use)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        input=pickle.dumps(value),
+        env=clean_environment(),
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def test_counter_has_the_events_of_an_unpickled_operation(telemetry: Telemetry) -> None:
+    """Nothing else has imported the package there."""
+    own = telemetry.record_set("cloudCost", "CloudCostSet")
+    assert received(own.load, "value(lambda: [1])()") == ("{('cloudCost', 'CloudCostSetLoaded'): 1}\n", "")
+
+
+def test_set_whose_name_is_taken_gets_a_log_of_its_own(telemetry: Telemetry) -> None:
+    own = telemetry.record_set("cloudCost", "CloudCostSet")
+    out, err = received(
+        [own, own],
+        "value[0].emit('saved'); value[1].emit('saved'); print(value[0] is value[1], value[0].log.counts())",
+        "import otel_kcevents; otel_kcevents.RecordSet('cloudCost', 'OtherSet')",
+    )
+    assert out.splitlines() == ["True {'CloudCostSetSaved': 2}", "{('cloudCost', 'CloudCostSetSaved'): 2}"]
+    assert err.count("is already taken") == 1

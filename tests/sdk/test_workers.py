@@ -1,0 +1,44 @@
+"""Functions of a configured script in workers of real libraries: each process records and exports its own calls."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.grpc", reason="pip install opentelemetry-exporter-otlp to run these"
+)
+pytest.importorskip("distributed", reason="pip install distributed to run these")
+pytest.importorskip("joblib", reason="pip install joblib to run these")
+
+from conftest import run_program
+from receivers import grpc_receiver
+
+DAY = "2022-06-03T00:00:00Z,2022-06-04T00:00:00Z"
+LOADED = [["AllocationSetLoaded", 2, DAY], ["AllocationSetLoaded", 3, DAY]]
+SAVED = [["AssetSetSaved", 7, DAY]]
+AGGREGATED = [["CloudCostSetAggregated", 5, DAY]]
+COUNTS = {"AllocationSetLoaded": 2, "AssetSetSaved": 1}
+TOTAL = {
+    ("allocation", "AllocationSetLoaded"): 2,
+    ("asset", "AssetSetSaved"): 1,
+    ("cloudCost", "CloudCostSetAggregated"): 1,
+}
+
+
+@pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver", "joblib", "dask processes", "distributed"])
+def test_workers_record_and_export_their_own_calls(kind: str) -> None:
+    """A set with a log of its own records into the worker's default log."""
+    with grpc_receiver() as received:
+        out, _ = run_program("workers", kind, code=0, **received.environment, COVERAGE_PROCESS_CONFIG="")
+    assert json.loads(out) == [True, [LOADED, SAVED, AGGREGATED], [{}, {}]]
+    assert received.total == TOTAL
+    assert len(received.events) == 4
+
+
+def test_threads_of_dask_record_in_the_program() -> None:
+    with grpc_receiver() as received:
+        out, _ = run_program("workers", "dask threads", code=0, **received.environment)
+    assert json.loads(out) == [False, [LOADED, SAVED, []], [COUNTS, {"CloudCostSetAggregated": 1}]]
+    assert received.total == TOTAL
