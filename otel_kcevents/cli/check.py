@@ -6,7 +6,7 @@ import json
 from itertools import chain
 
 from otel_kcevents.cli.output import plural, print_lines
-from otel_kcevents.cli.sources import CommandError
+from otel_kcevents.cli.sources import FINDINGS, CommandError, read_file
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import OUTCOMES
 
@@ -23,20 +23,16 @@ def check_file(name: str, strict: bool) -> None:
         strict: Refuse unknown kinds and fields.
 
     Raises:
-        CommandError: The file cannot be read, or is not a valid document.
+        CommandError: The file cannot be read; or it is not a valid document, which is a finding.
     """
-    from_stdin = name == "-"
     try:
-        with open(0 if from_stdin else name, "rb", closefd=not from_stdin) as stream:
-            content = stream.read()
+        content = read_file(name)
     except OSError as error:
-        raise CommandError(
-            f"cannot read {name}: {error.strerror}; expected a file's name, or - for standard input"
-        ) from None
+        raise CommandError(str(error)) from None
     try:
         document = read_document(content, strict=strict)
     except ValueError as error:
-        raise CommandError(f"{name} is not a log document: {error}") from None
+        raise CommandError(f"{name} is not a log document: {error}", FINDINGS) from None
     lists = ", ".join(f"{etl} {len(events)}" for etl, events in document.lists.items())
     counted = f"{plural(sum(document.counters.values()), 'event')} of {plural(len(document.counters), 'kind')} counted"
     print_lines([f"{name}: a valid log document: {lists}; {counted}", *_unknown(document)])

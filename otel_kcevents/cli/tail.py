@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from time import sleep
+from typing import NamedTuple
 
 from otel_kcevents.cli.output import event_table, newest_first, plural, print_error, print_lines
 from otel_kcevents.cli.sources import CommandError, read_source
@@ -11,29 +14,38 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.source import Source
 
-__all__ = ["follow"]
+__all__ = ["MAX_REMEMBERED", "follow"]
+
+_MAX_PROCESSES = 16  # processes behind one address that are told apart
+MAX_REMEMBERED = 65_536
+"""How many events are remembered; 16 processes with full logs of the documented kinds list 57,344."""
 
 
 def follow(source: Source, count: int, interval: float) -> None:
     """Print the last events, then new ones as they arrive, until interrupted.
 
-    If the source becomes unreadable, an error is printed once, and reading is retried until it succeeds.
+    Each event is printed once, even if several processes answer in turn, each with its own log. If the source becomes
+    unreadable, an error is printed once, and reading is retried until it succeeds.
 
     Args:
         source: Where to read from.
-        count: How many past events to print first.
+        count: How many past events of each process to print.
         interval: Seconds between reads.
 
     Raises:
         CommandError: The source cannot be read the first time.
     """
-    before, reachable = read_source(source), True
-    past = newest_first(before)[:count][::-1]
-    print_lines(event_table(past, stream=True))
+    first, reachable = read_source(source), True
+    past = newest_first(first)
+    begun = max((event.time for event in past), default=0)
+    shown = _Shown()
+    shown.new(past)
+    processes = _Processes(first)
+    print_lines(event_table(past[:count][::-1], stream=True))
     while True:
         sleep(interval)
         try:
-            after = read_source(source)
+            document = read_source(source)
         except CommandError as error:
             if reachable:
                 print_error(f"{error}; still trying")
@@ -42,21 +54,88 @@ def follow(source: Source, count: int, interval: float) -> None:
         if not reachable:
             print_error(f"{source} answers again")
             reachable = True
-        new, missed = _difference(before, after)
-        if min(missed.values(), default=0) < 0:  # fewer events were counted than are new
-            print_error(f"the program at {source} restarted: its counters started again from zero")
-            new, missed = _difference(Document({}, {}), after)
-        for kind, number in (+missed).items():
-            events = plural(number, f"{kind} event")
-            print_error(f"missed {events}, which the log no longer holds; a shorter --interval misses fewer")
+        new = shown.new(newest_first(document)[::-1])
+        continued = processes.missed(document)
+        if continued is None:  # another process answers, or the program restarted
+            new = _without_past(new, begun, count)
+        else:
+            missed, is_certain = continued
+            for kind, number in missed.items():
+                events = plural(number, f"{kind} event") + ("" if is_certain else ", unless another process answers")
+                print_error(f"missed {events}, which the log no longer holds; a shorter --interval misses fewer")
         print_lines(event_table(new, header=False, stream=True))
-        before = after
 
 
-def _difference(before: Document, after: Document) -> tuple[list[Event], Counter[str]]:
-    """Return the new events, oldest first, and how many more were counted than are listed, by kind."""
-    new = list((Counter(newest_first(after)[::-1]) - Counter(newest_first(before))).elements())
-    missed = Counter(after.counters)
-    missed.subtract(before.counters)
-    missed.subtract(event.kind for event in new)
-    return new, missed
+class _Shown:
+    """The events that were read before. Those that were not listed for the longest time are forgotten first."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Event, int] = {}
+
+    def new(self, events: Iterable[Event]) -> list[Event]:
+        """Return the events that no earlier document listed; equal events of one document are different events."""
+        listed = Counter[Event]()
+        new = []
+        for event in events:
+            listed[event] += 1
+            if listed[event] > self._counts.get(event, 0):
+                new.append(event)
+        for event, number in listed.items():
+            self._counts[event] = max(number, self._counts.pop(event, 0))  # moves it to the end
+        while len(self._counts) > MAX_REMEMBERED:
+            del self._counts[next(iter(self._counts))]
+        return new
+
+
+class _Process(NamedTuple):
+    """What a process answered last: its counters and its listed events."""
+
+    counters: Mapping[str, int]
+    events: Counter[Event]
+
+
+class _Processes:
+    """The processes that answered, the latest last. A program that restarts is another process.
+
+    Args:
+        document: The first document.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._processes = [_Process(document.counters, Counter(newest_first(document)))]
+
+    def missed(self, document: Document) -> tuple[Counter[str], bool] | None:
+        """Return how many events the answering process counted since its last document without listing them.
+
+        Returns:
+            The numbers by kind, without zeros, and whether the process is known for certain, by an event that both
+            documents list; None if the document cannot continue that of any known process.
+        """
+        events = Counter(newest_first(document))
+        found: tuple[int, int, Counter[str]] | None = None
+        for place, process in enumerate(self._processes):
+            if any(document.counters.get(kind, 0) < count for kind, count in process.counters.items()):
+                continue
+            known = events & process.events
+            missed = Counter(document.counters)
+            missed.subtract(process.counters)
+            missed.subtract(event.kind for event in (events - known).elements())
+            is_same = process.counters == document.counters or place == len(self._processes) - 1
+            if min(missed.values(), default=0) >= 0 and (known or is_same):
+                found = max(found or (-1, -1, missed), (known.total(), place, +missed), key=itemgetter(0, 1))
+        if found is not None:
+            del self._processes[found[1]]
+        self._processes = [*self._processes[1 - _MAX_PROCESSES :], _Process(document.counters, events)]
+        return found and (found[2], found[0] > 0)
+
+
+def _without_past(events: list[Event], begun: int, count: int) -> list[Event]:
+    """Return events, oldest first, with only the newest *count* of those from before *begun*."""
+    surplus = sum(event.time < begun for event in events) - count
+    kept = []
+    for event in events:
+        if event.time < begun and surplus > 0:
+            surplus -= 1
+        else:
+            kept.append(event)
+    return kept

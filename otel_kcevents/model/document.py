@@ -65,11 +65,13 @@ def read_document(text: str | bytes, *, strict: bool = False) -> Document:
 
     Lists and events keep their order. A trailing `Event` of a known kind is removed. Kinds and metadata fields
     that this package does not know are kept as written: a kind under its own name, fields in `Event.extra`.
-    A size, window, error or operation of an unknown kind is read as such if it has the documented form.
+    A size, window, error or operation of an unknown kind is read as such if it has the documented form. The Events
+    API does not document the error of an error event, so one in another form is kept as written too. A list, counters
+    or metadata that are null, as Go writes empty ones, are empty; a size or a window that is null is kept as written.
 
     Args:
         text: The JSON; bytes are UTF-8.
-        strict: Refuse kinds and metadata fields that are not documented.
+        strict: Refuse kinds, metadata fields, errors in other forms and nulls that are not documented.
 
     Returns:
         The document.
@@ -183,6 +185,7 @@ def _split_kind(name: str) -> tuple[str, Outcome] | None:
 
 
 def _events(etl: str, value: object, strict: bool) -> tuple[Event, ...]:
+    value = [] if value is None and not strict else value
     if not isinstance(value, list):
         raise _mismatch(f"data.{etl}", value, "a list")
     list_set = DOCUMENTED.get(etl)
@@ -218,7 +221,11 @@ _FIELDS: dict[str, Callable[[object, str], Any]] = {
 def _metadata(
     value: object, place: str, outcome: Outcome | None, strict: bool
 ) -> tuple[int | None, Window | None, Failure | None, str | None]:
-    """Return size, window, failure and extra; those of an unknown kind only if they have the documented form."""
+    """Return size, window, failure and extra.
+
+    Unless *strict*, values of an unknown kind, errors, and nulls that do not have the documented form are extra.
+    """
+    value = {} if value is None and not strict else value
     documented = _FIELDS if outcome is None else outcome.fields
     known: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
@@ -229,11 +236,11 @@ def _metadata(
         try:
             known[key] = _FIELDS[key](member, f"{place}.{key}")
         except ValueError:
-            if outcome is not None:
+            if strict or (outcome is not None and key in ("size", "window") and member is not None):
                 raise
             unknown[key] = member
     if "operation" in known and "error" not in known:
-        if outcome is not None:
+        if strict:
             raise ValueError(f"{place}: the key 'error' is missing")
         unknown["operation"] = known.pop("operation")
     failure = known["error"]._replace(operation=known.get("operation")) if "error" in known else None
@@ -259,6 +266,7 @@ def _counters(value: object, kinds: list[str], strict: bool) -> dict[str, int]:
     counters: dict[str, int] = {}
     listed = set(kinds)
     totals: dict[str, int] = {}  # by kind without a trailing Event
+    value = {} if value is None and not strict else value
     for name, count in _object(value, "data.counters").items():
         found = _split_kind(name)
         if found is None and (strict or not name):

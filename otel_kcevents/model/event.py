@@ -146,6 +146,13 @@ class Event(NamedTuple):
     failure: Failure | None = None
     extra: str | None = None
 
+    @property
+    def is_error(self) -> bool:
+        """Whether it reports a failure: its kind ends in `Error`, or its metadata has an error, in any form."""
+        if self.failure is not None or self.kind.removesuffix("Event").endswith("Error"):
+            return True
+        return self.extra is not None and json.loads(self.extra).get("error") not in (None, "", False)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the event in the form of the log's JSON: `kind`, `metadata` and `time`, in this order."""
         metadata: dict[str, Any] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -14,11 +13,10 @@ from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import BaseHandler, HTTPDefaultErrorHandler, ProxyHandler, Request, build_opener
 
 from otel_kcevents.model.document import LOG_PATH, Document, read_document
-from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr, truncate
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.source import check_selection
+from otel_kcevents.store.source import check_selection, select
 
 __all__ = ["RemoteLog", "RemoteLogError"]
 
@@ -101,7 +99,9 @@ class RemoteLog:
                 integer of at least 1.
         """
         check_selection(window, limit)
-        selection = [("kind", kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+        texts = [kinds] if isinstance(kinds, str) else kinds
+        prefixes = [kind for text in texts for kind in text.split(",") if kind]  # as the server reads a query
+        selection = [("kind", kind) for kind in prefixes]
         if window is not None:
             start = MIN_NS if window.start_ns is None else window.start_ns
             end = MAX_NS if window.end_ns is None else window.end_ns
@@ -117,8 +117,7 @@ class RemoteLog:
             document = read_document(body)
         except ValueError as error:
             raise RemoteLogError(f"{self.url} does not serve a log document: {error}; {_REMEDY}") from None
-        lists = {etl: tuple(_newest_of_each_kind(events, limit)) for etl, events in document.lists.items()}
-        return Document(lists, document.counters)
+        return select(document, prefixes, window, limit)  # other programs may ignore the query
 
     def _get(self, url: str) -> tuple[int, bytes]:
         """Return the status and the body of the response to a GET request."""
@@ -183,11 +182,3 @@ def _refusal_message(body: bytes) -> str | None:
         return truncate(str(json.loads(body)["message"]))
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-
-
-def _newest_of_each_kind(events: Iterable[Event], limit: int) -> Iterable[Event]:
-    listed = Counter[str]()
-    for event in events:
-        listed[event.kind] += 1
-        if listed[event.kind] <= limit:
-            yield event

@@ -1,15 +1,20 @@
-"""`Source`: the protocol of everything that events can be read from, and a check of the arguments of their methods."""
+"""`Source`: the protocol of everything that events can be read from; `select()` and `merge()` for their documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import itemgetter
 from typing import Protocol
 
 from otel_kcevents.model.document import Document
+from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 
-__all__ = ["Source", "check_selection"]
+__all__ = ["MergedSource", "Source", "check_selection", "merge", "merge_documents", "select"]
 
 
 class Source(Protocol):
@@ -54,3 +59,121 @@ def check_selection(window: object, limit: object) -> None:
         raise ValueError(f"limit must be an integer of at least 1, got {short_repr(limit)}")
     if window is not None and not isinstance(window, Window):
         raise TypeError(f"window must be a Window, got {short_repr(window)}; convert it with Window.parse or Window.of")
+
+
+def select(document: Document, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+    """Return a document with only the selected events in its lists; their order and the counters do not change.
+
+    Args:
+        document: The document.
+        kinds: The kinds to list, or prefixes of them; all kinds if empty.
+        window: The window that an event's own time must be in to be listed; None for any time.
+        limit: The maximum number of events to list of each kind, the first ones of each list.
+    """
+    prefixes = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+
+    def selected(events: Iterable[Event]) -> Iterator[Event]:
+        listed = Counter[str]()
+        for event in events:
+            if prefixes and not f"{event.kind}Event".startswith(prefixes):
+                continue
+            if window is not None and not window.contains(event.time):
+                continue
+            listed[event.kind] += 1
+            if listed[event.kind] <= limit:
+                yield event
+
+    return Document({etl: tuple(selected(events)) for etl, events in document.lists.items()}, document.counters)
+
+
+def merge_documents(documents: Sequence[Document], limit: int = 256) -> Document:
+    """Return one document with the events of several, newest first, and the sums of their counters.
+
+    Each document's events keep their order. Lists, kinds and metadata that this package does not know are kept as
+    they are.
+
+    Args:
+        documents: The documents, at least one.
+        limit: The maximum number of events to list of each kind, the newest.
+    """
+    etls = dict.fromkeys(etl for document in documents for etl in document.lists)
+    lists = {etl: _merge_events([document.lists.get(etl, ()) for document in documents]) for etl in etls}
+    counters: dict[str, int] = {}
+    spelled: dict[str, str] = {}  # a document counts a kind once, with or without a trailing Event
+    for document in documents:
+        for kind, count in document.counters.items():
+            name = spelled.setdefault(kind.removesuffix("Event"), kind)
+            counters[name] = counters.get(name, 0) + count
+    return select(Document(lists, dict(sorted(counters.items()))), limit=limit)
+
+
+def _merge_events(lists: Iterable[Sequence[Event]]) -> tuple[Event, ...]:
+    """Merge lists of events, newest first.
+
+    An event arrived after all those below it in its list, so it counts as no older than the newest of them, even if a
+    clock was set back.
+    """
+
+    def keyed(events: Sequence[Event]) -> list[tuple[int, Event]]:
+        arrivals = list(accumulate((event.time for event in reversed(events)), max))
+        return list(zip(reversed(arrivals), events, strict=True))
+
+    merged = heapq.merge(*map(keyed, lists), key=itemgetter(0), reverse=True)
+    return tuple(event for _, event in merged)
+
+
+class MergedSource:
+    """A source that reads several others; create it with `merge()`.
+
+    Args:
+        sources: The sources, at least one.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self._sources))
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of events of each kind in all sources, in alphabetical order, without zeros."""
+        return dict(merge_documents([Document({}, source.counts()) for source in self._sources]).counters)
+
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        """Return the lists of events of all sources, newest first, and the sums of their counters.
+
+        Args:
+            kinds: The kinds to list, or prefixes of them; all kinds if empty. A source need not know them all.
+            window: The window that an event's own time must be in to be listed; None for any time.
+            limit: The maximum number of events to list of each kind: the newest of those selected.
+
+        Raises:
+            TypeError: *window* is not a Window.
+            ValueError: No source knows one of *kinds*, or *limit* is not an integer of at least 1.
+        """
+        check_selection(window, limit)
+        prefixes = [kinds] if isinstance(kinds, str) else list(kinds)
+        documents, refusals = [], []
+        for source in self._sources:
+            try:
+                documents.append(source.document(prefixes, window, limit))
+            except ValueError as error:  # it does not know one of the kinds, but may know others
+                refusals.append(error)
+                documents.append(select(source.document((), window, limit), prefixes))
+        if len(refusals) == len(self._sources):
+            raise refusals[0]
+        return merge_documents(documents, limit)
+
+
+def merge(*sources: Source) -> MergedSource:
+    """Return a source that answers with the events of several sources.
+
+    Args:
+        sources: The sources, at least one.
+
+    Raises:
+        ValueError: No source is given.
+    """
+    if not sources:
+        raise ValueError("merge() needs at least one source, got none")
+    return MergedSource(sources)

@@ -62,7 +62,7 @@ def test_unknown_kinds_and_metadata_are_named(run: Run, path: Path) -> None:
 def test_strict_check_refuses_the_unknown(run: Run, path: Path) -> None:
     path.write_text(FOREIGN, encoding="utf-8")
     code, out, err = run("check", "--strict", str(path))
-    assert (code, out) == (1, "")
+    assert (code, out) == (3, "")
     assert "data.asset[0].kind" in err
     assert "AssetSetDeletedEvent" in err
 
@@ -85,7 +85,7 @@ def test_one_event_is_singular(run: Run, path: Path) -> None:
 def test_invalid_document_error_shows_file_and_place(run: Run, path: Path, text: str, problem: str) -> None:
     path.write_text(text, encoding="utf-8")
     code, out, err = run("check", str(path))
-    assert (code, out) == (1, "")
+    assert (code, out) == (3, "")
     assert err.startswith(f"otel-kcevents: {path} is not a log document: {problem}")
     assert err.count("\n") == 1
 
@@ -96,3 +96,10 @@ def test_unreadable_file_is_an_error(run: Run, tmp_path: Path, name: str, shown:
     assert (code, out) == (1, "")
     assert err.startswith(f"otel-kcevents: cannot read {tmp_path}/{shown}: ")
     assert err.endswith("; expected a file's name, or - for standard input\n")
+
+
+def test_url_in_place_of_a_file_hides_the_password(run: Run) -> None:
+    ran = run("check", "http://user:secret@etl/log")
+    assert (ran.code, ran.out) == (1, "")
+    assert "secret" not in ran.err
+    assert "etl/log" in ran.err

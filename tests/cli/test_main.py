@@ -29,7 +29,13 @@ def test_version_is_shown(run: Run) -> None:
     assert run("--version") == (0, f"otel-kcevents {__version__}\n", "")
 
 
-@pytest.mark.parametrize("argv", [(), ("logs",), ("check",), ("log", "--what"), ("log", "a:1", "b:2")])
+def test_bare_command_prints_the_help(run: Run) -> None:
+    ran = run()
+    assert ran == run("--help")
+    assert all(f"\n    {name} " in ran.out for name in ("log", "tail", "check"))
+
+
+@pytest.mark.parametrize("argv", [("logs",), ("check",), ("log", "--what"), ("log", "a:1", "b:2")])
 def test_usage_error_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
     code, out, err = run(*argv)
     assert (code, out) == (2, "")
@@ -38,7 +44,10 @@ def test_usage_error_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("log", "[--kind KIND] [--window WINDOW] [URL]"), ("tail", "[-n N] [--interval SECONDS] [URL]")],
+    [
+        ("log", "[--kind KIND] [--window WINDOW] [--errors] [--exit-code] [SOURCE]"),
+        ("tail", "[-n N] [--interval SECONDS] [URL]"),
+    ],
 )
 def test_help_names_the_options(run: Run, command: str, options: str) -> None:
     code, out, _ = run(command, "--help")
@@ -108,6 +117,11 @@ def test_document_may_come_through_a_pipe(start: Start, url: str) -> None:
     code, out, err = ended(start("check", "-", stdin=start("log", "--json", url).stdout))
     assert (code, err) == (0, "")
     assert out == "-: a valid log document: allocation 2, asset 2; 4 events of 4 kinds counted\n"
+
+
+def test_log_may_come_through_a_pipe(start: Start, run: Run, url: str) -> None:
+    """`log --json | log -` shows what `log` shows."""
+    assert ended(start("log", "-", stdin=start("log", "--json", url).stdout)) == run("log", url)
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes and signals are POSIX's")

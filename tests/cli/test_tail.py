@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from clients import ASSETS, HOUR, SAVED, TOTALED, Broken, Stage, log_of
 from serving import Run
 
 from otel_kcevents.cli import tail as tail_module
+from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.timestamps import format_time, parse_time
 from otel_kcevents.store.log import EventLog
@@ -137,16 +139,74 @@ def test_missed_events_are_counted_by_kind(tail: Tail, stage: Stage, append: Any
     ids=["nothing yet", "another kind", "as many of the kind", "more"],
 )
 def test_new_log_is_shown_whole_after_a_restart(
-    tail: Tail, stage: Stage, url: str, swap: Any, append: Any, second: EventLog
+    tail: Tail, stage: Stage, swap: Any, append: Any, second: EventLog
 ) -> None:
-    """The program has restarted if its counters cannot continue the earlier ones."""
     stage.log = log_of(SAVED)
     lists = second.document().lists
     new = [*sorted(lists["allocation"] + lists["asset"], key=lambda event: event.time), loaded(50)]
-    ran = tail(swap(second), append(loaded(50)))
+    assert tail(swap(second), append(loaded(50))) == (130, HEADER + rows(SAVED, *new), "")
+
+
+class Workers:
+    """Logs of several processes behind one address, which answer in turn."""
+
+    def __init__(self, *logs: EventLog) -> None:
+        self._turns = cycle(logs)
+
+    def document(self, *selection: Any) -> Document:
+        return next(self._turns).document(*selection)
+
+
+def test_each_event_is_shown_once_behind_workers(tail: Tail, stage: Stage) -> None:
+    """Even if the workers have counted different numbers of events, and a third one joins later."""
+    first, second, third = log_of(loaded(1), loaded(3)), log_of(loaded(2)), log_of()
+    stage.log = Workers(first, second, third)
+    turns = 3 * [nothing]
+    ran = tail(*turns, lambda: [log.append(loaded(4 + n)) for n, log in enumerate((first, second, third))], *turns * 2)
+    assert ran.err == ""
+    assert sorted(ran.out.splitlines(keepends=True)[1:]) == [row(loaded(time)) for time in range(1, 7)]
+
+
+def test_past_events_of_each_worker_are_limited(tail: Tail, stage: Stage) -> None:
+    """`-n` applies to each worker; later events are all shown."""
+    first, second = log_of(*map(loaded, range(1, 9))), log_of(*map(loaded, (11, 12, 13, 14, 21, 22, 23)))
+    first.append(loaded(20))
+    stage.log = Workers(first, second)
+    ran = tail(nothing, nothing, nothing, argv=("-n", "2"))
+    assert (ran.out, ran.err) == (HEADER + rows(*map(loaded, (8, 20, 13, 14, 21, 22, 23))), "")
+
+
+def test_missed_events_are_counted_for_each_worker(tail: Tail, stage: Stage) -> None:
+    first, second = log_of(loaded(1), SAVED, retention=2), log_of(ASSETS, loaded(2), loaded(3))
+    stage.log = Workers(first, second)
+    ran = tail(nothing, nothing, nothing, lambda: [first.append(loaded(time)) for time in range(10, 15)], nothing)
     [message] = ran.err.splitlines()
-    assert f"{url} restarted" in message
-    assert ran.out == HEADER + rows(SAVED, *new)
+    assert "missed 3 AssetSetLoaded events, which" in message
+
+
+def test_missed_events_without_a_common_event_are_a_guess(tail: Tail, stage: Stage, append: Any) -> None:
+    """The same documents may come from two processes, of which the second has dropped events."""
+    stage.log = log_of(loaded(1), retention=2)
+    ran = tail(append(*map(loaded, range(2, 8))))
+    [message] = ran.err.splitlines()
+    assert "missed 4 AssetSetLoaded events, unless another process answers" in message
+    assert ran.out == HEADER + rows(loaded(1), loaded(6), loaded(7))
+
+
+def test_events_of_many_processes_are_remembered(tail: Tail, stage: Stage) -> None:
+    """More processes than are told apart."""
+    stage.log = Workers(*(log_of(loaded(time), loaded(time + 100)) for time in range(1, 41)))
+    ran = tail(*[nothing] * 100, argv=("-n", "99"))
+    assert ran.err == ""
+    assert len(ran.out.splitlines()) == len({*ran.out.splitlines()}) == 1 + 80
+
+
+def test_memory_for_shown_events_is_bounded(tail: Tail, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that no process lists any more are forgotten first."""
+    monkeypatch.setattr(tail_module, "MAX_REMEMBERED", 4)
+    stage.log = log = log_of(loaded(1), retention=2)
+    steps = [lambda time=time: log.append(loaded(time)) for time in range(2, 20)]
+    assert tail(*steps).out == HEADER + rows(*map(loaded, range(1, 20)))
 
 
 def test_unreachable_program_is_tried_again(tail: Tail, stage: Stage, url: str, swap: Any, append: Any) -> None:
