@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.timestamps import DAY, SECOND, parse_time
+from otel_kcevents.model.timestamps import DAY, SECOND
 
 __all__ = ["INTERVAL_FORMS", "parse_interval", "parse_moment"]
 
@@ -18,7 +18,8 @@ INTERVAL_FORMS = (
 """The forms of a window that `parse_interval` reads, for an error message."""
 
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_EPOCH = datetime(1970, 1, 1)  # naive: on the clock of the place
+_EPOCH_DAY = _EPOCH.toordinal()
 
 # After an offset, Go prints the name of the zone (`+0200 CEST`), Java its region (`+02:00[Europe/Berlin]`).
 _ZONE = r"(?:Z|z| ?UTC| ?([+-])(\d\d)(?::?(\d\d))?(?: [A-Z]{3,5}| [+-]\d{2,4})?)(?:\[[\w/+-]+\])?"
@@ -125,12 +126,15 @@ def _read(text: str) -> _Moment | None:
     if match is None:
         return None
     year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes = match.groups()
-    local = parse_time(
-        f"{year}-{month}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}.{fraction or 0}Z"
-    )
-    offset = int(hours) * _HOUR + int(minutes or 0) * _MINUTE if sign else 0
-    if offset >= DAY:
-        raise ValueError(f"the offset of {short_repr(text)} is not between -23:59 and +23:59")
+    try:
+        moment = datetime(int(year), int(month), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0))
+        offset = int(hours) * _HOUR + int(minutes or 0) * _MINUTE if sign else 0
+        if offset >= DAY:
+            raise ValueError("its offset is not between -23:59 and +23:59")
+    except ValueError as error:
+        raise ValueError(f"{short_repr(text)} is not a time that exists: {error}") from None
+    since = moment - _EPOCH
+    local = since.days * DAY + since.seconds * SECOND + (int(fraction.ljust(9, "0")) if fraction else 0)
     unit = "month" if day is None else "day" if hour is None else "hour" if minute is None else "minute"
     body = text if zone is None else text[: match.start("zone")]
     return _Moment(local, None if zone is None else -offset if sign == "-" else offset, unit, body)

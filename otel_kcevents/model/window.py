@@ -14,7 +14,7 @@ from otel_kcevents.model.messages import describe, describe_time, short_repr
 from otel_kcevents.model.moments import end_to_ns, ends_of, to_plain
 from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, to_datetime, to_ns
 
-__all__ = ["Window"]
+__all__ = ["Window", "current_time"]
 
 _CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants when clocks are set back
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
@@ -85,7 +85,7 @@ class Window:
         return window
 
     @classmethod
-    def parse(cls, text: str, now: datetime | None = None) -> Window:
+    def parse(cls, text: str, now: datetime | int | None = None) -> Window:
         """Return the window that a string names, in any form of the Kubecost API.
 
         `15m`, `24h`, `7d` and `2w` end at the end of the current minute, hour or day; `45m offset 15m` ended 15
@@ -94,13 +94,13 @@ class Window:
 
         Args:
             text: The window.
-            now: The time that relative forms count from; default: the current time.
+            now: The time that relative forms count from: a datetime, or nanoseconds since 1970; default: now.
 
         Raises:
             ValueError: The text has none of these forms, or a time in it does not exist.
         """
         try:
-            ends = _parse(text, time_ns() if now is None else to_ns(now))
+            ends = _parse(text, _now_ns(now))
             if ends is not None:
                 return cls.from_ns(*ends)
             reason = ""
@@ -109,7 +109,7 @@ class Window:
         raise ValueError(f"cannot convert {short_repr(text)} to a Window{reason}; expected {_FORMS}")
 
     @classmethod
-    def of(cls, value: Any, now: datetime | None = None) -> Window:
+    def of(cls, value: Any, now: datetime | int | None = None) -> Window:
         """Convert *value* to a Window.
 
         Args:
@@ -118,7 +118,7 @@ class Window:
                 pandas or pyarrow in place of any of these; or an object with the attributes, or a mapping with the
                 keys, `start` and `end`, `start_time` and `end_time` or `left` and `right`. In a pair, a day, a month or
                 a period means its beginning. `2024-09` is a month, and not two Unix times.
-            now: The time that relative forms count from; default: the current time.
+            now: The time that relative forms count from: a datetime, or nanoseconds since 1970; default: now.
 
         Raises:
             TypeError: The value has an unsupported type.
@@ -147,10 +147,10 @@ class Window:
         )
 
     @classmethod
-    def _from_text(cls, text: str, now: datetime | None) -> Window:
+    def _from_text(cls, text: str, now: datetime | int | None) -> Window:
         shown, reason = describe_time(text), ""
         try:
-            ends = parse_interval(text) or _parse(text, time_ns() if now is None else to_ns(now))
+            ends = parse_interval(text) or _parse(text, _now_ns(now))
             if ends is not None:
                 return cls.from_ns(*ends)
         except ValueError as error:
@@ -186,6 +186,15 @@ class Window:
 
     def __repr__(self) -> str:
         return f"Window({self.start_text!r}, {self.end_text!r})"
+
+
+def current_time() -> int:
+    """Return the time that relative forms of a window count from by default, in nanoseconds since 1970."""
+    return time_ns()
+
+
+def _now_ns(now: datetime | int | None) -> int:
+    return current_time() if now is None else now if isinstance(now, int) else to_ns(now)
 
 
 @lru_cache(maxsize=1024)

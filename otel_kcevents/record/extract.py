@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.window import Window
 from otel_kcevents.record.callables import name_of
-from otel_kcevents.record.paths import Args, Extractor, Kwargs, argument_reader, compile_path, parameters_of
+from otel_kcevents.record.paths import Args, Extractor, Kwargs, Path, compile_path, parameters_of
 
 __all__ = [
     "Call",
@@ -22,12 +21,11 @@ __all__ = [
     "FieldReader",
     "add_size",
     "bind_partial",
-    "cover",
     "first_size",
     "result_size",
     "size_reader",
+    "source_reader",
     "to_size",
-    "window_reader",
 ]
 
 
@@ -53,13 +51,15 @@ class FieldReader:
     Attributes:
         read: Reads the field: an integer for a size, anything that `Window.of` converts for a window, or None.
         when: `before` the call begins, `after` it has returned, or for each `item` of a generator, with the item as the
-            result; `cover` or `add_size` combine the values of the items.
+            result; `add_size` and `windows.cover` combine the values of the items.
         argument: The name of the argument that the field is read from; None if it is read from something else.
+        again: Whether a field that is missing before the call is read again after it.
     """
 
     read: Extractor
     when: Literal["before", "after", "item"] = "after"
     argument: str | None = None
+    again: bool = False
 
 
 _NOT_SETS = (str, bytes, bytearray)
@@ -100,51 +100,6 @@ def add_size(total: int, value: Any) -> int:
     return total if value is None else to_size(total + to_size(value))
 
 
-def cover(window: Window | None, value: Any) -> Window | None:
-    """Return the smallest window that covers a window and another one; an open end stays open.
-
-    Args:
-        window: What is covered so far; None for nothing.
-        value: Anything that `Window.of` converts; None adds nothing.
-
-    Raises:
-        TypeError: The value has an unsupported type.
-        ValueError: The value is not a valid window.
-    """
-    if value is None:
-        return window
-    added = Window.of(value)
-    if window is None or window == added:
-        return added
-    start = None if window.start_ns is None or added.start_ns is None else min(window.start_ns, added.start_ns)
-    end = None if window.end_ns is None or added.end_ns is None else max(window.end_ns, added.end_ns)
-    return Window.from_ns(start, end)
-
-
-def window_reader(source: str | Callable[[Call], Any] | None, function: Callable[..., Any]) -> FieldReader | None:
-    """Return a reader of a call's window; if a path has several (`[*]`), it reads the smallest that covers them all.
-
-    Args:
-        source: A path, a function of the call, or None for the argument named `window`.
-        function: The function that is called, not a partial of one.
-
-    Returns:
-        The reader, or None if the function has no argument named `window` and *source* is None.
-
-    Raises:
-        TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
-    """
-    if source is not None:
-        field = _reader(source, function, lambda windows: reduce(cover, windows, None))
-        return replace(field, when="before") if field.argument else field
-    read = argument_reader("window", function)
-    if read is None:
-        return None
-    if "window" not in parameters_of(function)[0]:  # one of **kwargs, which a call may omit
-        return FieldReader(lambda args, kwargs, result: kwargs.get("window"), "before")
-    return FieldReader(read, "before", "window")
-
-
 def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any]) -> FieldReader:
     """Return a reader of a call's size; if a path has several (`[*]`), it reads their sum.
 
@@ -155,19 +110,31 @@ def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any
     Raises:
         TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
     """
-    field = _reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
-    read, is_path = field.read, isinstance(source, str)
+    read, path = source_reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
 
     def read_size(args: Args, kwargs: Kwargs, result: Any) -> int | None:
         value = read(args, kwargs, result)
-        return None if value is None and is_path else to_size(value)
+        return None if value is None and path is not None else to_size(value)
 
-    return replace(field, read=read_size)
+    argument = path.name if path is not None and path.root == "argument" else None
+    return FieldReader(read_size, "item" if path is not None and path.root == "yield" else "after", argument)
 
 
-def _reader(source: Any, function: Callable[..., Any], combine: Callable[[list[Any]], Any]) -> FieldReader:
+def source_reader(
+    source: Any, function: Callable[..., Any], combine: Callable[[list[Any]], Any]
+) -> tuple[Extractor, Path | None]:
+    """Return a reader of what `window=` or `size=` names, and the path, or None if it is a function of the call.
+
+    Args:
+        source: A path or a function of the call.
+        function: The function that is called, not a partial of one.
+        combine: Combines the values of a path that has several (`[*]`).
+
+    Raises:
+        TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
+    """
     if callable(source):
-        return FieldReader(_from_call(source, function))
+        return _from_call(source, function), None
     if not isinstance(source, str):
         raise TypeError(
             f"{short_repr(source)} is not a path or a function of the call; write a path like 'result.rows'"
@@ -178,8 +145,7 @@ def _reader(source: Any, function: Callable[..., Any], combine: Callable[[list[A
         values = path.read(args, kwargs, result)
         return None if values is None else combine(values)
 
-    argument = path.name if path.root == "argument" else None
-    return FieldReader(read_all if path.fans_out else path.read, "item" if path.root == "yield" else "after", argument)
+    return read_all if path.fans_out else path.read, path
 
 
 def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> Extractor:

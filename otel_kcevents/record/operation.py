@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.window import current_time
 from otel_kcevents.record.callables import is_async_generator, is_generator, name_of, unwrap_partial
 from otel_kcevents.record.extract import (
     Call,
@@ -22,11 +23,11 @@ from otel_kcevents.record.extract import (
     first_size,
     result_size,
     size_reader,
-    window_reader,
 )
 from otel_kcevents.record.late_recorder import LateRecorder
 from otel_kcevents.record.recorder import CallRecorder, Recorder, StartedSpan, is_clean_exit
 from otel_kcevents.record.target import Target
+from otel_kcevents.record.windows import window_reader
 from otel_kcevents.record.wrappers import rewrap, wrap
 
 __all__ = ["Operation", "OperationScope", "Stretch", "operation_of", "recorder_of"]
@@ -43,7 +44,8 @@ class OperationScope:
     A copy or a pickle has the values only; setting them there does not change what the block records.
 
     Attributes:
-        window: The window of the set, as anything that `Window.of` converts.
+        window: The window of the set, as anything that `Window.of` converts; relative forms count from when the block
+            began.
         size: The number of records in the set, or the set itself.
     """
 
@@ -74,7 +76,8 @@ class Operation:
     Args:
         window: For a decorator, where to read the window: a path over the arguments and `return`, such as
             `"batch.window"` (the page "Decorating" describes paths), or a function of the `Call`; default: the
-            argument `window`. For a block, the window itself, as anything that `Window.of` converts.
+            argument `window`, or a pair of arguments such as `start` and `end`. For a block, the window itself, as
+            anything that `Window.of` converts.
         size: For a decorator, where to read the size, likewise: an integer, or a set whose `len()` is taken; default:
             what a load or an aggregate returns, the first sized argument of a save, measured before the call, or the
             number of items of a generator. For a block, the size itself.
@@ -84,7 +87,7 @@ class Operation:
         TypeError: An argument does not suit the operation or, at decoration, the function.
     """
 
-    __slots__ = ("_fails_when", "_once", "_recorder", "_scope", "_size", "_window", "name")
+    __slots__ = ("_fails_when", "_now", "_once", "_recorder", "_scope", "_size", "_window", "name")
 
     name: str
 
@@ -103,6 +106,7 @@ class Operation:
         self._fails_when = fails_when
         self._once = once
         self._scope: OperationScope | None = None
+        self._now = 0
 
     @overload
     def __call__(self, function: _F, /) -> _F: ...
@@ -181,6 +185,7 @@ class Operation:
             raise TypeError(f"fails_when needs a result, and a `with` block has none; remove it from {call}")
         if not self._once.acquire(blocking=False):  # never released: only one thread can enter
             raise RuntimeError(f"this {call} was already used by a `with` block; call {call} for each block")
+        self._now = current_time()
         started = self._recorder.start()
         if started is not None:
             attach(started[2])
@@ -196,7 +201,8 @@ class Operation:
         span, outside, inside = scope._started
         if get_current() is inside:
             attach(outside)
-        window, size = self._recorder.window_of(scope.window), self._recorder.size_of(scope.size)
+        # The block may end in another hour or day than the one that its relative window was for.
+        window, size = self._recorder.window_of(scope.window, self._now), self._recorder.size_of(scope.size)
         is_closed_early = isinstance(error, GeneratorExit) and _is_generator(sys._getframe(1))
         if error is None or is_closed_early or is_clean_exit(error):
             self._recorder.finish(span, size, window)

@@ -115,7 +115,7 @@ class RecordSet:
             outcome: `saved`, `loaded`, `aggregated`, `totaled`, `reconciled`, `compute_error`, `reconcile_error`, or
                 the name of the kind.
             size: The number of records, or the set.
-            window: The window of the set, as anything that `Window.of` converts.
+            window: The window of the set, as anything that `Window.of` converts; relative forms count from *time*.
             error: For an error event, the exception or a message.
             operation: For an error event, the operation that failed; default: `compute` or `reconcile`, by the outcome.
             time: When it happened: a datetime, or nanoseconds since 1970; default: now.
@@ -142,7 +142,7 @@ class RecordSet:
         started = recorder.start(at)
         if started is None:
             return
-        span, window = started[0], recorder.window_of(window)
+        span, window = started[0], recorder.window_of(window, None if time is None else at)
         if not is_error:
             if error is not None:
                 recorder.warn("the error", TypeError(f"{kind.name} has none"))

@@ -16,11 +16,12 @@ from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode
 
 from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure
 from otel_kcevents.model.messages import error_message, short_repr, to_utf8
-from otel_kcevents.model.window import Window
+from otel_kcevents.model.window import Window, current_time
 from otel_kcevents.model.wire import event_attributes, failure_attributes, failure_of, span_attributes
 from otel_kcevents.record.extract import FieldReader, to_size
 from otel_kcevents.record.paths import Args, Extractor, Kwargs
 from otel_kcevents.record.target import Target
+from otel_kcevents.record.windows import PendingWindow
 
 __all__ = ["NO_RESULT", "CallRecorder", "Recorder", "StartedSpan", "is_clean_exit"]
 
@@ -146,10 +147,15 @@ class Recorder:
         except Exception as error:
             self.warn("the span's event", error)
 
-    def window_of(self, value: Any) -> Window | None:
-        """Return *value* as a Window; None, with a warning, if it cannot be converted."""
+    def window_of(self, value: Any, now: int | None = None) -> Window | None:
+        """Return *value* as a Window; None, with a warning, if it cannot be converted.
+
+        Args:
+            value: Anything that `Window.of` converts; None for no window.
+            now: The time that relative forms count from, in nanoseconds since 1970; default: now.
+        """
         try:
-            return None if value is None else Window.of(value)
+            return None if value is None else Window.of(value, now)
         except Exception as error:
             self.warn("the window", error)
             return None
@@ -191,7 +197,7 @@ class CallRecorder(Recorder):
 
     Attributes:
         is_sized_before: Whether the size is read before the call.
-        reads_before: Whether the window or the size is read before the call, with `begin`.
+        reads_before: Whether `begin` has to be called before the call.
         item_size: Reads the size of a generator's item, which it gets as the result.
         item_window: Reads the window of a generator's item, likewise.
     """
@@ -211,18 +217,18 @@ class CallRecorder(Recorder):
         self._remade_from = remade_from
         self._first_window = window.read if window and window.when == "before" else None
         self._first_size = size.read if size and size.when == "before" else None
-        self._window = window.read if window and window.when == "after" else None
+        self._last_window = window.read if window and (window.when == "after" or window.again) else None
         self._size = size.read if size and size.when == "after" else None
         self._fails_when = fails_when
         self.is_sized_before: bool = self._first_size is not None
-        self.reads_before: bool = self._first_window is not None or self.is_sized_before
+        self.reads_before: bool = self.is_sized_before or (window is not None and window.when != "item")
         self.item_window: Extractor | None = window.read if window and window.when == "item" else None
         self.item_size: Extractor | None = size.read if size and size.when == "item" else None
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return self._remade_from
 
-    def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | None, int | None]:
+    def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
         """Read the window and the size of a call that begins: the call may change what it is given.
 
         Args:
@@ -232,15 +238,44 @@ class CallRecorder(Recorder):
         Returns:
             The window and the size; None for one that is not read now, or cannot be read.
         """
-        window = size = None
+        window: Window | PendingWindow | None = None
+        size = None
         if self._first_window is not None:
-            window = self.window_of(self._read("the window", self._first_window, args, kwargs, None, True))
+            window = self._begin_window(self._first_window, args, kwargs)
+        elif self._last_window is not None:
+            window = PendingWindow(current_time())
         if self._first_size is not None:
             size = self._read("the size", self._first_size, args, kwargs, None, True)
         return window, size
 
+    def _begin_window(self, read: Extractor, args: Args, kwargs: Kwargs) -> Window | PendingWindow | None:
+        value = None
+        try:
+            value = read(args, kwargs, None)
+        except Exception as error:
+            if self._last_window is None or not isinstance(error, (AttributeError, LookupError)):
+                self.warn("the window", error)
+                return None
+        if value is None and self._last_window is not None:
+            return PendingWindow(current_time())
+        return self.window_of(value)
+
+    def _end_window(
+        self, window: Window | PendingWindow | None, args: Args, kwargs: Kwargs, result: Any, has_result: bool
+    ) -> Window | None:
+        if not isinstance(window, PendingWindow):
+            return window
+        assert self._last_window is not None
+        return self.window_of(self._read("the window", self._last_window, args, kwargs, result, has_result), window.now)
+
     def finish_call(
-        self, span: Span, args: Args, kwargs: Kwargs, result: Any, window: Window | None, size: int | None
+        self,
+        span: Span,
+        args: Args,
+        kwargs: Kwargs,
+        result: Any,
+        window: Window | PendingWindow | None,
+        size: int | None,
     ) -> None:
         """Record a call that returned; `fails_when` decides whether it failed.
 
@@ -255,8 +290,7 @@ class CallRecorder(Recorder):
         has_result = result is not NO_RESULT
         if not has_result:
             result = None
-        if self._window is not None:
-            window = self.window_of(self._read("the window", self._window, args, kwargs, result, has_result))
+        window = self._end_window(window, args, kwargs, result, has_result)
         fails_when = self._fails_when
         if fails_when is not None and has_result and (failure := self._failure_from(fails_when, result)):
             return self.fail(span, failure, window)
@@ -265,7 +299,9 @@ class CallRecorder(Recorder):
             size = named if has_result or named is not None else size  # else the number of items so far
         self.finish(span, size, window)
 
-    def fail_call(self, span: Span, args: Args, kwargs: Kwargs, error: BaseException, window: Window | None) -> None:
+    def fail_call(
+        self, span: Span, args: Args, kwargs: Kwargs, error: BaseException, window: Window | PendingWindow | None
+    ) -> None:
         """Record a call that raised an exception.
 
         Args:
@@ -275,8 +311,7 @@ class CallRecorder(Recorder):
             error: The exception.
             window: The window, as far as it is known.
         """
-        if self._window is not None:
-            window = self.window_of(self._read("the window", self._window, args, kwargs, None, False))
+        window = self._end_window(window, args, kwargs, None, False)
         if is_clean_exit(error):
             self.finish(span, None, window)
         else:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN
@@ -14,8 +14,9 @@ from opentelemetry.trace import INVALID_SPAN
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.callables import is_async_generator, is_coroutine, is_generator, name_of
-from otel_kcevents.record.extract import add_size, cover
+from otel_kcevents.record.extract import add_size
 from otel_kcevents.record.recorder import NO_RESULT, CallRecorder
+from otel_kcevents.record.windows import PendingWindow, cover
 
 __all__ = ["rewrap", "wrap"]
 
@@ -125,7 +126,7 @@ class _GeneratorRun:
         self._kwargs = kwargs
         self._started = recorder.start()
         self._span, self._outside, self._inside = self._started or (INVALID_SPAN, get_current(), get_current())
-        self._window: Window | None = None
+        self._window: Window | PendingWindow | None = None
         self._size: Any = 0  # the number of items, or the sum of their sizes, unless it was read before the first
         if recorder.reads_before and self._started is not None:
             self._window, size = recorder.begin(args, kwargs)
@@ -187,7 +188,7 @@ class _GeneratorRun:
                 self._size = None  # the sum of the other items would be wrong
         if self._item_window is not None and self._started is not None:
             try:
-                self._window = cover(self._window, self._item_window(args, kwargs, item))
+                self._window = cover(cast("Window | None", self._window), self._item_window(args, kwargs, item))
             except Exception as error:
                 recorder.warn("the window", error)
                 self._window = self._item_window = None  # the window of the other items would be wrong

@@ -68,7 +68,7 @@ def test_other_form_is_not_a_time(text: str) -> None:
 )
 def test_time_that_does_not_exist_is_refused(text: str) -> None:
     for read in (parse_moment, parse_interval):
-        with pytest.raises(ValueError, match=r"not a time that exists|not between -23:59"):
+        with pytest.raises(ValueError, match="is not a time that exists"):
             read(text)
 
 

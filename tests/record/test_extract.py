@@ -14,7 +14,7 @@ from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
-from otel_kcevents.record.extract import Call, add_size, cover, to_size
+from otel_kcevents.record.extract import Call, add_size, to_size
 
 NEXT = Window("2022-06-04T00:00:00Z", "2022-06-05T00:00:00Z")
 PAIR = ("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
@@ -174,24 +174,6 @@ def test_items_of_a_generator_are_not_retained(telemetry: Telemetry) -> None:
         alive.add(batch)
         assert len(alive) <= 2
     assert telemetry.event.size == 20
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "covered"),
-    [
-        (None, None, None),
-        (None, PAIR, DAY),
-        (DAY, None, DAY),
-        (DAY, DAY, DAY),
-        (NEXT, DAY, Window(DAY.start, NEXT.end)),
-        (Window(None, DAY.end), NEXT, Window(None, NEXT.end)),
-        (DAY, Window(NEXT.start, None), Window(DAY.start, None)),
-        (Window(DAY.start, None), Window(None, DAY.end), Window()),
-    ],
-)
-def test_cover_is_the_smallest_window_around_both(first: Any, second: Any, covered: Any) -> None:
-    """An open end stays open."""
-    assert cover(first, second) == covered
 
 
 def test_sizes_add_up_to_the_largest_size() -> None:

@@ -1,0 +1,125 @@
+"""Where the window of a call comes from, and when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import reduce
+from typing import Any, NamedTuple
+
+from otel_kcevents.model.moments import end_to_ns
+from otel_kcevents.model.window import Window
+from otel_kcevents.record.extract import Call, FieldReader, source_reader
+from otel_kcevents.record.paths import Args, Extractor, Kwargs, argument_reader, parameters_of
+
+__all__ = ["PendingWindow", "cover", "window_reader"]
+
+_PAIRS = (
+    ("start", "end"),
+    ("start_time", "end_time"),
+    ("window_start", "window_end"),
+    ("data_interval_start", "data_interval_end"),
+)
+
+
+class PendingWindow(NamedTuple):
+    """A window that is read when the call ends.
+
+    Attributes:
+        now: When the call began, in nanoseconds since 1970: the time that relative forms count from.
+    """
+
+    now: int
+
+
+def cover(window: Window | None, value: Any) -> Window | None:
+    """Return the smallest window that covers a window and another one; an open end stays open.
+
+    Args:
+        window: What is covered so far; None for nothing.
+        value: Anything that `Window.of` converts; None adds nothing.
+
+    Raises:
+        TypeError: The value has an unsupported type.
+        ValueError: The value is not a valid window.
+    """
+    if value is None:
+        return window
+    added = Window.of(value)
+    if window is None or window == added:
+        return added
+    start = None if window.start_ns is None or added.start_ns is None else min(window.start_ns, added.start_ns)
+    end = None if window.end_ns is None or added.end_ns is None else max(window.end_ns, added.end_ns)
+    return Window.from_ns(start, end)
+
+
+def window_reader(source: str | Callable[[Call], Any] | None, function: Callable[..., Any]) -> FieldReader | None:
+    """Return a reader of a call's window; if a path has several (`[*]`), it reads the smallest that covers them all.
+
+    A path to an argument, `kept` or `env` is read when the call begins, because the program may change what it leads
+    to. A value that is missing then is read again when the call ends, because a call may fill what it is given.
+
+    Args:
+        source: A path, a function of the call, or None for the argument named `window` or a pair of arguments such as
+            `start` and `end`.
+        function: The function that is called, not a partial of one.
+
+    Returns:
+        The reader, or None if *source* is None and the function has no such arguments.
+
+    Raises:
+        TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
+    """
+    if source is None:
+        return _default_reader(function)
+    read, path = source_reader(source, function, lambda windows: reduce(cover, windows, None))
+    if path is None or path.root == "return":
+        return FieldReader(read)
+    if path.root == "yield":
+        return FieldReader(read, "item")
+    is_argument = path.root == "argument"
+    return FieldReader(read, "before", path.name if is_argument else None, again=not is_argument or source != path.name)
+
+
+def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
+    window = _optional_argument("window", function)
+    found = [[_optional_argument(name, function) for name in names] for names in _PAIRS]
+    pairs = [(start, end) for start, end in found if start is not None and end is not None]
+    if not pairs:
+        return None if window is None else FieldReader(window, "before", "window")
+
+    def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
+        value = None if window is None else window(args, kwargs, result)
+        for start, end in pairs:
+            if value is not None:
+                break
+            value = _between(start(args, kwargs, result), end(args, kwargs, result))
+        return value
+
+    is_parameter = "window" in parameters_of(function)[0]
+    return FieldReader(read, "before", "window" if is_parameter else None)
+
+
+def _optional_argument(name: str, function: Callable[..., Any]) -> Extractor | None:
+    """Return a reader of an argument, None if a call does not pass it; None if the function has no such argument."""
+    if name in parameters_of(function)[0]:
+        return argument_reader(name, function)
+    # One of **kwargs
+    return None if argument_reader(name, function) is None else lambda args, kwargs, result: kwargs.get(name)
+
+
+def _between(start: Any, end: Any) -> Any:
+    """Return the window between two arguments; None if they are not times: nobody said that they are a window.
+
+    Raises:
+        ValueError: The start is after the end.
+    """
+    if type(start) is type(end) is datetime:  # the usual case, which `Window.of` remembers
+        return start, end
+    if start is None and end is None:
+        return None
+    try:
+        start_ns, end_ns = end_to_ns(start), end_to_ns(end)
+    except Exception:
+        return None
+    return Window.from_ns(start_ns, end_ns)
