@@ -38,6 +38,22 @@ def closure(count: int) -> Callable[[str], Iterator[int]]:
     return stream
 
 
+@allocation.aggregate
+def aggregate_partition(frame: Any, window: str) -> Any:
+    return frame.assign(process=os.getpid())
+
+
+def aggregate_partitions(**options: Any) -> list[int]:
+    """Aggregate a Dask data frame with partitions of 3 and 2 rows; return the processes that did."""
+    dataframe: Any = import_module("dask.dataframe")
+    pandas: Any = import_module("pandas")
+    frame = pandas.DataFrame({"cost": [1, 2, 3, 4, 5]})
+    partitions = dataframe.from_pandas(frame, npartitions=2)
+    meta = frame.assign(process=0).iloc[:0]
+    result = partitions.map_partitions(aggregate_partition, DAY, meta=meta).compute(**options)
+    return [int(process) for process in result["process"].unique()]
+
+
 def call(function: Callable[..., Any], **options: Any) -> tuple[int, list[tuple[str, int | None, str]]]:
     """Call a function for a day; return the process, and the kind, size and window of each event in its default log."""
     from otel_kcevents import default_log
@@ -75,14 +91,18 @@ def submit_dask(scheduler: str, tasks: list[Any]) -> list[Any]:
     dask: Any = import_module("dask")
 
     delayed = [dask.delayed(call)(task, **options) for task, options in tasks]
-    return list(dask.compute(*delayed, scheduler=scheduler, num_workers=1))
+    results = list(dask.compute(*delayed, scheduler=scheduler, num_workers=1))
+    if scheduler == "threads":
+        results += [(process, []) for process in aggregate_partitions(scheduler=scheduler)]
+    return results
 
 
 def submit_distributed(tasks: list[Any]) -> list[Any]:
     distributed: Any = import_module("distributed")
     options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        return [client.submit(call, task, **options).result() for task, options in tasks]
+        results = [client.submit(call, task, **options).result() for task, options in tasks]
+        return [*results, *((process, []) for process in aggregate_partitions())]
 
 
 SUBMIT: dict[str, Callable[[list[Any]], list[Any]]] = {
@@ -102,4 +122,4 @@ if __name__ == "__main__":
     results = SUBMIT[sys.argv[1]](tasks)
     elsewhere = all(process != os.getpid() for process, _ in results)
     logs = [default_log.counts(), own.log.counts()]
-    print(json.dumps([elsewhere, [events for _, events in results], logs]))
+    print(json.dumps([elsewhere, [events for _, events in results if events], logs]))
