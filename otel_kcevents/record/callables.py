@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from types import WrapperDescriptorType
 from typing import Any
 
 __all__ = ["body_of", "is_async_generator", "is_coroutine", "is_generator", "name_of", "unwrap_partial"]
@@ -23,17 +24,28 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
-def body_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that holds the code of a callable: behind partials, and in the `__call__` of an object."""
+def body_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], int]:
+    """Return the function that holds the code of a callable, and how many of its arguments are bound already.
+
+    Args:
+        function: A function or a method, which holds its own code; a partial, whose function holds it; or an object,
+            whose `__call__` holds it.
+    """
     function = unwrap_partial(function)
-    if inspect.isroutine(function) or inspect.iscoroutinefunction(function):
-        return function
-    return body_of(type(function).__call__)
+    if inspect.ismethod(function):
+        body, bound = body_of(function.__func__)
+        return body, bound + 1
+    call = None if inspect.isroutine(function) else inspect.getattr_static(type(function), "__call__")
+    if isinstance(call, property):
+        return body_of(call.__get__(function))
+    if call is None or isinstance(call, WrapperDescriptorType) or inspect.iscoroutinefunction(function):
+        return function, 0  # it is written in C, or marked as a coroutine function
+    return body_of(call.__get__(function, type(function)) if hasattr(call, "__get__") else call)
 
 
 def is_coroutine(function: Callable[..., Any]) -> bool:
     """Return whether a callable is a coroutine function, or a generator that `types.coroutine` marked as one."""
-    body = body_of(function)
+    body, _ = body_of(function)
     flags = getattr(getattr(body, "__code__", None), "co_flags", 0)
     # types.coroutine sets a flag of the code, which `inspect` ignores.
     return inspect.iscoroutinefunction(body) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
@@ -41,11 +53,11 @@ def is_coroutine(function: Callable[..., Any]) -> bool:
 
 def is_async_generator(function: Callable[..., Any]) -> bool:
     """Return whether a call returns an async generator, which has no result."""
-    return inspect.isasyncgenfunction(body_of(function))
+    return inspect.isasyncgenfunction(body_of(function)[0])
 
 
 def is_generator(function: Callable[..., Any]) -> bool:
     """Return whether a call returns a generator or an async generator."""
     return is_async_generator(function) or (
-        inspect.isgeneratorfunction(body_of(function)) and not is_coroutine(function)
+        inspect.isgeneratorfunction(body_of(function)[0]) and not is_coroutine(function)
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from functools import partial, reduce
+from functools import reduce
 from operator import index
 from typing import Any, Literal
 
@@ -20,7 +20,6 @@ __all__ = [
     "Extractor",
     "FieldReader",
     "add_size",
-    "bind_partial",
     "first_size",
     "result_size",
     "size_reader",
@@ -160,21 +159,6 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
         return source(Call(function, bound.arguments, result))
 
     return read
-
-
-def bind_partial(function: Callable[..., Any], field: FieldReader | None) -> FieldReader | None:
-    """Return a reader for calls of a callable that may be a partial.
-
-    Args:
-        function: The callable.
-        field: A reader for calls of the function behind it; None for none.
-    """
-    if not isinstance(function, partial) or field is None:
-        return field
-    args, keywords, inner = function.args, function.keywords, bind_partial(function.func, field)
-    assert inner is not None
-    read = inner.read
-    return replace(inner, read=lambda more, kwargs, result: read((*args, *more), {**keywords, **kwargs}, result))
 
 
 def result_size(args: Args, kwargs: Kwargs, result: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -15,20 +15,20 @@ from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import current_time
-from otel_kcevents.record.callables import is_async_generator, is_generator, name_of, unwrap_partial
+from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
 from otel_kcevents.record.extract import (
     Call,
     FieldReader,
-    bind_partial,
     first_size,
     result_size,
     size_reader,
 )
 from otel_kcevents.record.late_recorder import LateRecorder
+from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect
 from otel_kcevents.record.recorder import CallRecorder, Recorder, StartedSpan, is_clean_exit
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import window_reader
-from otel_kcevents.record.wrappers import rewrap, wrap
+from otel_kcevents.record.wrappers import marks_of, rewrap, wrap
 
 __all__ = ["Operation", "OperationScope", "Stretch", "operation_of", "recorder_of"]
 
@@ -144,31 +144,31 @@ class Operation:
 
     def _decorate(self, function: Callable[..., Any]) -> Callable[..., Any]:
         target = self._recorder.target
-        mark = (target.log, target.etl, self.name)
-        marks = tuple(mark for held in _wrapped_callables(function) for mark in getattr(held, "__kcevents__", ()))
+        mark, marks = (target.log, target.etl, self.name), marks_of(function)
         if mark in marks:  # decorated twice by mistake
             return function
-        wrapper = wrap(function, self._recorder_of(function))
-        wrapper.__kcevents__ = (*marks, mark)  # type: ignore[attr-defined]
-        return wrapper
+        if isinstance(function, partial):
+            return RecordedPartial.of(function, self, self._decorate(function.func))
+        reject_indirect(function, f"{target.etl}.{self.name}")
+        wrapper = wrap(function, self._recorder_of(function), (*marks, mark))
+        return wrapper if inspect.isfunction(function) else RecordedCallable(function, self, wrapper)
 
     def _recorder_of(self, function: Callable[..., Any]) -> CallRecorder:
         """Return a recorder of the calls of *function*, whose signature must be complete."""
-        target, inner, name = self._recorder.target, unwrap_partial(function), name_of(function)
-        if self._fails_when is not None and is_async_generator(inner):
+        target, name = self._recorder.target, name_of(function)
+        if self._fails_when is not None and is_async_generator(function):
             raise TypeError(f"fails_when needs a result, and {name} is an async generator, which has none; remove it")
-        window, size = window_reader(self._window, inner), None
+        window, size = window_reader(self._window, function), None
         if self._size is not None:
-            size = size_reader(self._size, inner)
+            size = size_reader(self._size, function)
             if self.name == "save" and size.argument:  # a save may empty what it saves, a load fills what it is given
                 size = replace(size, when="before")
-        elif self._recorder.is_sized and not is_generator(inner):
+        elif self._recorder.is_sized and not is_generator(function):
             if self.name == "save":
-                size = FieldReader(first_size(inner, (window and window.argument) or "window"), "before")
+                size = FieldReader(first_size(function, (window and window.argument) or "window"), "before")
             else:
                 size = FieldReader(result_size)
-        window, size = bind_partial(function, window), bind_partial(function, size)
-        name = f"{getattr(inner, '__module__', None) or '?'}.{name}"
+        name = f"{getattr(function, '__module__', None) or '?'}.{name}"
         remade_from = (recorder_of, (self, function))
         return CallRecorder(target, self.name, name, window, size, self._fails_when, remade_from=remade_from)
 
@@ -248,13 +248,3 @@ def _is_generator(frame: FrameType) -> bool:
     while frame.f_back and frame.f_globals.get("__name__") == "contextlib":  # an ExitStack calls __exit__
         frame = frame.f_back
     return bool(frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
-
-
-def _wrapped_callables(function: Any) -> Iterator[Any]:
-    """Yield a callable and those inside it: behind partials, and the `__call__` of an object."""
-    while isinstance(function, partial):
-        yield function
-        function = function.func
-    yield function
-    if not inspect.isroutine(function):
-        yield type(function).__call__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -97,16 +98,6 @@ def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned,
 # Decorated twice
 
 
-def passed_on(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A typical decorator of another package."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return wrapper
-
-
 def called_by_object(function: Callable[..., Any]) -> Any:
     class Loader:
         __call__ = staticmethod(function)
@@ -116,8 +107,6 @@ def called_by_object(function: Callable[..., Any]) -> Any:
 
 BETWEEN: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda function: function,
-    "wraps": passed_on,
-    "lru_cache": functools.lru_cache,
     "partial": functools.partial,
     "partial of partial": lambda function: functools.partial(functools.partial(function)),
     "staticmethod": staticmethod,
@@ -130,6 +119,42 @@ def test_decorating_twice_records_once(telemetry: Telemetry, between: Callable[[
     again = telemetry.asset.load(between(telemetry.asset.load(load)))
     assert again(DAY) == [0, 1]
     assert (telemetry.kinds, len(telemetry.spans)) == (["AssetSetLoaded"], 1)
+
+
+def test_function_with_borrowed_attributes_records(telemetry: Telemetry) -> None:
+    """`functools.wraps` copies name, docstring and attributes of a function, for another one that does not call it."""
+
+    @telemetry.asset.save
+    def save(rows: list[int], window: Any) -> None:
+        """Save rows."""
+
+    @telemetry.asset.save
+    @functools.wraps(save)
+    def save_elsewhere(rows: list[int], window: Any) -> None: ...
+
+    save_elsewhere([1], DAY)
+    assert telemetry.kinds == ["AssetSetSaved"]
+
+
+def test_wrapper_of_another_package_records_each_call(telemetry: Telemetry) -> None:
+    """Such as a retry between two decorators: the outer one records all attempts, the inner one each."""
+    attempts: list[OSError | None] = [OSError("gone"), None]
+
+    @telemetry.asset.compute
+    def load(window: Any) -> list[int]:
+        if error := attempts.pop(0):
+            raise error
+        return [1]
+
+    @telemetry.asset.load
+    @functools.wraps(load)
+    def retried(*args: Any) -> list[int]:
+        with suppress(OSError):
+            return load(*args)
+        return load(*args)
+
+    assert retried(DAY) == [1]
+    assert telemetry.kinds == ["AssetSetComputeError", "AssetSetLoaded"]
 
 
 def test_decorating_above_and_below_classmethod_records_once(telemetry: Telemetry) -> None:

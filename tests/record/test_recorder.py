@@ -37,7 +37,7 @@ ENDS = {"kcevents.window.start": "2022-06-03T00:00:00Z", "kcevents.window.end": 
 
 
 def work(rows: list[int], window: Any) -> list[int]:
-    return rows
+    return list(rows)
 
 
 # Log, span and counter
@@ -159,7 +159,7 @@ def test_log_is_complete_if_nothing_is_sampled() -> None:
             save([1], DAY)
             telemetry.allocation.emit("saved", size=1)
     with pytest.raises(TypeError):
-        save([1])  # type: ignore[call-arg]
+        save(None, DAY)  # type: ignore[arg-type]
     assert telemetry.spans == []
     assert telemetry.counters == {
         ("allocation", "AllocationSetComputeError"): 1,
@@ -365,7 +365,7 @@ def test_warning_names_function_field_and_cause(telemetry: Telemetry, warned: Wa
 
 
 def test_failed_call_without_a_window_needs_no_warning(telemetry: Telemetry, warned: Warned) -> None:
-    save: Any = telemetry.asset.save(work)
+    save: Any = telemetry.asset.save(lambda **options: work(**options))
     with pytest.raises(TypeError, match="missing"):
-        save([1])
+        save(rows=[1])
     assert (telemetry.event.window, warned()) == (None, [])

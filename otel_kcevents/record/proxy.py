@@ -1,0 +1,166 @@
+"""Decorated callables that are not functions: partials, bound methods, builtins and callable objects.
+
+A function in their place would not pickle as they do, and would lack their attributes and state.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+from otel_kcevents.model.messages import short_repr
+
+__all__ = ["RecordedCallable", "RecordedPartial", "reject_indirect"]
+
+_Decorate = Callable[[Any], Any]
+
+
+class RecordedPartial(partial[Any]):
+    """A partial of a decorated function, which pickles as the partial that was decorated."""
+
+    __wrapped__: partial[Any]
+    _kcevents_decorate: _Decorate
+
+    @classmethod
+    def of(cls, undecorated: partial[Any], decorate: _Decorate, function: Callable[..., Any]) -> RecordedPartial:
+        """Return the partial.
+
+        Args:
+            undecorated: The partial that was decorated.
+            decorate: Decorates it again, in another process.
+            function: Its function, decorated.
+        """
+        self = cls(function, *undecorated.args, **undecorated.keywords)
+        self.__dict__.update(undecorated.__dict__, __wrapped__=undecorated, _kcevents_decorate=decorate)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._kcevents_decorate, (self.__wrapped__,)
+
+
+_OWN = frozenset(
+    (
+        *("__call__", "__class__", "__reduce__", "__reduce_ex__", "__signature__", "__wrapped__"),
+        *("_kcevents_call", "_kcevents_decorate"),
+    )
+)
+_SPECIAL = (
+    *("__len__", "__iter__", "__contains__", "__getitem__", "__setitem__", "__delitem__", "__bool__"),
+    *("__enter__", "__exit__", "__aenter__", "__aexit__"),
+)
+
+
+class RecordedCallable:
+    """A decorated callable object: calls are recorded, everything else is the object's own.
+
+    It pickles by its global name if that leads to it, else as the object and the operation.
+
+    Args:
+        wrapped: The object.
+        decorate: Decorates it again, in another process.
+        call: The function that records a call of it.
+    """
+
+    __slots__ = ("__weakref__", "__wrapped__", "_kcevents_call", "_kcevents_decorate")
+
+    __wrapped__: Any
+    _kcevents_call: FunctionType
+    _kcevents_decorate: _Decorate
+
+    def __new__(cls, wrapped: Any, decorate: _Decorate, call: FunctionType) -> RecordedCallable:
+        """Return a proxy with the special methods of *wrapped*, which Python looks up in the type."""
+        methods = {name: _forward(name) for name in _SPECIAL if hasattr(type(wrapped), name)}
+        if hasattr(type(wrapped), "__get__"):
+            methods["__get__"] = _get
+        return object.__new__(type(cls.__name__, (cls,), {"__slots__": (), **methods}) if methods else cls)
+
+    def __init__(self, wrapped: Any, decorate: _Decorate, call: FunctionType) -> None:
+        object.__setattr__(self, "__wrapped__", wrapped)
+        object.__setattr__(self, "_kcevents_decorate", decorate)
+        object.__setattr__(self, "_kcevents_call", call)
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        """The function that records a call; it has the shape of the object's `__call__`."""
+        return self._kcevents_call
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        try:
+            return inspect.signature(self.__wrapped__)
+        except ValueError as error:  # a function in C may have none
+            raise AttributeError(str(error)) from None
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__
+        return own(self, name) if name in _OWN else getattr(own(self, "__wrapped__"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__wrapped__, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.__wrapped__, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self.__wrapped__)
+
+    def __repr__(self) -> str:
+        return f"<recorded {self.__wrapped__!r}>"
+
+    def __reduce__(self) -> Any:
+        name = getattr(self.__wrapped__, "__qualname__", None)
+        found: Any = sys.modules.get(getattr(self.__wrapped__, "__module__", None) or "")
+        for part in name.split(".") if isinstance(name, str) else ():
+            found = getattr(found, part, None)
+        return name if found is self else (self._kcevents_decorate, (self.__wrapped__,))
+
+
+def _forward(name: str) -> Callable[..., Any]:
+    def method(self: RecordedCallable, *args: Any) -> Any:
+        result = getattr(self.__wrapped__, name)(*args)
+        return self if result is self.__wrapped__ else result  # as `__enter__` returns it
+
+    return method
+
+
+def _get(self: RecordedCallable, instance: Any, owner: type | None = None) -> Any:
+    """Bind the proxy like the object that it wraps."""
+    bound = self.__wrapped__.__get__(instance, owner)
+    if bound is self.__wrapped__:
+        return self
+    if isinstance(bound, MethodType) and bound.__func__ is self.__wrapped__:
+        return MethodType(self, bound.__self__)
+    return self._kcevents_decorate(bound)
+
+
+# Methods through which libraries run the function of an object elsewhere or later, such as Celery, dramatiq, Prefect,
+# Ray, Dask, huey, taskiq, procrastinate, Airflow, Dagster and click.
+_INDIRECT = (
+    *("apply_async", "delay", "send", "send_with_options", "submit", "remote", "enqueue", "aenqueue", "kiq", "defer"),
+    *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "__dask_graph__"),
+)
+
+
+def reject_indirect(function: Any, decorator: str) -> None:
+    """Reject an object whose function also runs without a call of the object, so that nothing would be recorded.
+
+    Args:
+        function: The callable to decorate.
+        decorator: How the decorator is written, such as `allocation.load`.
+
+    Raises:
+        TypeError: The object has such a method.
+    """
+    if inspect.isroutine(function):
+        return  # a function with such an attribute is called, or found, by its name
+    kind = function.__class__  # of a proxy, that of its object
+    for name in _INDIRECT if not hasattr(kind, "callback") else ("main", *_INDIRECT):
+        if callable(getattr(kind, name, None)):
+            raise TypeError(
+                f"{short_repr(function)} also runs its function through .{name}(), which {decorator} would not record; "
+                f"decorate the function itself: write @{decorator} below the decorator that makes this object"
+            )

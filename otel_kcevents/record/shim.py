@@ -1,0 +1,153 @@
+"""Functions with the parameters of another function, which pass their calls on.
+
+Python binds the arguments of a generator function or a coroutine function when it is called, and runs its body later.
+A wrapper that takes `*args, **kwargs` would find out only then that the arguments do not fit. It would also show its
+own parameters to everything that reads a function's code, such as `inspect.getfullargspec`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from keyword import iskeyword
+from types import CellType, CodeType, FunctionType
+from typing import Any, Literal, TypeAlias
+
+from otel_kcevents.record.callables import body_of
+
+__all__ = ["Shape", "inner_of", "make_shim"]
+
+Shape: TypeAlias = Literal["plain", "coroutine", "generator", "async generator"]
+"""What a call of a function returns."""
+
+_PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
+
+# Generators are driven by hand: `yield from` calls close() if a GeneratorExit is thrown in, and drops what close()
+# returns. Each step runs outside the `except` clause, so that its errors do not get the thrown one as their context. A
+# yielded item is popped, so that only the consumer keeps it alive while the generator waits.
+_BODIES: dict[Shape, str] = {
+    "plain": """
+    def {0}function({parameters}):
+        return {0}inner({arguments})
+""",
+    "coroutine": """
+    async def {0}function({parameters}):
+        return await {0}inner({arguments})
+""",
+    "generator": """
+    def {0}function({parameters}):
+        {0}run = {0}inner({arguments})
+        {0}step, {0}value = {0}run.send, None
+        while True:
+            try:
+                {0}items = [{0}step({0}value)]
+            except StopIteration as {0}stop:
+                return {0}stop.value
+            finally:
+                {0}step = {0}value = None
+            try:
+                {0}value = yield {0}items.pop()
+                {0}step = {0}run.send
+            except BaseException as {0}error:
+                {0}step, {0}value = {0}run.throw, {0}error
+""",
+    "async generator": """
+    async def {0}function({parameters}):
+        {0}run = {0}inner({arguments})
+        {0}step, {0}value = {0}run.asend, None
+        while True:
+            try:
+                {0}items = [await {0}step({0}value)]
+            except StopAsyncIteration:
+                return
+            finally:
+                {0}step = {0}value = None
+            try:
+                {0}value = yield {0}items.pop()
+                {0}step = {0}run.asend
+            except BaseException as {0}error:
+                {0}step, {0}value = {0}run.athrow, {0}error
+""",
+}
+
+
+def make_shim(function: Callable[..., Any], shape: Shape, inner: Callable[..., Any]) -> FunctionType:
+    """Return a function of the given shape that takes the arguments of *function* and calls *inner* with them.
+
+    Its parameters, defaults, globals and place in the source are those of the code of *function*: a `__signature__` or
+    a `__wrapped__` describe what callers are meant to see, not what the code accepts. A callable without Python code
+    gets `*args, **kwargs`. Arguments with defaults are always passed on.
+
+    Args:
+        function: The function, method or callable object.
+        shape: What a call of *function* returns.
+        inner: Gets the arguments. For a generator it returns an object with `send` and `throw`, for an async generator
+            one with `asend` and `athrow`, which end with StopIteration or StopAsyncIteration.
+    """
+    body, bound = body_of(function)
+    if not isinstance(body, FunctionType):
+        code = _compile(shape, "*args, **kwargs", "*args, **kwargs", _PREFIX)
+        return FunctionType(code, {"__builtins__": __builtins__}, code.co_name, None, (CellType(inner),))
+    parameters, arguments, prefix, count = _parameters(body.__code__, bound)
+    code = _compile(shape, parameters, arguments, prefix).replace(
+        co_name=f"record_{body.__name__}",  # a profiler keeps it apart from the function itself
+        co_filename=body.__code__.co_filename,
+        co_firstlineno=body.__code__.co_firstlineno,
+    )
+    defaults = (body.__defaults__ or ())[-count:] if count else ()
+    shim = FunctionType(code, body.__globals__, body.__name__, defaults or None, (CellType(inner),))
+    shim.__kwdefaults__ = body.__kwdefaults__ and dict(body.__kwdefaults__)
+    return shim
+
+
+def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return what a shim calls; None for any other callable.
+
+    It is found through the shim's code, because `functools.wraps` copies attributes to other functions.
+
+    Args:
+        function: The callable; also a method, a partial, or an object whose `__call__` is the shim.
+    """
+    body, _ = body_of(function)
+    if isinstance(body, FunctionType) and body.__closure__ and body.__code__.co_freevars[0].startswith(_PREFIX):
+        inner: Callable[..., Any] = body.__closure__[0].cell_contents
+        return inner
+    return None
+
+
+def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
+    """Return the text of the parameters and of the arguments that pass them on, an unused prefix, and the number of
+    positional parameters.
+    """
+    at = code.co_argcount
+    positional, keyword_only = code.co_varnames[:at], code.co_varnames[at : at + code.co_kwonlyargcount]
+    rest = list(code.co_varnames[at + code.co_kwonlyargcount :])
+    positional_only = code.co_posonlyargcount
+    positional, positional_only = positional[bound:], max(positional_only - bound, 0)
+    variable = f"*{rest.pop(0)}" if code.co_flags & inspect.CO_VARARGS else ""
+    keywords = f"**{rest[0]}" if code.co_flags & inspect.CO_VARKEYWORDS else ""
+    names = [*positional, *keyword_only]
+    if any(not name.isidentifier() or iskeyword(name) for name in names):
+        return "*args, **kwargs", "*args, **kwargs", _PREFIX, 0
+    parameters = [*positional[:positional_only], "/"] if positional_only else []
+    parameters += [*positional[positional_only:], variable or ("*" if keyword_only else ""), *keyword_only, keywords]
+    arguments = [*positional, variable, *(f"{name}={name}" for name in keyword_only), keywords]
+    prefix = _PREFIX
+    while any(name.startswith(prefix) for name in code.co_varnames):  # such as those of another shim
+        prefix += "_"
+    return ", ".join(filter(None, parameters)), ", ".join(filter(None, arguments)), prefix, len(positional)
+
+
+@lru_cache(maxsize=1024)
+def _compile(shape: Shape, parameters: str, arguments: str, prefix: str) -> CodeType:
+    """Return the code of a shim, all of it on its first line, whose only free variable is what it calls."""
+    text = f"def make({prefix}inner):{_BODIES[shape].format(prefix, parameters=parameters, arguments=arguments)}"
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if "lineno" in node._attributes:
+            node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]
+    (make,) = (held for held in compile(tree, "<otel_kcevents>", "exec").co_consts if isinstance(held, CodeType))
+    (code,) = (held for held in make.co_consts if isinstance(held, CodeType))
+    return code

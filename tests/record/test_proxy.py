@@ -1,0 +1,208 @@
+"""Decorated partials, bound methods, builtins and callable objects keep what the undecorated ones have."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import operator
+import pickle
+from typing import Any
+
+import pytest
+from telemetry import DAY, Telemetry
+
+from otel_kcevents.model.window import Window
+from otel_kcevents.record.record_set import RecordSet
+from otel_kcevents.store.log import EventLog
+
+own_set = RecordSet("asset", "AssetSet", log=EventLog())
+
+
+class Loader:
+    """A callable object with state."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+        self.loaded = 0
+
+    def __call__(self, window: Any) -> list[int]:
+        """Load a day."""
+        self.loaded += 1
+        return self.rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.rows = []
+
+    def load(self, window: Any, count: int = 2) -> list[int]:
+        return self.rows * count
+
+    async def aload(self, window: Any) -> list[int]:
+        return self.rows
+
+
+def load(region: str, window: Any) -> list[int]:
+    return [1]
+
+
+@own_set.load
+@functools.lru_cache
+def cached(window: Any) -> list[int]:
+    """Load a day, once."""
+    return [1]
+
+
+def test_attributes_of_a_decorated_object_are_its_own(telemetry: Telemetry) -> None:
+    loader = Loader([1, 2])
+    decorated: Any = telemetry.asset.load(loader)
+    assert decorated(DAY) == [1, 2]
+    decorated.region = "eu"
+    assert (decorated.loaded, loader.loaded, vars(loader)["region"]) == (1, 1, "eu")
+    del decorated.region
+    assert not hasattr(loader, "region")
+    assert (decorated.__doc__, decorated.__module__) == (loader.__doc__, __name__)
+    assert set(dir(decorated)) == set(dir(loader))
+    assert repr(decorated) == f"<recorded {loader!r}>"
+    assert inspect.unwrap(decorated) is loader
+
+
+def test_special_methods_of_a_decorated_object_work(telemetry: Telemetry) -> None:
+    decorated: Any = telemetry.asset.load(Loader([1, 2]))
+    assert (len(decorated), bool(decorated)) == (2, True)
+    with decorated as entered:
+        assert entered(DAY) == [1, 2]
+    assert (len(decorated), bool(decorated)) == (0, False)
+    assert telemetry.event.size == 2
+    with pytest.raises(TypeError):
+        iter(decorated)
+
+
+def test_decorated_builtin_has_its_name_and_does_not_bind(telemetry: Telemetry) -> None:
+    decorated: Any = type("Etl", (), {"count": telemetry.asset.load(operator.countOf)})().count
+    assert (decorated.__name__, decorated.__module__) == ("countOf", "_operator")
+    assert decorated([1, 1], 1) == 2
+    assert len(telemetry.events) == 1
+
+
+def test_builtin_without_a_signature_has_none(telemetry: Telemetry) -> None:
+    with pytest.raises(ValueError, match="signature"):
+        inspect.signature(telemetry.asset.total(vars))
+
+
+def test_decorated_cache_keeps_its_methods_and_binds(telemetry: Telemetry) -> None:
+    class Etl:
+        @telemetry.asset.load
+        @functools.lru_cache  # noqa: B019
+        def load(self, window: Window) -> list[int]:
+            """Load a day."""
+            return [1]
+
+    etl, method = Etl(), vars(Etl)["load"]
+    assert etl.load(DAY) is etl.load(DAY)
+    assert (method.cache_info().hits, etl.load.__doc__, Etl.load) == (1, "Load a day.", method)
+    assert [event.window for event in telemetry.events] == [DAY, DAY]
+
+
+def test_decorated_bound_method_has_its_object(telemetry: Telemetry) -> None:
+    loader = Loader([1])
+    decorated: Any = telemetry.asset.load(loader.load)
+    assert (decorated.__self__, decorated.__func__, decorated.__name__) == (loader, Loader.load, "load")
+    assert inspect.signature(decorated) == inspect.signature(loader.load)
+    held = type("Holder", (), {"load": decorated})()
+    assert held.load(DAY) == [1, 1]
+    assert telemetry.event.window == DAY
+
+
+def test_decorated_partial_is_a_partial(telemetry: Telemetry) -> None:
+    undecorated: Any = functools.partial(load, "eu")
+    vars(undecorated)["note"] = "kept"
+    decorated: Any = telemetry.asset.load(undecorated)
+    assert isinstance(decorated, functools.partial)
+    assert (decorated.args, decorated.keywords, vars(decorated)["note"]) == (("eu",), {}, "kept")
+    assert inspect.signature(decorated) == inspect.signature(undecorated)
+    assert not hasattr(decorated, "__name__")
+    assert functools.partial(decorated, DAY)() == [1]
+    assert telemetry.event.window == DAY
+
+
+class Descriptor:
+    """A callable that binds to something else than a method of itself."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, instance: Any, window: Any) -> list[int]:
+        return [1]
+
+
+def test_object_that_binds_in_its_own_way_records(telemetry: Telemetry) -> None:
+    etl = type("Etl", (), {"load": telemetry.asset.load(Descriptor())})()
+    assert isinstance(etl.load, functools.partial)
+    assert etl.load(DAY) == [1]
+    assert telemetry.kinds == ["AssetSetLoaded"]
+
+
+@pytest.mark.parametrize(
+    "callable_",
+    [Loader([1, 2]), Loader([1, 2]).load, functools.partial(load, "eu"), operator.itemgetter(0)],
+    ids=["object", "bound method", "partial", "written in C"],
+)
+@pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), copy.copy, copy.deepcopy])
+def test_pickled_or_copied_object_records(callable_: Any, copied: Any) -> None:
+    before = own_set.log.counts().get("AssetSetLoaded", 0)
+    again = copied(own_set.load(callable_))
+    assert again([1, 2]) == callable_([1, 2])
+    assert own_set.log.counts()["AssetSetLoaded"] == before + 1
+
+
+def test_object_pickles_by_its_global_name() -> None:
+    assert pickle.loads(pickle.dumps(cached)) is cached
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(lambda: Loader([1]), "object"), (lambda: functools.partial(load, "eu"), "partial")],
+    ids=["object", "partial"],
+)
+def test_two_operations_on_one_object_both_record(telemetry: Telemetry, make: Any, kind: str) -> None:
+    decorated = telemetry.allocation.load(telemetry.asset.aggregate(make()))
+    decorated(DAY)
+    assert sorted(telemetry.kinds) == ["AllocationSetLoaded", "AssetSetAggregated"]
+    assert telemetry.asset.aggregate(decorated) is decorated
+
+
+# Objects that run their function without being called
+
+
+class Task:
+    """An object as a task queue makes it of a function."""
+
+    def __call__(self, window: Any) -> list[int]:
+        return [1]
+
+    def apply_async(self, *args: Any) -> str:
+        return "queued"
+
+
+@pytest.mark.parametrize("make", [Task, lambda: functools.partial(Task(), DAY)], ids=["task", "partial"])
+def test_task_is_refused_with_the_right_order(telemetry: Telemetry, make: Any) -> None:
+    with pytest.raises(TypeError, match=r"\.apply_async\(\).*@asset\.load below"):
+        telemetry.asset.load(make())
+
+
+def test_function_with_such_an_attribute_is_decorated(telemetry: Telemetry) -> None:
+    """A queue that finds functions by their names finds the decorated one."""
+
+    def load(window: Any) -> list[int]:
+        return [1]
+
+    load.delay = lambda window: load(window)  # type: ignore[attr-defined]
+    decorated: Any = telemetry.asset.load(load)
+    assert decorated(DAY) == decorated.delay(DAY) == [1]
+    assert len(telemetry.events) == 1
