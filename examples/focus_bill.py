@@ -5,15 +5,16 @@ This is the part of `focus_etl.py` that has nothing to do with telemetry.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TextIO, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from focus_file import Refused, Row, read_rows
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -21,19 +22,19 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # sum that did not fit would raise.
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 NUMBER = re.compile(r"[+-]?(\d{1,80}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
-ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.ASCII)
+# As providers and databases write it: seconds and zone may be missing, Go adds the name of the zone to its offset.
+TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?:(:\d\d)(?:\.(\d{1,9}))?)?"
+    r"(?: ?(?:Z|z|UTC)| ?([+-]\d\d)(?::?(\d\d))?(?: [A-Z]+)?)?)?",
+    re.ASCII,
+)
 
 # BilledCost is the column that invoices add up. EffectiveCost spreads a purchase over the usage that it covers, so a
 # day of it does not match any invoice.
 COST, CURRENCY, START = "BilledCost", "BillingCurrency", "ChargePeriodStart"
-COLUMNS = (
-    f"{COST} {CURRENCY} BillingPeriodStart BillingPeriodEnd {START} ChargePeriodEnd ChargeCategory ChargeClass "
-    "ProviderName ServiceName SubAccountId ResourceId"
-).split()
 NULLS = ("", "NULL")
 
 T = TypeVar("T")
-Row: TypeAlias = Mapping[str, str]
 Key: TypeAlias = tuple[str, str | None, str | None]
 """Of an allocation: currency, sub account, service. Of an asset: currency, provider, resource. A charge that belongs to
 no resource, such as a tax, has None there."""
@@ -56,10 +57,6 @@ class Amount(NamedTuple):
 CostSet: TypeAlias = dict[Key, Amount]
 Totals: TypeAlias = dict[str, Decimal]
 """Costs by currency. Costs in different currencies are never added."""
-
-
-class Refused(ValueError):
-    """A row or a whole bill cannot be read."""
 
 
 def add(costs: CostSet, key: Key, amount: Amount) -> None:
@@ -86,10 +83,14 @@ def read_cost(text: str) -> Decimal:
 
 @lru_cache(maxsize=4096)
 def read_time(column: str, text: str) -> datetime:
-    zoned = text if ZONE.search(text) else f"{text}Z"
-    form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in text else "%Y-%m-%dT%H:%M:%S%z"
+    match = TIME.fullmatch(text)
     try:
-        moment = datetime.strptime(zoned.replace(" ", "T", 1), form).astimezone(timezone.utc)
+        if match is None:
+            raise ValueError
+        day, clock, seconds, fraction, hours, minutes = match.groups()
+        zone = f"{hours}:{minutes or '00'}" if hours else "+00:00"
+        complete = f"{day}T{clock or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}"
+        moment = datetime.fromisoformat(complete).astimezone(timezone.utc)
         return moment + DAY - DAY  # raises on the last day that datetime supports: no window could end after it
     except (ValueError, OverflowError):
         raise Refused(f"{column} {text!r} is not a time; write it like 2024-09-18T22:00:00Z") from None
@@ -169,37 +170,6 @@ class Bill:
         self.late += not billed.start <= period.start < billed.end
 
 
-def check_header(header: list[str]) -> None:
-    if not header:
-        raise Refused("the file is empty")
-    for problem, counted in (("missing", 0), ("duplicate", 2)):
-        if columns := [column for column in COLUMNS if min(header.count(column), 2) == counted]:
-            raise Refused(f"{problem} columns: {', '.join(columns)}; the header is {','.join(header)[:80]!r}")
-
-
-def read_rows(file: TextIO) -> Iterator[tuple[str, Row, str]]:
-    """Yield the line numbers and cells of each row, and its problem if it is malformed."""
-    reader = csv.reader(file)
-    header = next(reader, [])
-    check_header(header)
-    while True:
-        first = reader.line_num + 1
-        row, problem = {}, ""
-        try:
-            cells = next(reader)
-            if not cells:
-                continue
-            row = dict(zip(header, cells, strict=True)) if len(cells) == len(header) else {}
-            if not row:
-                problem = f"expected {len(header)} columns, got {len(cells)}; the last one is {cells[-1][:40]!r}"
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problem = f"cannot read it: {error}"
-        # An unclosed quote turns many lines into one row, so all of its lines are named.
-        yield (f"line {first}" if first == reader.line_num else f"lines {first}-{reader.line_num}"), row, problem
-
-
 def read_bill(path: Path) -> Bill:
     """Read a bill from a file or a pipe. Single malformed rows are refused in the bill.
 
@@ -207,10 +177,6 @@ def read_bill(path: Path) -> Bill:
         Refused: The file is not a FOCUS bill.
     """
     bill = Bill()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for place, row, problem in read_rows(file):
-                bill.add_row(place, row, problem)
-    except (Refused, csv.Error, UnicodeDecodeError) as error:
-        raise Refused(f"{path} is not a FOCUS bill: {error}") from error
+    for place, row, problem in read_rows(path):
+        bill.add_row(place, row, problem)
     return bill

@@ -1,6 +1,6 @@
 """A cost ETL over a cloud bill in the FOCUS 1.0 format, instrumented with otel_kcevents.
 
-    python examples/focus_etl.py [BILL.csv] [--db PATH] [--serve [PORT]] [--quiet]
+    python examples/focus_etl.py [BILL] [--db PATH] [--serve [PORT]] [--quiet] [--strict]
 
 It splits the bill into hourly allocation sets (by sub account and service) and asset sets (by resource), saves them
 in SQLite, loads them back, aggregates and totals them by day, and reconciles each day: allocations with assets, and
@@ -9,8 +9,9 @@ an `AllocationSetReconcileError` and an `AssetSetReconcileError`, and the run co
 available at `GET /model/etl/log` until Ctrl-C. If `OTEL_EXPORTER_OTLP_ENDPOINT` is set, spans and counters are
 exported to it.
 
-The bill is a file or a pipe (`/dev/stdin`). Exit codes: 0 if the run completed, whether or not all days add up; 1 if
-the bill, the database or the port is unusable; 2 for wrong arguments.
+The bill is CSV, also compressed with gzip, from a file or a pipe (`/dev/stdin`), or a Parquet file, if pyarrow is
+installed. Exit codes: 0 if the run completed, whether or not all days add up; 1 if the bill, the database or the port
+is unusable; 2 for wrong arguments; with `--strict`, 3 if the run completed and a day does not add up.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TextIO
 
-from focus_bill import COLUMNS, DAY, EXACT, HOUR, Amount, Bill, CostSet, Period, Refused, Totals, add, add_up, read_bill
+from focus_bill import DAY, EXACT, HOUR, Amount, Bill, CostSet, Period, Totals, add, add_up, read_bill
+from focus_file import COLUMNS, Refused
 from opentelemetry import trace
 
 from otel_kcevents import Event, LogServer, allocation, asset, configure, default_log, start_http_server
@@ -236,6 +238,10 @@ def table_lines(outcome: Outcome, places: int) -> Iterator[list[str]]:
         yield [outcome.day, currency, *texts, "yes" if costs[0] == costs[1] == costs[2] else "NO"]
 
 
+def adds_up(outcome: Outcome) -> bool:
+    return all(reconciled == "yes" for *_, reconciled in table_lines(outcome, 0))
+
+
 def newest_first() -> list[Event]:
     lists = default_log.document().lists.values()
     return sorted(chain.from_iterable(lists), key=lambda event: event.time, reverse=True)
@@ -259,13 +265,17 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="A cost ETL over a bill in the FOCUS 1.0 format.",
         epilog=f"Required columns: {', '.join(COLUMNS)}. Exit code 0 means that the bill was processed, even if some "
-        "days do not add up (the log lists them); 1 means that it could not be processed.",
+        "days do not add up (the log lists them); 1 means that it could not be processed; with --strict, 3 means that "
+        "a day does not add up.",
     )
-    parser.add_argument("bill", nargs="?", type=Path, default=SAMPLE, help="CSV file (default: the sample)")
+    parser.add_argument(
+        "bill", nargs="?", type=Path, default=SAMPLE, help="CSV, CSV with gzip, or Parquet (default: the sample)"
+    )
     parser.add_argument("--db", type=Path, metavar="PATH", help="SQLite database (default: a temporary one)")
     port = f"serve the log until Ctrl-C (default port: {PORT}; 0 picks a free one)"
     parser.add_argument("--serve", type=int, nargs="?", const=PORT, metavar="PORT", help=port)
     parser.add_argument("--quiet", action="store_true", help="print only refused rows and errors")
+    parser.add_argument("--strict", action="store_true", help="exit with 3 if a day does not add up")
     return parser.parse_args()
 
 
@@ -303,7 +313,7 @@ def main() -> int:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if server is not None:
             serve(server)
-    return 0
+    return 3 if options.strict and not all(map(adds_up, outcomes)) else 0
 
 
 if __name__ == "__main__":

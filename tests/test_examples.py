@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import csv
+import gzip
+import io
 import json
 import os
 import re
@@ -12,6 +14,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -178,10 +181,12 @@ def test_examples_import_public_names_only(path: Path) -> None:
     assert not [module for module, _ in imports_of(path) if module.startswith("otel_kcevents.")]
 
 
-@pytest.mark.parametrize("name", ["focus_etl.py", "focus_bill.py"])
+@pytest.mark.parametrize("name", ["focus_etl.py", "focus_bill.py", "focus_file.py"])
 def test_cost_etl_needs_only_the_package(name: str) -> None:
+    """And pyarrow for Parquet, which it imports when it needs it."""
     modules = {module.partition(".")[0] for module, _ in imports_of(EXAMPLES / name)}
-    assert modules - set(sys.stdlib_module_names) <= {"focus_bill", "opentelemetry", "otel_kcevents"}
+    own = {"focus_bill", "focus_file", "opentelemetry", "otel_kcevents"}
+    assert modules - set(sys.stdlib_module_names) - own <= {"pyarrow"}
 
 
 def test_sample_bill_is_reproducible(tmp_path: Path) -> None:
@@ -321,6 +326,24 @@ def test_times_may_have_fractional_seconds(sample: Summary, tmp_path: Path) -> N
     assert Summary(tmp_path / "bill.csv").table == sample.table
 
 
+def test_times_are_read_as_providers_write_them(etl: Callable[..., Summary]) -> None:
+    forms = [
+        *("2025-03-01T{}:00Z", "2025-03-01 {}:00", "2025-03-01 {}:00:00 UTC", "2025-03-01 {}:00:00 +0000 UTC"),
+        *("2025-03-01 {}:00:00 +0000", "2025-03-01T{}:00:00+0000", "2025-03-01 {}:00:00+00"),
+        "2025-03-01T{}:00:00.000000000",
+    ]
+    days = {"BillingPeriodStart": "2025-03-01", "BillingPeriodEnd": "2025-04-01"}
+    times = [{"ChargePeriodStart": form.format("05"), "ChargePeriodEnd": form.format("06")} for form in forms]
+    summary = etl(*(charge() | days | pair for pair in times))
+    assert summary.rows == (len(forms), 0)
+    assert summary.query("select hour from allocations") == [("2025-03-01T05:00:00+00:00",)]
+
+
+def test_ambiguous_time_is_refused(etl: Callable[..., Summary]) -> None:
+    texts = ["3/1/2025 05:00", "2025-03-01 05:00 CET", "2025-03-01 05:00.5", "20250301", "2025-03-01T24:00Z"]
+    assert etl(*(charge() | {"ChargePeriodStart": text} for text in texts)).rows == (0, len(texts))
+
+
 def test_hour_missing_from_a_corrected_bill_is_removed(etl: Callable[..., Summary]) -> None:
     etl(charge(), charge(start="2025-03-01T09:00:00Z"))
     assert etl(charge("3.00")).table["2025-03-01", "USD"] == (["3.00", "3.00", "3.00"], "yes")
@@ -334,6 +357,62 @@ def test_bill_without_rows_is_not_an_error(etl: Callable[..., Summary]) -> None:
 @posix_only
 def test_bill_may_come_through_a_pipe(sample: Summary) -> None:
     assert Summary("/dev/stdin", stdin=SAMPLE.read_text(encoding="utf-8")).rows == sample.rows
+
+
+@posix_only
+def test_bill_may_be_compressed_with_gzip(sample: Summary, tmp_path: Path) -> None:
+    """Whatever its name is, in several parts, and from a pipe."""
+    parts = [SAMPLE.read_bytes()[:1000], SAMPLE.read_bytes()[1000:]]
+    (tmp_path / "bill").write_bytes(b"".join(map(gzip.compress, parts)))
+    assert Summary(tmp_path / "bill").table == sample.table
+    piped = subprocess.run(
+        f"cat '{tmp_path / 'bill'}' | '{sys.executable}' '{EXAMPLES / 'focus_etl.py'}' /dev/stdin",
+        shell=True,
+        env=clean_environment(PYTHONIOENCODING="utf-8"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert piped.stdout.partition("newest")[0] == sample.text.partition("newest")[0]
+
+
+def test_bill_may_be_parquet(sample: Summary, tmp_path: Path) -> None:
+    """In row groups, with timestamps of a zone, floats and nulls beside strings."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = pytest.importorskip("pyarrow.parquet")
+    columns = {name: pyarrow.array([row[name] for row in rows_of(SAMPLE)]) for name in HEADER}
+    for name in (name for name in HEADER if "Period" in name):
+        times = [text.replace(" ", "T").rstrip("Z") for text in columns[name].to_pylist()]
+        utc = pyarrow.array(times).cast("timestamp[ns]").cast(pyarrow.timestamp("ns", "UTC"))
+        columns[name] = utc.cast(pyarrow.timestamp("ns", "Europe/Berlin"))
+    columns["BilledCost"] = columns["BilledCost"].cast("double")
+    resources = [None if text == "NULL" else text for text in columns["ResourceId"].to_pylist()]
+    columns["ResourceId"] = pyarrow.array(resources).dictionary_encode()
+    parquet.write_table(pyarrow.table(columns), tmp_path / "bill.parquet", row_group_size=100)
+    summary = Summary(tmp_path / "bill.parquet")
+    assert (summary.table, summary.rows) == (sample.table, sample.rows)
+    assert "row 3: ChargePeriodEnd " in summary.text
+
+
+def test_parquet_without_pyarrow_exits_with_1(tmp_path: Path) -> None:
+    """The message says what to install."""
+    (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError('pyarrow')")
+    (tmp_path / "bill.parquet").write_bytes(b"PAR1")
+    _, errors = run("focus_etl.py", tmp_path / "bill.parquet", code=1, settings={"PYTHONPATH": str(tmp_path)})
+    assert "pip install pyarrow" in errors
+
+
+@posix_only
+def test_parquet_through_a_pipe_exits_with_1() -> None:
+    _, errors = run("focus_etl.py", "/dev/stdin", code=1, stdin="PAR1")
+    assert "cannot be read from a pipe" in errors
+
+
+def zipped(name: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, SAMPLE.read_bytes())
+    return stream.getvalue()
 
 
 def test_quiet_prints_only_problems(bill: Callable[..., Path]) -> None:
@@ -363,9 +442,51 @@ def test_unreadable_bill_exits_with_1(tmp_path: Path, content: bytes | None, pro
     assert path.name in errors
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (zipped("bill.csv"), "it is a zip archive; unpack it"),
+        (zipped("[Content_Types].xml"), r"it is an Excel workbook; save it as CSV \(UTF-8\)"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "it is compressed with zstd; decompress it with `zstd -d`"),
+        (SAMPLE.read_text(encoding="utf-8").encode("utf-16"), "it is text in UTF-16; save it as CSV"),
+        (gzip.compress(gzip.compress(SAMPLE.read_bytes())), "decompress it with `gunzip`"),
+        (gzip.compress(zipped("bill.csv")), "it is a zip archive; unpack it"),
+        (gzip.compress(bytes(257) + b"ustar"), "it is a tar archive; unpack it"),
+        (gzip.compress(SAMPLE.read_bytes())[:-900], "is incomplete: .* copy it again"),
+        (gzip.compress(SAMPLE.read_bytes())[:-8] + bytes(8), "CRC check failed"),
+        (gzip.compress(b"")[:10] + b"\xff" * 20, "invalid block type"),
+        (b"PAR1 and no more", "cannot read it as Parquet"),
+    ],
+    ids=[
+        *("zip", "xlsx", "zstd", "utf-16", "gz in gz", "zip in gz", "tar in gz", "truncated", "checksum", "corrupt"),
+        "not parquet",
+    ],
+)
+def test_file_that_cannot_be_read_is_named_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, problem: str
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from focus_file import Refused, read_rows
+
+    path = tmp_path / "bill.csv"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=problem) as caught:
+        list(read_rows(path))
+    assert str(caught.value).startswith(str(path))
+
+
 def test_unreadable_bill_is_an_error_event_of_both_sets(received: Any) -> None:
     run("focus_etl.py", "no_such_bill.csv", code=1, settings=received.environment)
     assert received.total == {("allocation", "AllocationSetComputeError"): 1, ("asset", "AssetSetComputeError"): 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [(charge("12,40"), 3), (charge("1.00", "soon"), 3), (charge("0.00", ChargePeriodEnd="soon"), 0)],
+    ids=["unknown cost", "no day", "nothing missing"],
+)
+def test_strict_run_exits_with_3_if_a_day_does_not_add_up(bill: Callable[..., Path], row: Any, code: int) -> None:
+    run("focus_etl.py", bill(charge(), row), "--strict", "--quiet", code=code)
 
 
 def test_unusable_database_exits_with_1() -> None:
