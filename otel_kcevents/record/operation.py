@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from types import FrameType, TracebackType
+from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeAlias, TypeVar, overload
 
 from opentelemetry.context import attach, get_current
@@ -23,14 +23,23 @@ from otel_kcevents.record.extract import (
     result_size,
     size_reader,
 )
-from otel_kcevents.record.late_recorder import LateRecorder
-from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect
+from otel_kcevents.record.late import LateCallable, Remade
+from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
 from otel_kcevents.record.recorder import CallRecorder, Recorder, StartedSpan, is_clean_exit
+from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import window_reader
-from otel_kcevents.record.wrappers import marks_of, rewrap, wrap
+from otel_kcevents.record.wrappers import marks_of, rewrap, shape_of, wrap
 
-__all__ = ["Operation", "OperationScope", "Stretch", "operation_of", "recorder_of"]
+__all__ = [
+    "Operation",
+    "OperationScope",
+    "Stretch",
+    "callable_again",
+    "operation_of",
+    "partial_again",
+    "recording_again",
+]
 
 _F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
 
@@ -148,10 +157,29 @@ class Operation:
         if mark in marks:  # decorated twice by mistake
             return function
         if isinstance(function, partial):
-            return RecordedPartial.of(function, self, self._decorate(function.func))
+            remade: Remade = (partial_again, (self, function, shape_of(function)))
+            return RecordedPartial.of(function, self._decorate(function.func), remade)
         reject_indirect(function, f"{target.etl}.{self.name}")
-        wrapper = wrap(function, self._recorder_of(function), (*marks, mark))
-        return wrapper if inspect.isfunction(function) else RecordedCallable(function, self, wrapper)
+        wrapper = self._wrap(function, self._recorder_of(function))
+        if inspect.isfunction(function):
+            return wrapper
+        special = special_methods(function)
+        remade = (callable_again, (self, function, shape_of(function), special))
+        return RecordedCallable(function, self, wrapper, special, remade)
+
+    def _wrap(self, function: Callable[..., Any], recorder: CallRecorder) -> FunctionType:
+        mark = (self._recorder.target.log, self._recorder.target.etl, self.name)
+        return wrap(function, recorder, (*marks_of(function), mark), (recording_again, (self, function)))
+
+    def _decorate_again(self, function: Callable[..., Any]) -> FunctionType:
+        """Return the function that records the calls of an unpickled callable, other than a partial."""
+        try:
+            recorder = self._recorder_of(function)
+        except TypeError as error:  # another version of the function than the pickled one, with other arguments
+            recorder = CallRecorder(self._recorder.target, self.name, name_of(function))
+            recorder.warn("the window and the size", error)
+        recorder.share_warnings()  # a worker may unpickle it for each task
+        return self._wrap(function, recorder)
 
     def _recorder_of(self, function: Callable[..., Any]) -> CallRecorder:
         """Return a recorder of the calls of *function*, whose signature must be complete."""
@@ -169,8 +197,7 @@ class Operation:
             else:
                 size = FieldReader(result_size)
         name = f"{getattr(function, '__module__', None) or '?'}.{name}"
-        remade_from = (recorder_of, (self, function))
-        return CallRecorder(target, self.name, name, window, size, self._fails_when, remade_from=remade_from)
+        return CallRecorder(target, self.name, name, window, size, self._fails_when)
 
     def __reduce__(self) -> tuple[Callable[..., Operation], tuple[Any, ...]]:
         options = {"window": self._window, "size": self._size, "fails_when": self._fails_when}
@@ -221,26 +248,45 @@ def operation_of(target: Target, name: str, options: dict[str, Any] | None) -> O
     return Operation(Recorder(target, name), **(options or {}), once=None if options is None else Lock())
 
 
-def recorder_of(operation: Operation, function: Callable[..., Any]) -> CallRecorder:
-    """Return the recorder of a decorated function that was pickled; pickles of earlier versions call this function.
+def recording_again(operation: Operation, function: Callable[..., Any]) -> LateCallable:
+    """Return what the shim of a decorated function calls; pickles of earlier versions call this function.
 
     Args:
         operation: The operation that the function was decorated with.
         function: The undecorated function, which may be incomplete until it is called.
     """
-    remade_from = (recorder_of, (operation, function))
 
-    def build() -> CallRecorder:
-        try:
-            return operation._recorder_of(function)
-        except TypeError as error:  # another version of the function than the pickled one, with other arguments
-            recorder = CallRecorder(
-                operation._recorder.target, operation.name, name_of(function), remade_from=remade_from
-            )
-            recorder.warn("the window and the size", error)
-            return recorder
+    def decorate() -> Any:
+        return inner_of(operation._decorate_again(function))
 
-    return LateRecorder(build, remade_from)
+    return LateCallable(decorate, (recording_again, (operation, function)))
+
+
+def partial_again(operation: Operation, undecorated: partial[Any], shape: Shape) -> RecordedPartial:
+    """Return a decorated partial that was pickled; pickles of earlier versions call this function.
+
+    Args:
+        operation: The operation that the partial was decorated with.
+        undecorated: The partial, whose function may be incomplete until it is called.
+        shape: What a call of it returns.
+    """
+    remade: Remade = (partial_again, (operation, undecorated, shape))
+    late = LateCallable(lambda: operation._decorate(undecorated.func), remade)
+    return RecordedPartial.of(undecorated, make_shim(late, shape, late), remade)
+
+
+def callable_again(operation: Operation, wrapped: Any, shape: Shape, special: tuple[str, ...]) -> RecordedCallable:
+    """Return a decorated callable object that was pickled; pickles of earlier versions call this function.
+
+    Args:
+        operation: The operation that the object was decorated with.
+        wrapped: The object, whose class may be incomplete until it is called.
+        shape: What a call of it returns.
+        special: Its special methods, as `special_methods` returns them.
+    """
+    remade: Remade = (callable_again, (operation, wrapped, shape, special))
+    late = LateCallable(partial(operation._decorate_again, wrapped), remade)
+    return RecordedCallable(wrapped, operation, make_shim(late, shape, late), special, remade)
 
 
 def _is_generator(frame: FrameType) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from copy import copy, deepcopy
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.record.late import Remade
 
-__all__ = ["RecordedCallable", "RecordedPartial", "reject_indirect"]
+__all__ = ["RecordedCallable", "RecordedPartial", "reject_indirect", "special_methods"]
 
 _Decorate = Callable[[Any], Any]
 
@@ -23,34 +25,34 @@ class RecordedPartial(partial[Any]):
     """A partial of a decorated function, which pickles as the partial that was decorated."""
 
     __wrapped__: partial[Any]
-    _kcevents_decorate: _Decorate
+    _kcevents_remade: Remade
 
     @classmethod
-    def of(cls, undecorated: partial[Any], decorate: _Decorate, function: Callable[..., Any]) -> RecordedPartial:
+    def of(cls, undecorated: partial[Any], function: Callable[..., Any], remade: Remade) -> RecordedPartial:
         """Return the partial.
 
         Args:
             undecorated: The partial that was decorated.
-            decorate: Decorates it again, in another process.
             function: Its function, decorated.
+            remade: What a pickle of the partial consists of.
         """
         self = cls(function, *undecorated.args, **undecorated.keywords)
-        self.__dict__.update(undecorated.__dict__, __wrapped__=undecorated, _kcevents_decorate=decorate)
+        self.__dict__.update(undecorated.__dict__, __wrapped__=undecorated, _kcevents_remade=remade)
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._kcevents_decorate, (self.__wrapped__,)
+    def __reduce__(self) -> Remade:
+        return self._kcevents_remade
 
 
 _OWN = frozenset(
     (
-        *("__call__", "__class__", "__reduce__", "__reduce_ex__", "__signature__", "__wrapped__"),
-        *("_kcevents_call", "_kcevents_decorate"),
+        *("__call__", "__class__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__signature__"),
+        *("__wrapped__", "_kcevents_call", "_kcevents_decorate", "_kcevents_remade"),
     )
 )
 _SPECIAL = (
     *("__len__", "__iter__", "__contains__", "__getitem__", "__setitem__", "__delitem__", "__bool__"),
-    *("__enter__", "__exit__", "__aenter__", "__aexit__"),
+    *("__enter__", "__exit__", "__aenter__", "__aexit__", "__get__"),
 )
 
 
@@ -61,27 +63,33 @@ class RecordedCallable:
 
     Args:
         wrapped: The object.
-        decorate: Decorates it again, in another process.
+        decorate: Decorates a copy of it, or a method that it binds.
         call: The function that records a call of it.
+        special: Its special methods, as `special_methods` returns them.
+        remade: What a pickle of the proxy consists of.
     """
 
-    __slots__ = ("__weakref__", "__wrapped__", "_kcevents_call", "_kcevents_decorate")
+    __slots__ = ("__weakref__", "__wrapped__", "_kcevents_call", "_kcevents_decorate", "_kcevents_remade")
 
     __wrapped__: Any
     _kcevents_call: FunctionType
     _kcevents_decorate: _Decorate
+    _kcevents_remade: Remade
 
-    def __new__(cls, wrapped: Any, decorate: _Decorate, call: FunctionType) -> RecordedCallable:
+    def __new__(
+        cls, wrapped: Any, decorate: _Decorate, call: FunctionType, special: tuple[str, ...], remade: Remade
+    ) -> RecordedCallable:
         """Return a proxy with the special methods of *wrapped*, which Python looks up in the type."""
-        methods = {name: _forward(name) for name in _SPECIAL if hasattr(type(wrapped), name)}
-        if hasattr(type(wrapped), "__get__"):
-            methods["__get__"] = _get
+        methods = {name: _get if name == "__get__" else _forward(name) for name in special}
         return object.__new__(type(cls.__name__, (cls,), {"__slots__": (), **methods}) if methods else cls)
 
-    def __init__(self, wrapped: Any, decorate: _Decorate, call: FunctionType) -> None:
+    def __init__(
+        self, wrapped: Any, decorate: _Decorate, call: FunctionType, special: tuple[str, ...], remade: Remade
+    ) -> None:
         object.__setattr__(self, "__wrapped__", wrapped)
         object.__setattr__(self, "_kcevents_decorate", decorate)
         object.__setattr__(self, "_kcevents_call", call)
+        object.__setattr__(self, "_kcevents_remade", remade)
 
     @property
     def __call__(self) -> Callable[..., Any]:
@@ -116,7 +124,22 @@ class RecordedCallable:
         found: Any = sys.modules.get(getattr(self.__wrapped__, "__module__", None) or "")
         for part in name.split(".") if isinstance(name, str) else ():
             found = getattr(found, part, None)
-        return name if found is self else (self._kcevents_decorate, (self.__wrapped__,))
+        return name if found is self else self._kcevents_remade
+
+    def __copy__(self) -> Any:
+        return self._kcevents_decorate(copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self._kcevents_decorate(deepcopy(self.__wrapped__, memo))
+
+
+def special_methods(wrapped: Any) -> tuple[str, ...]:
+    """Return the names of the special methods of an object that a proxy of it needs.
+
+    Args:
+        wrapped: The object.
+    """
+    return tuple(name for name in _SPECIAL if hasattr(type(wrapped), name))
 
 
 def _forward(name: str) -> Callable[..., Any]:

@@ -175,6 +175,10 @@ class Recorder:
             self.warn(field, error)
             return None
 
+    def share_warnings(self) -> None:
+        """Log each warning once for all recorders of the same operation and function name in this process."""
+        self._warned = self.target.warned.setdefault(self.name, self._warned)
+
     def warn(self, field: str, error: Exception) -> None:
         """Log, once per field, that it is omitted and why, unless the interpreter is exiting."""
         if field not in self._warned and not is_finalizing():
@@ -193,7 +197,6 @@ class CallRecorder(Recorder):
         window: Reads the window; None for no window.
         size: Reads the size; None for no size.
         fails_when: Returns whether a result means a failure; None if none does.
-        remade_from: A function that makes this recorder again, and its arguments: what a pickle holds of it.
 
     Attributes:
         is_sized_before: Whether the size is read before the call.
@@ -210,11 +213,8 @@ class CallRecorder(Recorder):
         window: FieldReader | None = None,
         size: FieldReader | None = None,
         fails_when: Callable[[Any], object] | None = None,
-        *,
-        remade_from: tuple[Callable[..., Any], tuple[Any, ...]],
     ) -> None:
         super().__init__(target, operation, function_name)
-        self._remade_from = remade_from
         self._first_window = window.read if window and window.when == "before" else None
         self._first_size = size.read if size and size.when == "before" else None
         self._last_window = window.read if window and (window.when == "after" or window.again) else None
@@ -224,9 +224,6 @@ class CallRecorder(Recorder):
         self.reads_before: bool = self.is_sized_before or (window is not None and window.when != "item")
         self.item_window: Extractor | None = window.read if window and window.when == "item" else None
         self.item_size: Extractor | None = size.read if size and size.when == "item" else None
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self._remade_from
 
     def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
         """Read the window and the size of a call that begins: the call may change what it is given.

@@ -13,10 +13,11 @@ from opentelemetry.context import attach
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import body_of, is_async_generator, is_coroutine, is_generator
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, restore
+from otel_kcevents.record.late import Recording, Remade
 from otel_kcevents.record.recorder import CallRecorder
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 
-__all__ = ["marks_of", "rewrap", "wrap"]
+__all__ = ["marks_of", "rewrap", "shape_of", "wrap"]
 
 _Function = Callable[..., Any]
 
@@ -44,29 +45,34 @@ def marks_of(function: _Function) -> tuple[Any, ...]:
     Args:
         function: The callable; also a method, a partial, or an object whose `__call__` is decorated.
     """
-    marks: tuple[Any, ...] = getattr(inner_of(function), "__kcevents__", ())
+    marks: tuple[Any, ...] = getattr(inner_of(function), "marks", ())
     return marks
 
 
-def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...]) -> FunctionType:
+def shape_of(function: _Function) -> Shape:
+    """Return what a call of a callable returns.
+
+    Args:
+        function: The function, method, partial or callable object.
+    """
+    if is_async_generator(function):
+        return "async generator"
+    return "coroutine" if is_coroutine(function) else "generator" if is_generator(function) else "plain"
+
+
+def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], remade: Remade) -> FunctionType:
     """Return a function of the same shape, parameters and name that records each call.
 
     Args:
         function: The function, method or callable object to wrap.
         recorder: Records the calls.
         marks: What `marks_of` returns for the wrapper.
+        remade: What a pickle of the wrapper has in place of the code and the state that record a call.
     """
-    shape: Shape
-    inner: Any
-    if is_async_generator(function):
-        shape, inner = "async generator", _generator(function, recorder, AsyncGeneratorRun)
-    elif is_coroutine(function):
-        shape, inner = "coroutine", _coroutine(function, recorder)
-    elif is_generator(function):
-        shape, inner = "generator", _generator(function, recorder, GeneratorRun)
-    else:
-        shape, inner = "plain", _plain(function, recorder)
-    inner.__kcevents__ = marks  # not on the wrapper, whose attributes `functools.wraps` copies
+    shape = shape_of(function)
+    inner = Recording(_INNER[shape](function, recorder))
+    inner.marks = marks  # not on the wrapper, whose attributes `functools.wraps` copies
+    inner.remade = remade
     wrapper = make_shim(function, shape, inner)
     if inspect.isfunction(function):
         functools.update_wrapper(wrapper, function)
@@ -132,3 +138,11 @@ def _generator(function: _Function, recorder: CallRecorder, run: type[AsyncGener
         return run(generator, recorder, args, kwargs, started, window, size)
 
     return start
+
+
+_INNER: dict[Shape, Callable[[_Function, CallRecorder], _Function]] = {
+    "plain": _plain,
+    "coroutine": _coroutine,
+    "generator": functools.partial(_generator, run=GeneratorRun),
+    "async generator": functools.partial(_generator, run=AsyncGeneratorRun),
+}

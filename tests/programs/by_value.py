@@ -87,6 +87,31 @@ def keyword_only(window: str, *, rows: tuple[int, ...] = (1, 2, 3)) -> tuple[int
     return rows
 
 
+class Loader:
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def __call__(self, window: str = DAY, *, count: int = 1) -> list[int]:
+        return [*self.rows, *load_object(count=count - 1)] if count else []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    async def load(self, window: str) -> list[int]:
+        return self.rows
+
+
+load_object = allocation.load(Loader([1, 2]))
+load_method = asset.load(Loader([1, 2]).load)
+
+
+def load_partially(rows: list[int], window: str = DAY, *, count: int = 1) -> list[int]:
+    return [*rows, *load_partial(count=count - 1)] if count else []
+
+
+load_partial = asset.load(functools.partial(load_partially, [1, 2]))
+
+
 @allocation.load
 async def coroutine(window: str) -> list[int]:
     return [1, 2]
@@ -143,6 +168,11 @@ CASES: dict[str, Callable[..., Any]] = {
     "nested decorators": nested,
     "keyword-only default": keyword_only,
     "partial of a decorated function": functools.partial(keyword_only, rows=(1,)),
+    "callable object": load_object,
+    "original of a callable object": load_object.__wrapped__,  # type: ignore[attr-defined]
+    "method of an object": load_method,
+    "partial": load_partial,
+    "original of a partial": load_partial.__wrapped__,  # type: ignore[attr-defined]
     "coroutine": coroutine,
     "generator": generator,
     "async generator": async_generator,

@@ -62,6 +62,11 @@ BY_VALUE = {
     "nested decorators": ["AllocationSetLoaded 2", "AssetSetAggregated 2"],
     "keyword-only default": ["AllocationSetLoaded 3"],
     "partial of a decorated function": ["AllocationSetLoaded 1"],
+    "callable object": ["AllocationSetLoaded 0", "AllocationSetLoaded 2"],
+    "original of a callable object": ["AllocationSetLoaded 0"],
+    "method of an object": ["AssetSetLoaded 2"],
+    "partial": ["AssetSetLoaded 0", "AssetSetLoaded 2"],
+    "original of a partial": ["AssetSetLoaded 0"],
     "coroutine": ["AllocationSetLoaded 2"],
     "generator": ["AllocationSetLoaded 2"],
     "async generator": ["AllocationSetLoaded 3"],
@@ -72,6 +77,12 @@ BY_VALUE = {
     "span processor": ["CloudCostSetSaved None", "CloudCostSetLoaded 1"],
 }
 """What each function of `programs/by_value.py` records in the process that it is sent to."""
+
+
+CLASSES = {
+    *("bound method", "bound method that saves", "class method"),
+    *("callable object", "original of a callable object", "method of an object"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +99,17 @@ def test_function_sent_by_value_records_over_there(name: str, recorded_elsewhere
     assert recorded_elsewhere[name] == BY_VALUE[name]
 
 
+CLASSES = {
+    *("bound method", "bound method that saves", "class method"),
+    *("callable object", "original of a callable object", "method of an object"),
+}
+
+
 def test_dask_tokens_are_the_same_in_every_process() -> None:
     """Apart from those of classes of a script, which get an id, and of logs that are not the default one."""
     pytest.importorskip("dask", reason="pip install dask to run these")
     runs = [json.loads(run_program("by_value", "tokens", PYTHONHASHSEED=str(seed))[0]) for seed in (1, 2)]
-    unstable = {
-        "bound method",
-        "bound method that saves",
-        "class method",
-        "set with a log of its own",
-        "span processor",
-    }
+    unstable = {*CLASSES, "set with a log of its own", "span processor"}
     first, second = ({name: run[name] for name in run.keys() - unstable} for run in runs)
     assert first == second
     assert first.pop("closure") == first.pop("again")

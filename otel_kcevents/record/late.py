@@ -1,0 +1,71 @@
+"""Pickled decorated callables: what they consist of, and how they are decorated again where they are unpickled.
+
+A function that is pickled by value and refers to itself, by its own name or through other functions, is unpickled in
+parts: first without defaults and attributes; a class, without methods. A callable is therefore decorated again when it
+is called for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+from otel_kcevents.record.shim import inner_of
+
+__all__ = ["LateCallable", "Recording", "Remade"]
+
+Remade: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function that makes an object again, and its arguments, as `__reduce__` returns them."""
+
+
+class Recording(partial[Any]):
+    """What the shim of a decorated callable calls. Its pickle has neither the code nor the state that record a call.
+
+    Attributes:
+        marks: The operations that it records, the innermost first.
+        remade: What a pickle of it consists of.
+    """
+
+    marks: tuple[Any, ...]
+    remade: Remade
+
+    def __reduce__(self) -> Remade:
+        return self.remade
+
+
+class LateCallable:
+    """A callable that is decorated again at its first call.
+
+    Args:
+        decorate: Returns the decorated callable.
+        remade: What a pickle of it consists of.
+    """
+
+    __slots__ = ("_decorate", "_decorated", "_remade")
+
+    def __init__(self, decorate: Callable[[], Callable[..., Any]], remade: Remade) -> None:
+        self._decorate = decorate
+        self._decorated: Callable[..., Any] | None = None
+        self._remade = remade
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the decorated callable."""
+        return self.decorated(*args, **kwargs)
+
+    def __reduce__(self) -> Remade:
+        return self._remade
+
+    @property
+    def decorated(self) -> Callable[..., Any]:
+        """The decorated callable."""
+        if self._decorated is None:
+            self._decorated = self._decorate()
+        return self._decorated
+
+    @property
+    def marks(self) -> tuple[Any, ...]:
+        """The operations that it records, the innermost first."""
+        decorated = self.decorated
+        marks: tuple[Any, ...] = getattr(inner_of(decorated) or decorated, "marks", ())
+        return marks
