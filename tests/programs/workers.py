@@ -99,7 +99,7 @@ def submit_dask(scheduler: str, tasks: list[Any]) -> list[Any]:
 
 def submit_distributed(tasks: list[Any]) -> list[Any]:
     distributed: Any = import_module("distributed")
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         results = [client.submit(call, task, **options).result() for task, options in tasks]
         return [*results, *((process, []) for process in aggregate_partitions())]

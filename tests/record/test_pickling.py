@@ -99,12 +99,6 @@ def test_function_sent_by_value_records_over_there(name: str, recorded_elsewhere
     assert recorded_elsewhere[name] == BY_VALUE[name]
 
 
-CLASSES = {
-    *("bound method", "bound method that saves", "class method"),
-    *("callable object", "original of a callable object", "method of an object"),
-}
-
-
 def test_dask_tokens_are_the_same_in_every_process() -> None:
     """Apart from those of classes of a script, which get an id, and of logs that are not the default one."""
     pytest.importorskip("dask", reason="pip install dask to run these")
