@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.sdk.settings import BatchSettings
 from otel_kcevents.sdk.signals import FlushingMeterProvider, MetricReader, SpanProcessor
 
 
@@ -61,7 +62,7 @@ class Exporting:
         self,
         *,
         interval: float = 60.0,
-        queue_size: int | None = None,
+        queue_size: int = 2048,
         sampler: Sampler = ALWAYS_ON,
         temporality: AggregationTemporality = AggregationTemporality.CUMULATIVE,
     ) -> None:
@@ -69,11 +70,12 @@ class Exporting:
         self.spans = Collector()
         self.metrics = Collector()
         self.tracers = TracerProvider(sampler, shutdown_on_exit=False)
-        self.processor = SpanProcessor(self.delivery, self.delivery.outbox("spans", self.spans), queue_size)
+        batch = BatchSettings(queue_size, max_batch_size=min(queue_size, 512))
+        self.processor = SpanProcessor(self.delivery, self.delivery.outbox("spans", self.spans), batch)
         self.tracers.add_span_processor(self.processor)
         outbox = self.delivery.outbox("metrics", self.metrics, interval)
         self.reader = MetricReader(self.delivery, outbox, _Preferences(temporality))
-        self.meters = FlushingMeterProvider(self.reader, Resource.get_empty())
+        self.meters = FlushingMeterProvider([self.reader], Resource.get_empty())
         self.counter = self.meters.get_meter("test").create_counter("counter")
         self.counter.add(1)
         self.delivery.start()

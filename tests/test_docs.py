@@ -250,5 +250,5 @@ def test_page_of_names_lists_every_attribute(telemetry: Telemetry) -> None:
 def test_listed_settings_are_those_of_opentelemetry() -> None:
     """Every variable that the page "Exporting" lists is one of OpenTelemetry's."""
     listed = {name for row in rows("docs/export.md", "variable | meaning") for name in quoted(row[0])}
-    assert len(listed) == 11
+    assert len(listed) == 16
     assert listed <= {*dir(environment_variables), *dir(sdk_variables)}

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import atexit
 import logging
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry import metrics, trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.sdk.children import export_on_termination, publish_to_children
 from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["configure", "flush"]
@@ -22,11 +24,14 @@ __all__ = ["configure", "flush"]
 _logger = logging.getLogger("otel_kcevents")
 
 
-class _Setup(NamedTuple):
-    """What `configure()` set up in this process: the delivery, and the providers that it set."""
+@dataclass
+class _Setup:
+    """What `configure()` set up in this process: the delivery, the providers that it set, and its arguments so far."""
 
     delivery: Delivery
     providers: list[Any]
+    service_names: list[str | None]
+    logs: list[EventLog]
 
 
 _setup: _Setup | None = None
@@ -36,12 +41,16 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
 
     Traces and metrics are exported to an OTLP collector if `OTEL_EXPORTER_OTLP_ENDPOINT` is set, over gRPC or, with
-    `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, over HTTP. Everything is flushed at interpreter exit and on SIGTERM,
-    unless the program handles that signal itself. Processes that `multiprocessing` starts from this one, by any
-    start method, configure themselves the same way and export their own events. A second call changes nothing.
+    `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, over HTTP; `OTEL_TRACES_EXPORTER=console` and
+    `OTEL_METRICS_EXPORTER=console` print them. Everything is flushed at interpreter exit and on SIGTERM, unless the
+    program handles that signal itself. Processes that `multiprocessing` starts from this one, by any start method,
+    configure themselves the same way and export their own events.
+
+    What cannot be done is logged in one warning. A second call only adds its *log*.
 
     Args:
-        service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one.
+        service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one. Providers
+            that the program has set itself keep theirs.
         log: The log that also receives the events of other code's spans. Of `multiprocessing` children, only forked
             ones use it.
 
@@ -52,7 +61,7 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
     global _setup
     with FORK_LOCK:
         if _setup is not None:
-            return
+            return _configure_again(_setup, service_name, log)
         _setup = _set_up(service_name, log)
         atexit.register(_shut_down, _setup)
         if _setup.providers:
@@ -88,6 +97,7 @@ def flush(timeout: float = 10.0) -> bool:
 
 
 def _set_up(service_name: str | None, log: EventLog) -> _Setup:
+    remove_empty_variables()  # before the API reads OTEL_PYTHON_TRACER_PROVIDER
     delivery = Delivery()
     providers: list[Any] = []
     # These are the API's placeholders for providers that are set later; any other one is the program's choice.
@@ -105,13 +115,55 @@ def _set_up(service_name: str | None, log: EventLog) -> _Setup:
             metrics.set_meter_provider(meters)
             providers.append(meters)
 
+    if service_name and not (needs_traces and needs_metrics):
+        _warn_of_unused_name(service_name, needs_traces, needs_metrics)
+    _retain_events(log)
+    delivery.start()
+    return _Setup(delivery, providers, [service_name], [log])
+
+
+def _configure_again(setup: _Setup, service_name: str | None, log: EventLog) -> None:
+    if log not in setup.logs:
+        setup.logs.append(log)
+        _retain_events(log)
+    if service_name and service_name not in setup.service_names and not service_is_named():
+        setup.service_names.append(service_name)
+        _logger.warning(
+            "service_name=%r is not used: configure() was called before with service_name=%r; "
+            "name the service in the first call, or set OTEL_SERVICE_NAME",
+            service_name,
+            setup.service_names[0],
+        )
+
+
+def _retain_events(log: EventLog) -> None:
+    """Add a processor for a log to the tracer provider, if it takes one."""
     from otel_kcevents.record.processor import EventLogProcessor
 
     provider: Any = trace.get_tracer_provider()
     if hasattr(provider, "add_span_processor"):
         provider.add_span_processor(EventLogProcessor(log))
-    delivery.start()
-    return _Setup(delivery, providers)
+    elif log is not default_log:
+        _logger.warning(
+            "log=%r does not receive the events of other code's spans: the program's tracer provider, a %s, "
+            "takes no span processors",
+            log,
+            type(provider).__name__,
+        )
+
+
+def _warn_of_unused_name(service_name: str, needs_traces: bool, needs_metrics: bool) -> None:
+    """Warn that providers that the program has set have their own service name, unless it is the same."""
+    resource = None if needs_traces else getattr(trace.get_tracer_provider(), "resource", None)
+    is_same = getattr(resource, "attributes", {}).get("service.name") == service_name
+    if not is_same and not service_is_named():
+        own = [name for name, needed in (("tracer", needs_traces), ("meter", needs_metrics)) if not needed]
+        _logger.warning(
+            "service_name=%r is not used for the program's own %s provider; "
+            "set OTEL_SERVICE_NAME, or name the service in the provider's resource",
+            service_name,
+            " and ".join(own),
+        )
 
 
 def _shut_down(setup: _Setup) -> None:

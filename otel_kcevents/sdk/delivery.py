@@ -153,7 +153,7 @@ class Delivery:
             if lost > 0:
                 outbox.reported += lost
                 what = f"{lost} span{'s' if lost > 1 else ''}" if spans else "the last metrics"
-                _logger.warning("failed to export %s to the OTLP endpoint %s", what, outbox.client.endpoint)
+                _logger.warning("failed to export %s to %s", what, outbox.client.endpoint)
 
     def close(self) -> None:
         """End the threads and close the connections; an export in progress is abandoned."""

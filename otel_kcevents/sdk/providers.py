@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -9,17 +10,20 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_kcevents.sdk import settings
+from otel_kcevents.sdk.console import ConsoleClient, console_client
 from otel_kcevents.sdk.delivery import Delivery
-from otel_kcevents.sdk.otlp import otlp_client
+from otel_kcevents.sdk.otlp import OtlpClient, otlp_client
 from otel_kcevents.sdk.signals import FlushingMeterProvider, MetricReader, SpanProcessor
 
 __all__ = ["build_providers"]
+
+_logger = logging.getLogger("otel_kcevents")
 
 
 def build_providers(
     delivery: Delivery, service_name: str | None, *, traces: bool, metrics: bool
 ) -> tuple[TracerProvider | None, MeterProvider | None]:
-    """Return the providers of a process, which export if an endpoint is set.
+    """Return the providers of a process, which export as the environment variables specify.
 
     Args:
         delivery: The delivery to which the outboxes are added.
@@ -31,27 +35,44 @@ def build_providers(
         ModuleNotFoundError: An exporter is not installed.
         ValueError: A setting is malformed.
     """
-    settings.remove_empty_variables()
-    exported_traces = settings.otlp_settings("traces") if traces else None
-    exported_metrics = settings.otlp_settings("metrics") if metrics else None
-    interval = settings.metric_export_interval() if exported_metrics else math.inf
+    warnings: list[str] = []
+    # All settings are read before anything is built, because a processor starts a thread.
+    trace_clients = _clients("traces", warnings) if traces else {}
+    metric_clients = _clients("metrics", warnings) if metrics else {}
+    batch = settings.batch_settings() if trace_clients else settings.BatchSettings()
+    interval = settings.metric_export_interval() if metric_clients else math.inf
     is_named = not service_name or settings.service_is_named()
     resource = Resource.create({} if is_named else {"service.name": service_name})
 
-    tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False) if traces else None
-    if tracer_provider and exported_traces:
-        queue_size = settings.span_queue_size()
-        outbox = delivery.outbox("spans", otlp_client(exported_traces))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    for name, client in trace_clients.items():
         try:
-            tracer_provider.add_span_processor(SpanProcessor(delivery, outbox, queue_size))
+            processor = SpanProcessor(delivery, delivery.outbox(name, client), batch)
         except ValueError as error:
             raise ValueError(f"the settings OTEL_BSP_* contradict each other: {error}") from error
+        provider.add_span_processor(processor)
 
     meter_provider: MeterProvider | None = None
-    if exported_metrics:
-        client = otlp_client(exported_metrics)
-        reader = MetricReader(delivery, delivery.outbox("metrics", client, interval), client.exporter)
-        meter_provider = FlushingMeterProvider(reader, resource)
+    if metric_clients:
+        readers = [
+            MetricReader(delivery, delivery.outbox(name, client, interval), client.exporter)
+            for name, client in metric_clients.items()
+        ]
+        meter_provider = FlushingMeterProvider(readers, resource)
     elif metrics:
         meter_provider = MeterProvider(resource=resource, shutdown_on_exit=False)
-    return tracer_provider, meter_provider
+    for message in dict.fromkeys(warnings):
+        _logger.warning("%s", message)
+    return provider if traces else None, meter_provider
+
+
+def _clients(signal: settings.Signal, warnings: list[str]) -> dict[str, OtlpClient | ConsoleClient]:
+    """Return a client for each exporter of a signal, by the name of its outbox."""
+    records = "spans" if signal == "traces" else signal
+    exporters = settings.exporters(signal, warnings.append)
+    clients: dict[str, OtlpClient | ConsoleClient] = {}
+    if "otlp" in exporters:
+        clients[records] = otlp_client(settings.otlp_settings(signal, warnings.append))
+    if "console" in exporters:
+        clients[f"console-{records}"] = console_client(signal)
+    return clients

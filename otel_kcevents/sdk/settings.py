@@ -5,10 +5,10 @@ An empty or blank variable counts as unset.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -16,18 +16,22 @@ from urllib.parse import unquote, urlsplit
 from otel_kcevents.model.messages import short_repr
 
 __all__ = [
+    "BatchSettings",
     "OtlpSettings",
     "Signal",
+    "batch_settings",
+    "exporters",
     "metric_export_interval",
     "otlp_settings",
     "publish_configuration",
     "published_configuration",
     "remove_empty_variables",
     "service_is_named",
-    "span_queue_size",
 ]
 
 Signal = Literal["traces", "metrics"]
+Warn = Callable[[str], object]
+"""Takes the message of a warning. The two signals share variables, so the caller logs equal messages once."""
 
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
 _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
@@ -40,7 +44,20 @@ _HEADER_NAMES = {
     "http/protobuf": re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+"),  # a token of RFC 9110
 }
 
-_logger = logging.getLogger("otel_kcevents")
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How the SDK's batch processor hands spans over.
+
+    Attributes:
+        max_queue_size: How many spans it queues.
+        schedule_delay: The milliseconds between two hand-overs.
+        max_batch_size: How many spans it hands over at once.
+    """
+
+    max_queue_size: int = 16_384
+    schedule_delay: int = 5000
+    max_batch_size: int = 512
 
 
 @dataclass(frozen=True)
@@ -79,38 +96,56 @@ def _read_otlp(signal: Signal, name: str) -> tuple[str, str]:
     return (own, _read(own)) if _read(own) else (general, _read(general))
 
 
-def otlp_settings(signal: Signal) -> OtlpSettings | None:
-    """Return how a signal is exported; None if it is not.
+def exporters(signal: Signal, warn: Warn) -> set[str]:
+    """Return the exporters of a signal: `otlp`, `console`, both or none.
 
-    Reads `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER`, and `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_TIMEOUT`,
-    `_COMPRESSION` and `_HEADERS`. The signal's own form (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) takes precedence.
-    The stock exporters send the headers and read the variables for TLS.
+    Reads `OTEL_SDK_DISABLED`, and `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER`; the default is `otlp` if there is
+    an endpoint.
 
     Args:
         signal: `traces` or `metrics`.
+        warn: Takes the message if an exporter is unknown, or `otlp` has no endpoint.
+    """
+    if _read("OTEL_SDK_DISABLED").lower() == "true":
+        return set()
+    variable = f"OTEL_{signal.upper()}_EXPORTER"
+    given = _read(variable)
+    shown = f"{variable}={short_repr(given)}"
+    names = {name.strip().lower() for name in given.split(",")} - {""}
+    if unknown := sorted(names - {"otlp", "console", "none"}):
+        what = ", ".join(map(short_repr, unknown))
+        warn(f"{shown}: configure() does not support {what}; expected otlp, console, both or none")
+    has_endpoint = bool(_read_otlp(signal, "ENDPOINT")[1])
+    if "otlp" in names and not has_endpoint:
+        warn(f"{shown} exports nothing, because OTEL_EXPORTER_OTLP_ENDPOINT is not set")
+    return (names or {"otlp"}) & {"console", *(["otlp"] if has_endpoint else [])}
+
+
+def otlp_settings(signal: Signal, warn: Warn) -> OtlpSettings:
+    """Return how a signal is exported to a collector.
+
+    Reads `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_TIMEOUT`, `_COMPRESSION` and `_HEADERS`. The signal's own form
+    (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) takes precedence. The stock exporters send the headers and read the variables
+    for TLS.
+
+    Args:
+        signal: `traces` or `metrics`.
+        warn: Takes the message if a value cannot be used as it is.
 
     Raises:
         ValueError: A variable is malformed. The message names it, but never shows an endpoint or a header.
     """
-    exporters = _read(f"OTEL_{signal.upper()}_EXPORTER") or "otlp"
-    names = [name.strip() for name in exporters.split(",")]
-    if unknown := [name for name in names if name not in ("otlp", "none")]:
-        _logger.warning(
-            "OTEL_%s_EXPORTER=%s: configure() does not support %s; expected otlp or none",
-            signal.upper(),
-            short_repr(exporters),
-            ", ".join(map(short_repr, unknown)),
-        )
     endpoint_name, endpoint = _read_otlp(signal, "ENDPOINT")
-    if "otlp" not in names or not endpoint:
-        return None
-
     name, value = _read_otlp(signal, "PROTOCOL")
     protocol = value or "grpc"
     if protocol not in _COMPRESSIONS:
         raise ValueError(f"{name}={short_repr(protocol)} is unknown; expected {' or '.join(_COMPRESSIONS)}")
     _check_headers(*_read_otlp(signal, "HEADERS"), protocol)
-    timeout = min(_positive(*_read_otlp(signal, "TIMEOUT"), 10, "number of seconds"), _MAX_TIMEOUT)
+    name, value = _read_otlp(signal, "TIMEOUT")
+    timeout = _positive(name, value, 10, "number of seconds")
+    if timeout > _MAX_TIMEOUT:
+        unit = "seconds, as in OpenTelemetry's Python exporters"
+        warn(f"{name}={short_repr(value)} is in {unit}; {_MAX_TIMEOUT:g} s are used")
     name, value = _read_otlp(signal, "COMPRESSION")
     compression = value.lower() or "none"
     if compression not in _COMPRESSIONS[protocol]:
@@ -124,13 +159,13 @@ def otlp_settings(signal: Signal) -> OtlpSettings | None:
     provider = "OTEL_PYTHON_EXPORTER_OTLP_HTTP{}_CREDENTIAL_PROVIDER"
     has_provider = bool(_read(provider.format(f"_{signal.upper()}")) or _read(provider.format("")))
     if authorization and (protocol == "grpc" or has_provider):
-        _logger.warning(
-            "the user name and password in %s are not sent over gRPC or with a credential provider; "
-            "put them into OTEL_EXPORTER_OTLP_HEADERS",
-            endpoint_name,
+        warn(
+            f"the user name and password in {endpoint_name} are not sent over gRPC or with a credential provider; "
+            "put them into OTEL_EXPORTER_OTLP_HEADERS"
         )
     if protocol != "grpc" and endpoint_name == "OTEL_EXPORTER_OTLP_ENDPOINT":  # a signal's own endpoint is complete
         url = f"{url.rstrip('/')}/v1/{signal}"
+    timeout = min(timeout, _MAX_TIMEOUT)
     return OtlpSettings(signal, protocol, url, display_url, timeout, compression, authorization, has_provider)
 
 
@@ -202,32 +237,44 @@ def metric_export_interval() -> float:
     """Return the seconds between two exports of metrics: `OTEL_METRIC_EXPORT_INTERVAL` ms; default: 60.
 
     Raises:
-        ValueError: The variable is not a positive number.
+        ValueError: The variable, or `OTEL_METRIC_EXPORT_TIMEOUT`, is not a positive number.
     """
+    name = "OTEL_METRIC_EXPORT_TIMEOUT"  # not used, but the SDK would replace a malformed one without an error
+    _positive(name, _read(name), 30_000, "number of milliseconds")
     name = "OTEL_METRIC_EXPORT_INTERVAL"
     return _positive(name, _read(name), 60_000, "number of milliseconds") / 1000
 
 
-def span_queue_size() -> int:
-    """Return how many spans the SDK queues between two hand-overs: `OTEL_BSP_MAX_QUEUE_SIZE`; default: 16,384.
+def batch_settings() -> BatchSettings:
+    """Return how spans are handed over: `OTEL_BSP_MAX_QUEUE_SIZE`, `_SCHEDULE_DELAY` and `_MAX_EXPORT_BATCH_SIZE`.
+
+    The queue holds 16,384 spans by default; the other defaults are those of OpenTelemetry.
 
     Raises:
-        ValueError: The variable is not a positive integer.
+        ValueError: One of the variables, or `OTEL_BSP_EXPORT_TIMEOUT`, is not a positive integer.
     """
-    name = "OTEL_BSP_MAX_QUEUE_SIZE"
-    return int(_positive(name, _read(name), 16_384, "integer"))
+
+    def read(name: str, default: int) -> int:
+        return int(_positive(f"OTEL_BSP_{name}", _read(f"OTEL_BSP_{name}"), default, "integer"))
+
+    read("EXPORT_TIMEOUT", 30_000)  # not used, but the SDK would replace a malformed one without an error
+    default = BatchSettings()
+    return BatchSettings(
+        read("MAX_QUEUE_SIZE", default.max_queue_size),
+        read("SCHEDULE_DELAY", default.schedule_delay),
+        read("MAX_EXPORT_BATCH_SIZE", default.max_batch_size),
+    )
 
 
 def service_is_named() -> bool:
     """Return whether `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` names the service."""
-    attributes = (pair.partition("=") for pair in _read("OTEL_RESOURCE_ATTRIBUTES").split(","))
-    return bool(_read("OTEL_SERVICE_NAME")) or any(
-        name.strip() == "service.name" and value.strip() for name, _, value in attributes
-    )
+    pairs = (pair.partition("=") for pair in _read("OTEL_RESOURCE_ATTRIBUTES").split(","))
+    attributes = {name.strip(): unquote(value).strip() for name, _, value in pairs}  # the last one of a name counts
+    return bool(_read("OTEL_SERVICE_NAME") or attributes.get("service.name"))
 
 
 def remove_empty_variables() -> None:
-    """Remove empty OpenTelemetry variables from the environment: some of the SDK's components fail on them."""
+    """Remove empty OpenTelemetry variables from the environment: some parts of the API and the SDK fail on them."""
     for name in [name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()]:
         del os.environ[name]
 

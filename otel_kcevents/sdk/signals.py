@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from otel_kcevents.sdk.batch import MAX_REQUEST, parts_that_fit
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.sdk.outbox import Outbox
+from otel_kcevents.sdk.settings import BatchSettings
 
 __all__ = ["FlushingMeterProvider", "MetricReader", "SpanProcessor"]
 
@@ -69,18 +70,23 @@ class SpanProcessor(BatchSpanProcessor):
     Args:
         delivery: Flushes the outbox.
         outbox: Buffers and sends the spans.
-        max_queue_size: The maximum number of spans queued between two hand-overs; None for the SDK's default.
+        batch: How spans are queued and handed over.
     """
 
     seen: int
     """The number of sampled spans that ended."""
 
-    def __init__(self, delivery: Delivery, outbox: Outbox, max_queue_size: int | None = None) -> None:
+    def __init__(self, delivery: Delivery, outbox: Outbox, batch: BatchSettings) -> None:
         self._delivery = delivery
         self._outbox = outbox
         self.after_fork_in_child()
         outbox.source = self
-        super().__init__(_SpanHandOver(outbox), max_queue_size=max_queue_size)
+        super().__init__(
+            _SpanHandOver(outbox),
+            max_queue_size=batch.max_queue_size,
+            schedule_delay_millis=batch.schedule_delay,
+            max_export_batch_size=batch.max_batch_size,
+        )
 
     def after_fork_in_child(self) -> None:
         """Reset the count in a forked child; the base class resets its queue itself."""
@@ -196,14 +202,14 @@ class FlushingMeterProvider(MeterProvider):
     """A `MeterProvider` whose `force_flush` returns False if the collector did not accept everything in time.
 
     Args:
-        reader: The only reader.
+        readers: The readers.
         resource: The resource, as in the base class.
     """
 
-    def __init__(self, reader: MetricReader, resource: Resource) -> None:
-        self._reader = reader
-        super().__init__([reader], resource=resource, shutdown_on_exit=False)
+    def __init__(self, readers: Sequence[MetricReader], resource: Resource) -> None:
+        self._readers = readers
+        super().__init__(readers, resource=resource, shutdown_on_exit=False)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Flush the reader; see `MetricReader.force_flush`."""
-        return super().force_flush(timeout_millis) and self._reader.was_flushed
+        """Flush the readers; see `MetricReader.force_flush`."""
+        return super().force_flush(timeout_millis) and all(reader.was_flushed for reader in self._readers)

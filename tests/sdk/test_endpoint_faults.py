@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from otel_kcevents.sdk import delivery as delivery_module
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.sdk.otlp import otlp_client
-from otel_kcevents.sdk.settings import otlp_settings
+from otel_kcevents.sdk.settings import BatchSettings, otlp_settings
 from otel_kcevents.sdk.signals import SpanProcessor
 
 FAULTS = [("http/protobuf", name) for name in HTTP_FAULTS] + [("grpc", name) for name in GRPC_FAULTS]
@@ -46,11 +46,12 @@ def test_losses_are_reported_for_every_endpoint_fault(
     with (GRPC_FAULTS if protocol == "grpc" else HTTP_FAULTS)[fault]() as endpoint:
         address = urlsplit(endpoint.url).netloc
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.url.replace("://", "://user:p%40ss@"))
-        settings = otlp_settings("traces")
-        assert settings is not None
+        settings = otlp_settings("traces", print)
         delivery = Delivery()
         provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SpanProcessor(delivery, delivery.outbox("spans", otlp_client(settings))))
+        provider.add_span_processor(
+            SpanProcessor(delivery, delivery.outbox("spans", otlp_client(settings)), BatchSettings())
+        )
         delivery.start()
         for half in range(2):
             for number in range(EMITTED // 2):

@@ -27,9 +27,7 @@ from otel_kcevents.sdk.settings import Signal, otlp_settings
 
 
 def client(signal: Signal = "traces") -> OtlpClient:
-    settings = otlp_settings(signal)
-    assert settings is not None
-    return otlp_client(settings)
+    return otlp_client(otlp_settings(signal, print))
 
 
 def send(client: OtlpClient) -> int | None:

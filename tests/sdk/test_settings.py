@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 from conftest import SetVariable
-from telemetry import Warned
 
 import otel_kcevents
 from otel_kcevents.sdk import settings
-from otel_kcevents.sdk.settings import OtlpSettings, otlp_settings
+from otel_kcevents.sdk.settings import BatchSettings, OtlpSettings, otlp_settings
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 
 
 def traces() -> OtlpSettings:
-    found = otlp_settings("traces")
-    assert found is not None
-    return found
+    return otlp_settings("traces", print)
 
 
 def test_only_settings_and_paths_read_the_environment() -> None:
@@ -35,7 +32,7 @@ def test_only_settings_and_paths_read_the_environment() -> None:
 
 
 def test_nothing_is_exported_without_an_endpoint() -> None:
-    assert (otlp_settings("traces"), otlp_settings("metrics")) == (None, None)
+    assert settings.exporters("traces", pytest.fail) == settings.exporters("metrics", pytest.fail) == set()
 
 
 def test_defaults_are_those_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,13 +49,16 @@ def test_empty_variable_counts_as_unset(otlp: SetVariable, monkeypatch: pytest.M
         otlp(f"TRACES_{name}", empty)
     for name in ("TIMEOUT", "HEADERS", "COMPRESSION"):
         otlp(name, empty)
-    for name in ("OTEL_TRACES_EXPORTER", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_SERVICE_NAME"):
-        monkeypatch.setenv(name, empty)
+    for name in ("TRACES_EXPORTER", "SDK_DISABLED", "METRIC_EXPORT_INTERVAL", "METRIC_EXPORT_TIMEOUT", "SERVICE_NAME"):
+        monkeypatch.setenv(f"OTEL_{name}", empty)
+    for name in ("MAX_QUEUE_SIZE", "SCHEDULE_DELAY", "MAX_EXPORT_BATCH_SIZE", "EXPORT_TIMEOUT"):
+        monkeypatch.setenv(f"OTEL_BSP_{name}", empty)
     assert traces() == expected
-    assert (settings.span_queue_size(), settings.metric_export_interval()) == (16_384, 60)
+    assert (settings.batch_settings(), settings.metric_export_interval()) == (BatchSettings(16_384, 5000, 512), 60)
     assert not settings.service_is_named()
+    assert settings.exporters("traces", pytest.fail) == {"otlp"}
     otlp("ENDPOINT", empty)
-    assert otlp_settings("traces") is None
+    assert settings.exporters("traces", pytest.fail) == set()
 
 
 def test_empty_variables_of_opentelemetry_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +100,17 @@ def test_general_endpoint_gets_the_signals_path(
     otlp: SetVariable, endpoint: str, signal: settings.Signal, url: str
 ) -> None:
     otlp("ENDPOINT", endpoint)
-    found = otlp_settings(signal)
-    assert found is not None
-    assert found.url == url
+    assert otlp_settings(signal, print).url == url
 
 
-def test_long_timeout_is_limited_to_a_minute(otlp: SetVariable) -> None:
-    otlp("TIMEOUT", "10000")
-    assert traces().timeout == 60
+@pytest.mark.parametrize("name", ["TIMEOUT", "TRACES_TIMEOUT"])
+def test_long_timeout_is_limited_to_a_minute(otlp: SetVariable, name: str) -> None:
+    """It is probably in milliseconds, as in the specification."""
+    warnings: list[str] = []
+    otlp(name, "10000")
+    assert otlp_settings("traces", warnings.append).timeout == 60
+    [message] = warnings
+    assert f"OTEL_EXPORTER_OTLP_{name}='10000' is in seconds" in message
 
 
 @pytest.mark.parametrize(
@@ -129,15 +132,16 @@ def test_repr_of_settings_has_no_credentials(otlp: SetVariable) -> None:
 
 @pytest.mark.parametrize("without", ["grpc", "provider"])
 def test_user_info_that_is_not_sent_is_reported(
-    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Warned, without: str
+    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, without: str
 ) -> None:
     if without == "grpc":
         otlp("PROTOCOL", "grpc")
     else:
         monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER", "provider")
     otlp("ENDPOINT", "http://me:s3cret@127.0.0.1:1")
-    traces()
-    [message] = warned()
+    warnings: list[str] = []
+    otlp_settings("traces", warnings.append)
+    [message] = warnings
     assert "OTEL_EXPORTER_OTLP_HEADERS" in message
     assert "s3cret" not in message
 
@@ -257,19 +261,41 @@ def test_messages_show_only_scheme_host_and_port(otlp: SetVariable, text: str, s
     assert traces().display_url == shown
 
 
-def test_none_turns_a_signal_off(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
-    assert otlp_settings("metrics") is None
-    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none, otlp")
-    assert otlp_settings("metrics") is not None
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("none", set()),
+        ("none, otlp", {"otlp"}),
+        ("console", {"console"}),
+        ("OTLP,Console", {"otlp", "console"}),
+        (",", {"otlp"}),
+    ],
+)
+def test_variable_chooses_the_exporters(
+    otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, text: str, expected: set[str]
+) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", text)
+    assert settings.exporters("metrics", pytest.fail) == expected
+    monkeypatch.setenv("OTEL_SDK_DISABLED", " True")
+    assert settings.exporters("metrics", pytest.fail) == set()
 
 
-def test_unknown_exporter_is_reported(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, warned: Warned) -> None:
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "oltp")
-    assert otlp_settings("traces") is None
-    [message] = warned()
-    assert "OTEL_TRACES_EXPORTER='oltp'" in message
-    assert "expected otlp or none" in message
+@pytest.mark.parametrize("name", ["oltp", "prometheus", "otlp_proto_http"])
+def test_unknown_exporter_is_reported(otlp: SetVariable, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", f"console,{name}")
+    warnings: list[str] = []
+    assert settings.exporters("traces", warnings.append) == {"console"}
+    [message] = warnings
+    assert f"OTEL_TRACES_EXPORTER='console,{name}': configure() does not support '{name}'" in message
+    assert "expected otlp, console, both or none" in message
+
+
+def test_otlp_without_an_endpoint_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    warnings: list[str] = []
+    assert settings.exporters("traces", warnings.append) == set()
+    [message] = warnings
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is not set" in message
 
 
 def test_metric_interval_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,11 +303,25 @@ def test_metric_interval_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.metric_export_interval() == 2.5
 
 
-@pytest.mark.parametrize("text", ["100.5", "0", "-1", "many"])
-def test_wrong_queue_size_error_shows_variable_and_value(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", text)
-    with pytest.raises(ValueError, match=f"OTEL_BSP_MAX_QUEUE_SIZE='{text}': .* positive integer"):
-        settings.span_queue_size()
+@pytest.mark.parametrize("name", ["INTERVAL", "TIMEOUT"])
+def test_wrong_metric_interval_error_shows_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"OTEL_METRIC_EXPORT_{name}", "60s")
+    with pytest.raises(ValueError, match=f"OTEL_METRIC_EXPORT_{name}='60s': .* milliseconds"):
+        settings.metric_export_interval()
+
+
+@pytest.mark.parametrize("text", ["100.5", "0", "-1", "many", "inf"])
+@pytest.mark.parametrize("name", ["MAX_QUEUE_SIZE", "SCHEDULE_DELAY", "MAX_EXPORT_BATCH_SIZE", "EXPORT_TIMEOUT"])
+def test_wrong_batch_setting_error_shows_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(f"OTEL_BSP_{name}", text)
+    with pytest.raises(ValueError, match=f"OTEL_BSP_{name}='{text}': .* positive integer"):
+        settings.batch_settings()
+
+
+def test_batch_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MAX_QUEUE_SIZE", "100"), ("SCHEDULE_DELAY", " 50 "), ("MAX_EXPORT_BATCH_SIZE", "20")):
+        monkeypatch.setenv(f"OTEL_BSP_{name}", value)
+    assert settings.batch_settings() == BatchSettings(100, 50, 20)
 
 
 @pytest.mark.parametrize(
@@ -292,6 +332,10 @@ def test_wrong_queue_size_error_shows_variable_and_value(monkeypatch: pytest.Mon
         ("OTEL_RESOURCE_ATTRIBUTES", "foo.service.name=x,service.name.x=y", False),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=", False),
         ("OTEL_RESOURCE_ATTRIBUTES", "host=service.name=x", False),
+        ("OTEL_RESOURCE_ATTRIBUTES", "k8s.service.name=b,service.name=x", True),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service%2Ename=x,service.name", False),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=%20", False),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=x,service.name=", False),
     ],
 )
 def test_service_name_is_read_as_the_sdk_reads_it(

@@ -1,0 +1,98 @@
+"""The stock console exporters, for `OTEL_TRACES_EXPORTER=console` and `OTEL_METRICS_EXPORTER=console`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import cache
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+from otel_kcevents.sdk.settings import Signal
+
+__all__ = ["ConsoleClient", "console_client"]
+
+_logger = logging.getLogger("otel_kcevents")
+
+
+class ConsoleClient:
+    """Prints one signal's data with a stock exporter. What standard output does not take is lost.
+
+    Args:
+        exporter: The stock exporter.
+    """
+
+    endpoint: str = "standard output"
+
+    def __init__(self, exporter: Any) -> None:
+        self.exporter = exporter
+
+    def send(self, data: Any, current: Context) -> int:
+        """Print *data*.
+
+        Args:
+            data: The argument of the stock exporter's `export`.
+            current: The context of the SDK's hand-over.
+
+        Returns:
+            0: nothing is retried, because a closed standard output does not open again.
+        """
+        try:
+            self.exporter.export(data)
+        except Exception as error:
+            _warn(f"{type(error).__name__}: {error}")
+        return 0
+
+    def close(self) -> None:
+        """Leave standard output open."""
+
+    def after_fork_in_child(self) -> None:
+        """Share standard output with the parent."""
+
+
+@cache
+def _warn(problem: str) -> None:
+    """Log a problem once in a process."""
+    _logger.warning(
+        "OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER=console cannot write to standard output: %s", problem
+    )
+
+
+class _StandardOutput:
+    """Writes to standard output without its buffer.
+
+    If a pipe is closed, the interpreter fails to flush a buffer when it ends, and the program's exit code becomes 120.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def write(self, text: str) -> None:
+        self._text += text
+
+    def flush(self) -> None:
+        text, self._text = self._text, ""
+        stream: Any = sys.stdout
+        if stream is None:
+            raise OSError("the process has none")
+        if stream is not sys.__stdout__:  # a notebook or a test redirects it
+            print(text, end="", file=stream, flush=True)
+            return
+        stream.flush()  # what the program printed before
+        data = text.encode(stream.encoding, "backslashreplace")
+        while data:
+            data = data[os.write(stream.fileno(), data) :]
+
+
+def console_client(signal: Signal) -> ConsoleClient:
+    """Return a client that prints a signal.
+
+    Args:
+        signal: `traces` or `metrics`.
+    """
+    out: Any = _StandardOutput()
+    return ConsoleClient(ConsoleSpanExporter(out=out) if signal == "traces" else ConsoleMetricExporter(out=out))
