@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from functools import cache
 from typing import Any
 
 from opentelemetry.context import Context
@@ -17,6 +16,7 @@ from otel_kcevents.sdk.settings import Signal
 __all__ = ["ConsoleClient", "console_client"]
 
 _logger = logging.getLogger("otel_kcevents")
+_reported: dict[str, object] = {}
 
 
 class ConsoleClient:
@@ -54,12 +54,12 @@ class ConsoleClient:
         """Share standard output with the parent."""
 
 
-@cache
 def _warn(problem: str) -> None:
     """Log a problem once in a process."""
-    _logger.warning(
-        "OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER=console cannot write to standard output: %s", problem
-    )
+    own = object()
+    if _reported.setdefault(problem, own) is own:  # atomic, because both signals may fail at once
+        what = "OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER=console"
+        _logger.warning("%s cannot write to standard output: %s", what, problem)
 
 
 class _StandardOutput:
@@ -69,21 +69,22 @@ class _StandardOutput:
     """
 
     def __init__(self) -> None:
-        self._text = ""
+        self._parts: list[str] = []
 
     def write(self, text: str) -> None:
-        self._text += text
+        self._parts.append(text)
 
     def flush(self) -> None:
-        text, self._text = self._text, ""
+        text, self._parts = "".join(self._parts), []
         stream: Any = sys.stdout
+        own: Any = sys.__stdout__
         if stream is None:
             raise OSError("the process has none")
-        if stream is not sys.__stdout__:  # a notebook or a test redirects it
+        if stream is not own:  # a notebook or a test redirects it
             print(text, end="", file=stream, flush=True)
             return
         stream.flush()  # what the program printed before
-        data = text.encode(stream.encoding, "backslashreplace")
+        data = memoryview(text.encode(stream.encoding, "backslashreplace"))
         while data:
             data = data[os.write(stream.fileno(), data) :]
 
