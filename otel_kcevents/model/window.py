@@ -69,6 +69,9 @@ class Window:
         fill(self, "start_text", start_text)
         fill(self, "end_text", end_text)
 
+    def __reduce__(self) -> tuple[type[Window], tuple[str | None, str | None]]:
+        return Window, (self.start_text, self.end_text)  # which later versions read too
+
     @classmethod
     def from_ns(cls, start: int | None, end: int | None) -> Window:
         """Return the window between two times.

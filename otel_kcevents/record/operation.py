@@ -171,11 +171,13 @@ class Operation:
         mark = (self._recorder.target.log, self._recorder.target.etl, self.name)
         return wrap(function, recorder, (*marks_of(function), mark), (recording_again, (self, function)))
 
-    def _decorate_again(self, function: Callable[..., Any]) -> FunctionType:
-        """Return the function that records the calls of an unpickled callable, other than a partial."""
+    def _decorate_again(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a callable that records the calls of an unpickled one."""
+        if isinstance(function, partial):
+            return partial(self._decorate_again(function.func), *function.args, **function.keywords)
         try:
             recorder = self._recorder_of(function)
-        except TypeError as error:  # another version of the function than the pickled one, with other arguments
+        except Exception as error:  # another version of the function than the pickled one, with other arguments
             recorder = CallRecorder(self._recorder.target, self.name, name_of(function))
             recorder.warn("the window and the size", error)
         recorder.share_warnings()  # a worker may unpickle it for each task
@@ -271,7 +273,7 @@ def partial_again(operation: Operation, undecorated: partial[Any], shape: Shape)
         shape: What a call of it returns.
     """
     remade: Remade = (partial_again, (operation, undecorated, shape))
-    late = LateCallable(lambda: operation._decorate(undecorated.func), remade)
+    late = LateCallable(partial(operation._decorate_again, undecorated.func), remade)
     return RecordedPartial.of(undecorated, make_shim(late, shape, late), remade)
 
 
