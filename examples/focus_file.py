@@ -53,6 +53,8 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row, str]]:
         Refused: The file is not a FOCUS bill.
         OSError: The file cannot be opened.
     """
+    if path.is_dir():
+        raise Refused(f"{path} is a folder; give one of the files in it")
     try:
         with path.open("rb") as file:
             head = file.peek(64)
@@ -65,7 +67,9 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row, str]]:
                 yield from read_csv(file, head)
     except EOFError:
         raise Refused(f"{path} is incomplete: it ends in the middle of its compressed data; copy it again") from None
-    except (Refused, csv.Error, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path} is not a FOCUS bill: {error}; {SAVE}") from error
+    except (Refused, csv.Error, gzip.BadGzipFile, zlib.error) as error:
         raise Refused(f"{path} is not a FOCUS bill: {error}") from error
 
 

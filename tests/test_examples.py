@@ -473,6 +473,8 @@ def test_file_that_cannot_be_read_is_named_with_a_remedy(
     with pytest.raises(Refused, match=problem) as caught:
         list(read_rows(path))
     assert str(caught.value).startswith(str(path))
+    with pytest.raises(Refused, match="is a folder; give one of the files in it"):
+        list(read_rows(tmp_path))
 
 
 def test_unreadable_bill_is_an_error_event_of_both_sets(received: Any) -> None:

@@ -17,7 +17,7 @@ from otel_kcevents.model.timestamps import SECOND, format_time, to_ns
 __all__ = ["end_to_ns", "ends_of", "to_plain"]
 
 _PAIRS = (("start", "end"), ("start_time", "end_time"), ("left", "right"))
-_LAST_TICKS = (999_000_000, 999_999_000, 999_999_999)  # the last ms, µs or ns of a second, in nanoseconds
+_KEYS = (*_PAIRS, ("Start", "End"))  # a TimePeriod of AWS Cost Explorer, whose end is exclusive
 _OF_WHENEVER = "Instant", "ZonedDateTime", "OffsetDateTime", "SystemDateTime", "PlainDateTime", "Date", "YearMonth"
 _ARROW_UNITS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
@@ -59,19 +59,20 @@ def ends_of(value: Any) -> tuple[int | None, int | None] | None:
 
     Args:
         value: A mapping with a mapping `window`, such as an allocation of the Kubecost API, whose own `start` and `end`
-            are when it ran; or an object with the attributes, or a mapping with the keys, `start` and `end`,
-            `start_time` and `end_time` or `left` and `right`.
+            are when it ran; an object with the attributes, or a mapping with the keys, `start` and `end`,
+            `start_time` and `end_time` or `left` and `right`; a mapping with the keys `Start` and `End`; or a pandas
+            Period, whose `end_time` is the last instant in it.
 
     Raises:
         TypeError: An end has an unsupported type.
         ValueError: An end is a string of another form, or a missing time, such as NaT.
     """
-    if _name_of(value) == ("pandas", "Period"):  # its `end_time` is its last instant
+    if _name_of(value) == ("pandas", "Period"):
         return end_to_ns(value.start_time), end_to_ns((value + 1).start_time)
     if isinstance(value, Mapping):
         if isinstance(value.get("window"), Mapping):
             value = value["window"]
-        pair = next((names for names in _PAIRS if all(name in value for name in names)), None)
+        pair = next((names for names in _KEYS if all(name in value for name in names)), None)
         ends = [value[name] for name in pair or ()]
     else:
         pair = next((names for names in _PAIRS if all(hasattr(value, name) for name in names)), None)
@@ -79,8 +80,6 @@ def ends_of(value: Any) -> tuple[int | None, int | None] | None:
     if pair is None:
         return None
     start, end = map(end_to_ns, ends)
-    if pair == ("start_time", "end_time") and end is not None and end % SECOND in _LAST_TICKS:
-        end = (end // SECOND + 1) * SECOND  # the last instant of a period, as pandas has it, which is inclusive
     return start, end
 
 

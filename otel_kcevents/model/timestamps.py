@@ -103,8 +103,10 @@ def to_ns(value: datetime | date | str) -> int:
             raise TypeError(f"cannot convert {describe(value)} to a time; expected a datetime or an RFC 3339 string")
         value = datetime(value.year, value.month, value.day)
     beyond = 0 if type(value) is datetime else _beyond_microsecond(value)
-    # The subtraction of `datetime` itself: that of a subclass may return something else than a timedelta.
-    since = datetime.__sub__(value if value.tzinfo else value.replace(tzinfo=timezone.utc), _EPOCH)
+    aware = value.replace(tzinfo=timezone.utc) if value.utcoffset() is None else value
+    # The subtraction of `datetime` itself, because that of a subclass may return something else than a timedelta; but a
+    # proxy, which is an instance only by its `__class__`, has to use its own.
+    since = datetime.__sub__(aware, _EPOCH) if issubclass(type(aware), datetime) else aware - _EPOCH
     return since.days * DAY + since.seconds * SECOND + since.microseconds * 1_000 + beyond
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from functools import lru_cache
@@ -139,6 +140,8 @@ class Window:
             pair = ends_of(value)
             if pair is not None:
                 return cls.from_ns(*pair)
+            if isinstance(value, Sequence) and len(value) == 2:  # such as a row of SQLAlchemy
+                return cls.from_ns(end_to_ns(value[0]), end_to_ns(value[1]))
             value = to_plain(value)
         if isinstance(value, str):
             return cls._from_text(value, now)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.window import current_time
+from otel_kcevents.model.window import Window, current_time
 from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
 from otel_kcevents.record.extract import (
     Call,
@@ -96,7 +96,7 @@ class Operation:
         TypeError: An argument does not suit the operation or, at decoration, the function.
     """
 
-    __slots__ = ("_fails_when", "_now", "_once", "_recorder", "_scope", "_size", "_window", "name")
+    __slots__ = ("_fails_when", "_first_window", "_now", "_once", "_recorder", "_scope", "_size", "_window", "name")
 
     name: str
 
@@ -115,6 +115,7 @@ class Operation:
         self._fails_when = fails_when
         self._once = once
         self._scope: OperationScope | None = None
+        self._first_window: Window | None = None
         self._now = 0
 
     @overload
@@ -214,12 +215,21 @@ class Operation:
             raise TypeError(f"fails_when needs a result, and a `with` block has none; remove it from {call}")
         if not self._once.acquire(blocking=False):  # never released: only one thread can enter
             raise RuntimeError(f"this {call} was already used by a `with` block; call {call} for each block")
-        self._now = current_time()
         started = self._recorder.start()
         if started is not None:
             attach(started[2])
+            self._now = current_time()
+            self._first_window = self._given_window()
         self._scope = OperationScope(started, self._window, self._size)
         return self._scope
+
+    def _given_window(self) -> Window | None:
+        """Return the window that the block was given, as it is now: the block may change it, or the hour may end."""
+        try:
+            window = None if self._window is None else Window.of(self._window, self._now)
+        except Exception:  # it may be incomplete until the block ends, which warns if it still is
+            return None
+        return None if window == Window() else window
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -230,8 +240,10 @@ class Operation:
         span, outside, inside = scope._started
         if get_current() is inside:
             attach(outside)
-        # The block may end in another hour or day than the one that its relative window was for.
-        window, size = self._recorder.window_of(scope.window, self._now), self._recorder.size_of(scope.size)
+        given = scope.window
+        if given is self._window and self._first_window is not None:
+            given = self._first_window
+        window, size = self._recorder.window_of(given, self._now), self._recorder.size_of(scope.size)
         is_closed_early = isinstance(error, GeneratorExit) and _is_generator(sys._getframe(1))
         if error is None or is_closed_early or is_clean_exit(error):
             self._recorder.finish(span, size, window)

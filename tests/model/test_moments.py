@@ -28,6 +28,7 @@ START, END = "2024-09-18T22:00:00Z", "2024-09-18T23:00:00Z"
         {"start": "2024-09-18T22:00", "end": datetime(2024, 9, 18, 23), "minutes": 60},
         {"start_time": START, "end_time": END},
         {"left": START, "right": END},
+        {"Start": START, "End": END},
         SimpleNamespace(start="2024-09-18 22:00:00 UTC", end="2024-09-18 23:00:00 +0000 UTC"),
     ],
 )
@@ -61,6 +62,16 @@ def test_mapping_may_have_open_ends() -> None:
 def test_value_without_two_times_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^cannot convert "):
         Window.of(value)
+
+
+def test_row_of_a_database_is_a_window() -> None:
+    """By the names of its columns, or else by their order."""
+    sqlalchemy: Any = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection:
+        for columns in (f"'{START}', '{END}'", f"'{END}' as \"end\", '{START}' as start"):
+            assert Window.of(connection.execute(sqlalchemy.text(f"select {columns}")).one()) == HOUR
+    engine.dispose()
 
 
 # numpy

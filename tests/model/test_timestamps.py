@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -140,6 +140,46 @@ class OwnTime(datetime):
 
 def test_other_subclasses_of_datetime_are_read_as_datetimes() -> None:
     assert to_ns(OwnTime(2022, 6, 3, tzinfo=UTC)) == to_ns(datetime(2022, 6, 3))
+
+
+class NoOffset(tzinfo):
+    """A zone that does not know its offset; a datetime in it counts as naive."""
+
+    def utcoffset(self, moment: datetime | None) -> None:
+        return None
+
+    def dst(self, moment: datetime | None) -> None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> None:
+        return None
+
+
+def test_datetime_without_an_offset_is_utc() -> None:
+    assert to_ns(datetime(2022, 6, 3, tzinfo=NoOffset())) == to_ns(datetime(2022, 6, 3))
+
+
+class Proxy:
+    """Passes for its target, as the variables of a workflow's context do."""
+
+    def __init__(self, target: datetime) -> None:
+        self._target = target
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def __sub__(self, other: datetime) -> timedelta:
+        return self._target - other
+
+
+def test_proxy_of_a_datetime_is_read_as_its_target() -> None:
+    for moment in (datetime(2022, 6, 3, tzinfo=UTC), datetime(2022, 6, 3)):
+        proxy: Any = Proxy(moment)
+        assert to_ns(proxy) == to_ns(moment)
 
 
 def test_missing_time_is_refused() -> None:

@@ -189,6 +189,25 @@ def test_relative_window_of_a_block_counts_from_its_beginning(telemetry: Telemet
     assert [event.window for event in telemetry.events] == [HOUR, HOUR]
 
 
+def test_window_of_a_block_is_that_of_its_beginning(telemetry: Telemetry) -> None:
+    """Unless it is only complete at the end, or the block sets another one."""
+    moved: list[Any] = [START, END]
+    batch = SimpleNamespace(start=None, end=None)
+    with telemetry.asset.save(window=moved):
+        moved[:] = [NEXT.start, NEXT.end]
+    with telemetry.asset.save(window=batch):
+        batch.start, batch.end = START, END
+    with telemetry.asset.save(window=NEXT) as op:
+        op.window = DAY
+    assert [event.window for event in telemetry.events] == [DAY, DAY, DAY]
+
+
+def test_wrong_window_of_a_block_warns_once_it_ends(telemetry: Telemetry, warned: Warned) -> None:
+    with telemetry.asset.save(window=5):
+        assert warned() == []
+    assert "cannot convert 5 to a Window" in warned()[0]
+
+
 def test_relative_window_of_an_event_counts_from_its_time(telemetry: Telemetry, set_clock: SetClock) -> None:
     set_clock("2024-09-20T00:00:00Z")
     telemetry.asset.emit("saved", window="1h", time=datetime(2024, 9, 18, 21, 30))
