@@ -5,10 +5,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from types import WrapperDescriptorType
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
-__all__ = ["body_of", "is_async_generator", "is_coroutine", "is_generator", "name_of", "unwrap_partial"]
+__all__ = ["ROUTINES", "body_of", "is_async_generator", "is_coroutine", "is_generator", "name_of", "unwrap_partial"]
+
+ROUTINES = (
+    *(FunctionType, MethodType, BuiltinFunctionType, MethodWrapperType),
+    *(MethodDescriptorType, ClassMethodDescriptorType, WrapperDescriptorType),
+)
+"""The types of functions and methods; `inspect.isroutine` also accepts objects that bind, such as caches."""
 
 
 def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +49,7 @@ def body_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], int]:
     if inspect.ismethod(function):
         body, bound = body_of(function.__func__)
         return body, bound + 1
-    call = None if inspect.isroutine(function) else inspect.getattr_static(type(function), "__call__")
+    call = None if isinstance(function, ROUTINES) else inspect.getattr_static(type(function), "__call__")
     if isinstance(call, property):
         return body_of(call.__get__(function))
     if call is None or isinstance(call, WrapperDescriptorType) or inspect.iscoroutinefunction(function):

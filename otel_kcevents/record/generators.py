@@ -15,7 +15,7 @@ from otel_kcevents.record.paths import Args, Kwargs
 from otel_kcevents.record.recorder import NO_RESULT, CallRecorder, StartedSpan
 from otel_kcevents.record.windows import PendingWindow, cover
 
-__all__ = ["AsyncGeneratorRun", "GeneratorRun", "restore"]
+__all__ = ["AsyncGeneratorRun", "GeneratorRun", "inside_context", "restore"]
 
 
 def restore(inside: Context, outside: Context, error: BaseException | None) -> None:
@@ -30,6 +30,20 @@ def restore(inside: Context, outside: Context, error: BaseException | None) -> N
     """
     if not isinstance(error, GeneratorExit) or get_current() is inside:
         attach(outside)
+
+
+def inside_context(inside: Context, outside: Context) -> Context:
+    """Return a context on top of the values that its caller has set in the meantime.
+
+    Args:
+        inside: The context.
+        outside: The context that it was made from.
+    """
+    current = get_current()
+    if current is outside:
+        return inside
+    own = {key: value for key, value in inside.items() if outside.get(key) is not value}
+    return Context({**current, **own})
 
 
 class _Run:
@@ -55,14 +69,10 @@ class _Run:
         self._is_closed_early = False
 
     def _enter(self) -> Context | None:
-        """Attach the generator's own context values on top of those that its caller has set in the meantime."""
+        """Attach the generator's own context, on top of what its caller has set in the meantime."""
         if self._inside is self._outside:
             return None
-        outside = get_current()
-        if outside is not self._outside:
-            own = {key: value for key, value in self._inside.items() if self._outside.get(key) is not value}
-            self._inside = Context({**outside, **own})
-            self._outside = outside
+        self._inside, self._outside = inside_context(self._inside, self._outside), get_current()
         attach(self._inside)
         return self._inside
 

@@ -25,7 +25,7 @@ from otel_kcevents.record.extract import (
 )
 from otel_kcevents.record.late import LateCallable, Remade
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
-from otel_kcevents.record.recorder import CallRecorder, Recorder, StartedSpan, is_clean_exit
+from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan, is_clean_exit
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import window_reader
@@ -79,8 +79,8 @@ class Operation:
     """One operation on one set, such as `allocation.save`: a decorator, and a context manager when called.
 
     `@allocation.save` and `@allocation.save(...)` keep a function's shape (plain function, coroutine, generator or
-    async generator) and signature. A partial or a callable object becomes a function, which holds it as
-    `__wrapped__`. `with allocation.save(...) as op:` records a block of code; call `allocation.save` for each block.
+    async generator) and signature. `with allocation.save(...) as op:` records a block of code; call `allocation.save`
+    for each block.
 
     Args:
         window: For a decorator, where to read the window: a path over the arguments and `return`, such as
@@ -91,12 +91,17 @@ class Operation:
             what a load or an aggregate returns, the first sized argument of a save, measured before the call, or the
             number of items of a generator. For a block, the size itself.
         fails_when: For a decorator, a function of the result that returns whether it means a failure.
+        ignore: The exception type, or a tuple of types, that means neither success nor failure, such as a retry: the
+            span ends without an event.
 
     Raises:
         TypeError: An argument does not suit the operation or, at decoration, the function.
     """
 
-    __slots__ = ("_fails_when", "_first_window", "_now", "_once", "_recorder", "_scope", "_size", "_window", "name")
+    __slots__ = (
+        *("_fails_when", "_first_window", "_ignore", "_now", "_once", "_recorder", "_scope", "_size", "_window"),
+        "name",
+    )
 
     name: str
 
@@ -106,6 +111,7 @@ class Operation:
         window: Any = None,
         size: Any = None,
         fails_when: Callable[[Any], object] | None = None,
+        ignore: ExceptionTypes = (),
         once: Lock | None = None,
     ) -> None:
         self.name = recorder.operation
@@ -113,6 +119,7 @@ class Operation:
         self._window = window
         self._size = size
         self._fails_when = fails_when
+        self._ignore = ignore
         self._once = once
         self._scope: OperationScope | None = None
         self._first_window: Window | None = None
@@ -130,6 +137,7 @@ class Operation:
         window: _Given = None,
         size: _Given = None,
         fails_when: Callable[[Any], object] | None = None,
+        ignore: ExceptionTypes | None = None,
     ) -> Operation: ...
 
     def __call__(
@@ -140,6 +148,7 @@ class Operation:
         window: Any = None,
         size: Any = None,
         fails_when: Callable[[Any], object] | None = None,
+        ignore: ExceptionTypes | None = None,
     ) -> Any:
         if function is not None:
             return rewrap(function, self._decorate)
@@ -147,7 +156,10 @@ class Operation:
             raise TypeError(f"{self.name} records no size, got size={short_repr(size)}; remove it")
         if fails_when is not None and not callable(fails_when):
             raise TypeError(f"fails_when={short_repr(fails_when)} is not callable; expected a function of the result")
-        return Operation(self._recorder, window, size, fails_when, Lock())
+        types = ignore if isinstance(ignore, tuple) else () if ignore is None else (ignore,)
+        if not all(isinstance(held, type) and issubclass(held, BaseException) for held in types):
+            raise TypeError(f"ignore={ignore!r} is not an exception type or a tuple of exception types")
+        return Operation(self._recorder, window, size, fails_when, types, Lock())
 
     def __repr__(self) -> str:
         return f"<{self.name} {self._recorder.target.set_name}>"
@@ -161,9 +173,11 @@ class Operation:
             remade: Remade = (partial_again, (self, function, shape_of(function)))
             return RecordedPartial.of(function, self._decorate(function.func), remade)
         reject_indirect(function, f"{target.etl}.{self.name}")
-        wrapper = self._wrap(function, self._recorder_of(function))
+        recorder = self._recorder_of(function)
+        wrapper = self._wrap(function, recorder)
         if inspect.isfunction(function):
             return wrapper
+        recorder.share_warnings()  # a bound method may be decorated again for each call
         special = special_methods(function)
         remade = (callable_again, (self, function, shape_of(function), special))
         return RecordedCallable(function, self, wrapper, special, remade)
@@ -179,7 +193,7 @@ class Operation:
         try:
             recorder = self._recorder_of(function)
         except Exception as error:  # another version of the function than the pickled one, with other arguments
-            recorder = CallRecorder(self._recorder.target, self.name, name_of(function))
+            recorder = CallRecorder(self._recorder.target, self.name, name_of(function), ignore=self._ignore)
             recorder.warn("the window and the size", error)
         recorder.share_warnings()  # a worker may unpickle it for each task
         return self._wrap(function, recorder)
@@ -200,11 +214,13 @@ class Operation:
             else:
                 size = FieldReader(result_size)
         name = f"{getattr(function, '__module__', None) or '?'}.{name}"
-        return CallRecorder(target, self.name, name, window, size, self._fails_when)
+        return CallRecorder(target, self.name, name, window, size, self._fails_when, self._ignore)
 
     def __reduce__(self) -> tuple[Callable[..., Operation], tuple[Any, ...]]:
         options = {"window": self._window, "size": self._size, "fails_when": self._fails_when}
         given = {name: value for name, value in options.items() if value is not None}
+        if self._ignore:
+            given["ignore"] = self._ignore
         return operation_of, (self._recorder.target, self.name, None if self._once is None else given)
 
     def __enter__(self) -> OperationScope:
@@ -240,6 +256,8 @@ class Operation:
         span, outside, inside = scope._started
         if get_current() is inside:
             attach(outside)
+        if isinstance(error, self._ignore):
+            return self._recorder.skip(span)
         given = scope.window
         if given is self._window and self._first_window is not None:
             given = self._first_window

@@ -14,6 +14,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.record.callables import ROUTINES
 from otel_kcevents.record.late import Remade
 
 __all__ = ["RecordedCallable", "RecordedPartial", "reject_indirect", "special_methods"]
@@ -164,7 +165,7 @@ def _get(self: RecordedCallable, instance: Any, owner: type | None = None) -> An
 # Ray, Dask, huey, taskiq, procrastinate, Airflow, Dagster and click.
 _INDIRECT = (
     *("apply_async", "delay", "send", "send_with_options", "submit", "remote", "enqueue", "aenqueue", "kiq", "defer"),
-    *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "__dask_graph__"),
+    *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "invoke", "__dask_graph__"),
 )
 
 
@@ -178,10 +179,10 @@ def reject_indirect(function: Any, decorator: str) -> None:
     Raises:
         TypeError: The object has such a method.
     """
-    if inspect.isroutine(function):
+    if isinstance(function, ROUTINES):
         return  # a function with such an attribute is called, or found, by its name
     kind = function.__class__  # of a proxy, that of its object
-    for name in _INDIRECT if not hasattr(kind, "callback") else ("main", *_INDIRECT):
+    for name in _INDIRECT:
         if callable(getattr(kind, name, None)):
             raise TypeError(
                 f"{short_repr(function)} also runs its function through .{name}(), which {decorator} would not record; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from copy import copy
 from sys import is_finalizing
 from time import time_ns
 from types import NoneType
@@ -18,17 +19,20 @@ from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure
 from otel_kcevents.model.messages import error_message, short_repr, to_utf8
 from otel_kcevents.model.window import Window, current_time
 from otel_kcevents.model.wire import event_attributes, failure_attributes, failure_of, span_attributes
-from otel_kcevents.record.extract import FieldReader, to_size
+from otel_kcevents.record.extract import FieldReader, result_size, to_size
 from otel_kcevents.record.paths import Args, Extractor, Kwargs
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import PendingWindow
 
-__all__ = ["NO_RESULT", "CallRecorder", "Recorder", "StartedSpan", "is_clean_exit"]
+__all__ = ["NO_RESULT", "CallRecorder", "ExceptionTypes", "Recorder", "StartedSpan", "is_clean_exit"]
 
 _logger = logging.getLogger("otel_kcevents")
 
 NO_RESULT = object()
 """Stands for the result of a call that has none."""
+
+ExceptionTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
+"""One type of exceptions, or several."""
 
 StartedSpan: TypeAlias = tuple[Span, Context, Context]
 """A started span, the context around it, and the context inside it: the same one if nothing is traced."""
@@ -128,6 +132,14 @@ class Recorder:
             self.warn("the span's status", problem)
         self._record(span, time, Event(kind or self._error_kind, time, None, window, failure))
 
+    def skip(self, span: Span) -> None:
+        """End the span of an operation that neither succeeded nor failed; nothing else is recorded.
+
+        Args:
+            span: The span of the operation.
+        """
+        self._record(span, time_ns(), None)
+
     def _record(self, span: Span, time: int, event: Event | None) -> None:
         """Append the event, if there is one, to the log and the span, and end the span."""
         try:
@@ -197,6 +209,7 @@ class CallRecorder(Recorder):
         window: Reads the window; None for no window.
         size: Reads the size; None for no size.
         fails_when: Returns whether a result means a failure; None if none does.
+        ignore: The types of exceptions that mean neither success nor failure.
 
     Attributes:
         is_sized_before: Whether the size is read before the call.
@@ -213,6 +226,7 @@ class CallRecorder(Recorder):
         window: FieldReader | None = None,
         size: FieldReader | None = None,
         fails_when: Callable[[Any], object] | None = None,
+        ignore: ExceptionTypes = (),
     ) -> None:
         super().__init__(target, operation, function_name)
         self._first_window = window.read if window and window.when == "before" else None
@@ -220,10 +234,19 @@ class CallRecorder(Recorder):
         self._last_window = window.read if window and (window.when == "after" or window.again) else None
         self._size = size.read if size and size.when == "after" else None
         self._fails_when = fails_when
+        self._ignore = ignore
         self.is_sized_before: bool = self._first_size is not None
         self.reads_before: bool = self.is_sized_before or (window is not None and window.when != "item")
         self.item_window: Extractor | None = window.read if window and window.when == "item" else None
         self.item_size: Extractor | None = size.read if size and size.when == "item" else None
+
+    def of_items(self) -> CallRecorder:
+        """Return the recorder of a call that returned a generator: its items are counted, unless a size is named."""
+        if self._size is not result_size:
+            return self
+        recorder = copy(self)
+        recorder._size = None
+        return recorder
 
     def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
         """Read the window and the size of a call that begins: the call may change what it is given.
@@ -308,6 +331,8 @@ class CallRecorder(Recorder):
             error: The exception.
             window: The window, as far as it is known.
         """
+        if isinstance(error, self._ignore):
+            return self.skip(span)
         window = self._end_window(window, args, kwargs, None, False)
         if is_clean_exit(error):
             self.finish(span, None, window)
@@ -333,8 +358,15 @@ class CallRecorder(Recorder):
 
 
 def is_clean_exit(error: BaseException) -> bool:
-    """Return whether *error* is a SystemExit with status zero."""
-    return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0))
+    """Return whether *error* ends a program successfully: SystemExit, or the Exit of click and typer, with status zero.
+
+    Args:
+        error: The exception.
+    """
+    if isinstance(error, SystemExit):
+        return error.code is None or (isinstance(error.code, int) and error.code == 0)
+    code = getattr(error, "exit_code", None)
+    return type(code) is int and code == 0
 
 
 def _utf8_attributes(error: BaseException) -> dict[str, str] | None:

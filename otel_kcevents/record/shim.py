@@ -29,12 +29,10 @@ _PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
 # yielded item is popped, so that only the consumer keeps it alive while the generator waits.
 _BODIES: dict[Shape, str] = {
     "plain": """
-    def {0}function({parameters}):
-        return {0}inner({arguments})
+    def {0}function({parameters}): return {0}inner({arguments})
 """,
     "coroutine": """
-    async def {0}function({parameters}):
-        return await {0}inner({arguments})
+    async def {0}function({parameters}): return await {0}inner({arguments})
 """,
     "generator": """
     def {0}function({parameters}):
@@ -73,7 +71,7 @@ _BODIES: dict[Shape, str] = {
 }
 
 
-def make_shim(function: Callable[..., Any], shape: Shape, inner: Callable[..., Any]) -> FunctionType:
+def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable[..., Any]) -> FunctionType:
     """Return a function of the given shape that takes the arguments of *function* and calls *inner* with them.
 
     Its parameters, defaults, globals and place in the source are those of the code of *function*: a `__signature__` or
@@ -81,12 +79,12 @@ def make_shim(function: Callable[..., Any], shape: Shape, inner: Callable[..., A
     gets `*args, **kwargs`. Arguments with defaults are always passed on.
 
     Args:
-        function: The function, method or callable object.
+        function: The function, method or callable object; None for any arguments.
         shape: What a call of *function* returns.
         inner: Gets the arguments. For a generator it returns an object with `send` and `throw`, for an async generator
             one with `asend` and `athrow`, which end with StopIteration or StopAsyncIteration.
     """
-    body, bound = body_of(function)
+    body, bound = (None, 0) if function is None else body_of(function)
     if not isinstance(body, FunctionType):
         code = _compile(shape, "*args, **kwargs", "*args, **kwargs", _PREFIX)
         return FunctionType(code, {"__builtins__": __builtins__}, code.co_name, None, (CellType(inner),))
@@ -118,7 +116,7 @@ def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
 
 
 def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
-    """Return the text of the parameters and of the arguments that pass them on, an unused prefix, and the number of
+    """Return the parameters and the arguments that pass them on as source, an unused prefix, and the number of
     positional parameters.
     """
     at = code.co_argcount
@@ -144,10 +142,13 @@ def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
 def _compile(shape: Shape, parameters: str, arguments: str, prefix: str) -> CodeType:
     """Return the code of a shim, all of it on its first line, whose only free variable is what it calls."""
     text = f"def make({prefix}inner):{_BODIES[shape].format(prefix, parameters=parameters, arguments=arguments)}"
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if "lineno" in node._attributes:
-            node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]
+    node: Any
+    tree: Any = text
+    if "generator" in shape:  # the others have one line
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if "lineno" in node._attributes:
+                node.lineno = node.end_lineno = 1
     (make,) = (held for held in compile(tree, "<otel_kcevents>", "exec").co_consts if isinstance(held, CodeType))
     (code,) = (held for held in make.co_consts if isinstance(held, CodeType))
     return code

@@ -16,6 +16,7 @@ from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, res
 from otel_kcevents.record.late import Recording, Remade
 from otel_kcevents.record.recorder import CallRecorder
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
+from otel_kcevents.record.unfinished import ORDINARY, StartedCall, record_unfinished
 
 __all__ = ["marks_of", "rewrap", "shape_of", "wrap"]
 
@@ -32,7 +33,7 @@ def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
     Raises:
         TypeError: *target* is a class, or not callable.
     """
-    if isinstance(target, (classmethod, staticmethod)):
+    if issubclass(type(target), (classmethod, staticmethod)):  # not a proxy of one, which binds in its own way
         return type(target)(rewrap(target.__func__, decorate))
     if not callable(target) or isinstance(target, type):
         raise TypeError(f"cannot wrap {short_repr(target)}; decorate a function, a method or a callable object")
@@ -103,6 +104,10 @@ def _plain(function: _Function, recorder: CallRecorder) -> _Function:
             raise
         if inside is not outside:
             attach(outside)
+        if type(result) not in ORDINARY:
+            call = StartedCall(recorder, args, kwargs, started, window, size)
+            if (unfinished := record_unfinished(call, result)) is not None:
+                return unfinished
         finish(span, args, kwargs, result, window, size)
         return result
 
@@ -124,6 +129,10 @@ def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
             recorder.fail_call(span, args, kwargs, error, window)
             raise
         attach(outside)
+        if type(result) not in ORDINARY:
+            call = StartedCall(recorder, args, kwargs, started, window, size)
+            if (unfinished := record_unfinished(call, result)) is not None:
+                return unfinished
         recorder.finish_call(span, args, kwargs, result, window, size)
         return result
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,6 +96,74 @@ def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned,
     assert telemetry.kinds == ["AssetSetLoaded"] * 2
     (warning,) = warned()
     assert "fails_when" in warning
+
+
+# Exceptions that are not failures
+
+
+class Skip(Exception):
+    """What a scheduler has for a task with nothing to do."""
+
+
+class Exit(RuntimeError):
+    """The exception that ends a command of click or typer."""
+
+    def __init__(self, exit_code: Any) -> None:
+        self.exit_code = exit_code
+
+
+def raise_(error: BaseException) -> None:
+    raise error
+
+
+async def raise_later(error: BaseException) -> None:
+    raise error
+
+
+def raise_between(error: BaseException) -> Iterator[int]:
+    yield 1
+    raise error
+
+
+@pytest.mark.parametrize("ignore", [Skip, (KeyError, Exception)], ids=["type", "tuple"])
+@pytest.mark.parametrize("function", [raise_, raise_later, raise_between], ids=lambda function: function.__name__)
+def test_ignored_exception_is_no_event(telemetry: Telemetry, function: Any, ignore: Any) -> None:
+    error = Skip("nothing to do")
+    called = partial(telemetry.asset.load(ignore=ignore)(function), error)
+    with pytest.raises(Skip) as raised:
+        asyncio.run(called()) if function is raise_later else list(called())
+    assert raised.value is error
+    assert (telemetry.events, telemetry.log.counts()) == ([], {})
+    assert telemetry.span.status.status_code is StatusCode.UNSET
+    assert telemetry.span.events == ()
+
+
+def test_other_exceptions_remain_failures(telemetry: Telemetry) -> None:
+    with pytest.raises(KeyError):
+        telemetry.asset.load(ignore=Skip)(raise_)(KeyError("gone"))
+    assert telemetry.kinds == ["AssetSetComputeError"]
+
+
+@pytest.mark.parametrize("ignore", ["Skip", [Skip], int, (Skip, "Skip"), Skip("one")], ids=repr)
+def test_ignore_must_be_exception_types(telemetry: Telemetry, ignore: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"ignore={ignore!r}")):
+        telemetry.asset.load(ignore=ignore)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Exit(0), "AssetSetLoaded"),
+        (Exit(3), "AssetSetComputeError"),
+        (Exit(False), "AssetSetComputeError"),
+        (Exit(None), "AssetSetComputeError"),
+    ],
+    ids=lambda value: str(getattr(value, "exit_code", "")),
+)
+def test_exit_code_decides_whether_an_exit_is_clean(telemetry: Telemetry, error: Exit, kind: str) -> None:
+    with pytest.raises(Exit):
+        telemetry.asset.load(raise_)(error)
+    assert telemetry.kinds == [kind]
 
 
 # Decorated twice

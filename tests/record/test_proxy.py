@@ -206,3 +206,51 @@ def test_function_with_such_an_attribute_is_decorated(telemetry: Telemetry) -> N
     decorated: Any = telemetry.asset.load(load)
     assert decorated(DAY) == decorated.delay(DAY) == [1]
     assert len(telemetry.events) == 1
+
+
+@pytest.fixture(scope="module")
+def celery_app() -> Any:
+    """A Celery application that runs its tasks at once."""
+    celery = pytest.importorskip("celery")
+    app = celery.Celery("etl", broker="memory://", backend="cache+memory://", set_as_current=False)
+    app.conf.task_always_eager = True
+    return app
+
+
+def test_celery_task_of_a_decorated_function_records(telemetry: Telemetry, celery_app: Any) -> None:
+    def load(window: Any) -> list[int]:
+        return [1]
+
+    task = celery_app.task(telemetry.asset.load(load), name="plain")
+    for start in (task.delay, task, lambda window: task.apply_async((window,))):
+        start("2022-06-03T00:00:00Z,2022-06-04T00:00:00Z")
+    with pytest.raises(TypeError, match="missing"):
+        task.delay()
+    assert [event.window for event in telemetry.events] == [DAY] * 3
+
+
+def test_celery_retry_can_be_ignored(telemetry: Telemetry, celery_app: Any) -> None:
+    exceptions = pytest.importorskip("celery.exceptions")
+
+    def load(self: Any, window: Any) -> list[int]:
+        if self.request.retries < 2:
+            raise self.retry()
+        return [1]
+
+    decorated = telemetry.asset.load(ignore=(exceptions.Retry, exceptions.Ignore))(load)
+    task = celery_app.task(decorated, name="retried", bind=True, max_retries=2, default_retry_delay=0)
+    assert task.delay("2022-06-03T00:00:00Z,2022-06-04T00:00:00Z").get() == [1]
+    assert telemetry.kinds == ["AssetSetLoaded"]
+
+
+def test_decorated_celery_task_is_refused(telemetry: Telemetry, celery_app: Any) -> None:
+    """`.delay` would not record."""
+    with pytest.raises(TypeError, match=r"@asset\.load below"):
+        telemetry.asset.load(celery_app.task(load, name="refused"))
+
+
+def test_decorated_click_command_is_refused(telemetry: Telemetry) -> None:
+    """A call of it runs the command line, and a group invokes it otherwise."""
+    click = pytest.importorskip("click")
+    with pytest.raises(TypeError, match=r"\.invoke\(\).*@asset\.load below"):
+        telemetry.asset.load(click.command()(load))

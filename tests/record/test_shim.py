@@ -137,6 +137,17 @@ def test_parameters_are_those_of_the_function(telemetry: Telemetry, function: An
     assert code.co_varnames[:count] == original.co_varnames[:count]
 
 
+def test_function_with_unusual_parameters_records(telemetry: Telemetry) -> None:
+    """Their names are not identifiers; generated code can have such names."""
+
+    def load(window: Any) -> list[int]:
+        return [1]
+
+    load.__code__ = load.__code__.replace(co_varnames=("from",))
+    assert telemetry.asset.load(load)(DAY) == [1]
+    assert telemetry.event.size == 1
+
+
 @each_shape
 def test_arguments_and_defaults_are_passed_on(telemetry: Telemetry, function: Any) -> None:
     options = {"self": 1, "day": 2, "function": 3, "args": 4, "recorder": 5}

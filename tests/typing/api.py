@@ -56,6 +56,20 @@ async def pages_called(count: int) -> AsyncGenerator[int, None]:
     yield count
 
 
+@allocation.load(ignore=(KeyError, OSError))
+def retried(window: Window) -> list[int]:
+    return [1]
+
+
+@allocation.load
+def awaited(window: Window) -> Awaitable[list[int]]:
+    return later(window)
+
+
+async def later(window: Window) -> list[int]:
+    return [1]
+
+
 class Etl:
     @allocation.total
     def total(self, window: Window) -> float:
@@ -103,6 +117,9 @@ async def use(day: Window) -> None:
     assert_type(pages_called(5), AsyncGenerator[int, None])
 
     aggregating: Callable[[Window], Coroutine[Any, Any, dict[str, float]]] = aggregate
+    assert_type(retried(day), list[int])
+    assert_type(await awaited(day), list[int])
+
     awaitable: Callable[[Window], Awaitable[dict[str, float]]] = aggregating
     assert_type(await awaitable(day), dict[str, float])
 
@@ -123,6 +140,8 @@ async def use(day: Window) -> None:
     with allocation.save() as op:
         assert_type(op, OperationScope)
         op.window, op.size = day, 97
+    with asset.save(ignore=KeyError) as op:
+        assert_type(op, OperationScope)
     former_name: Stretch = op
     assert_type(former_name, OperationScope)
     assert_type(allocation.save, Operation)

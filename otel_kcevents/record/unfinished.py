@@ -1,0 +1,157 @@
+"""Results that are not complete when a function returns: coroutines, futures, other awaitables and generators."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Generator
+from functools import cache
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
+from typing import Any, NamedTuple
+
+from opentelemetry.context import attach, get_current
+
+from otel_kcevents.model.window import Window
+from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, inside_context, restore
+from otel_kcevents.record.paths import Args, Kwargs
+from otel_kcevents.record.recorder import NO_RESULT, CallRecorder, StartedSpan
+from otel_kcevents.record.shim import Shape, make_shim
+from otel_kcevents.record.windows import PendingWindow
+
+__all__ = ["ORDINARY", "StartedCall", "record_unfinished"]
+
+ORDINARY: frozenset[type] = frozenset({NoneType, bool, int, float, str, bytes, list, tuple, dict, set, frozenset})
+"""The usual types of results, for a quick check: all of them are complete."""
+
+
+class StartedCall(NamedTuple):
+    """A call that has returned, but has not ended.
+
+    Attributes:
+        recorder: Records it.
+        args: The positional arguments.
+        kwargs: The keyword arguments.
+        started: Its span and contexts.
+        window: The window, as far as it is known.
+        size: The size, likewise.
+    """
+
+    recorder: CallRecorder
+    args: Args
+    kwargs: Kwargs
+    started: StartedSpan
+    window: Window | PendingWindow | None
+    size: int | None
+
+    def finish(self, result: Any) -> None:
+        """Record that the call ended with *result*; NO_RESULT if that is not known."""
+        self.recorder.finish_call(self.started[0], self.args, self.kwargs, result, self.window, self.size)
+
+    def fail(self, error: BaseException) -> None:
+        """Record that the call ended with *error*."""
+        self.recorder.fail_call(self.started[0], self.args, self.kwargs, error, self.window)
+
+
+def record_unfinished(call: StartedCall, result: Any) -> Any:
+    """Return what a function that returned *result* returns instead, if the call ends later; None if it has ended.
+
+    A future remains the same object, and so does an awaitable of another class; a coroutine or a generator is wrapped
+    in another one. An awaitable that can also be iterated over is a lazy set, which the call has returned.
+
+    Args:
+        call: The call, which is recorded when the result is complete.
+        result: What the function returned.
+    """
+    kind = type(result)
+    if kind is CoroutineType or (kind is GeneratorType and inspect.isawaitable(result)):
+        return _named_like(result, _finish_awaited(call, result))
+    if kind is GeneratorType or kind is AsyncGeneratorType:
+        call = call._replace(recorder=call.recorder.of_items())
+        run = GeneratorRun(result, *call) if kind is GeneratorType else AsyncGeneratorRun(result, *call)
+        return _named_like(result, _driver("generator" if kind is GeneratorType else "async generator")(run))
+    if hasattr(kind, "add_done_callback") and hasattr(kind, "cancelled"):
+        return _record_future(call, result)
+    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__"):
+        return _record_awaitable(call, result)
+    return None
+
+
+@cache
+def _driver(shape: Shape) -> Callable[..., Any]:
+    return make_shim(None, shape, lambda run: run)
+
+
+def _named_like(result: Any, wrapper: Any) -> Any:
+    """Return a coroutine or a generator with the name of the one it wraps, for warnings and for `repr()`."""
+    wrapper.__name__, wrapper.__qualname__ = result.__name__, result.__qualname__
+    return wrapper
+
+
+async def _finish_awaited(call: StartedCall, awaitable: Awaitable[Any]) -> Any:
+    """Await in the context of the call's span, on top of the context of whoever awaits."""
+    _, outside, inside = call.started
+    current, inside = get_current(), inside_context(inside, outside)
+    attach(inside)
+    try:
+        result = await awaitable
+    except BaseException as error:
+        restore(inside, current, error)
+        call.fail(error)
+        raise
+    attach(current)
+    call.finish(result)
+    return result
+
+
+def _record_future(call: StartedCall, future: Any) -> Any:
+    kind = type(future)
+    is_asyncio = hasattr(kind, "_asyncio_future_blocking")  # the mark of everything that asyncio awaits as a future
+    # The result of another library's future may be the data itself, on another machine: it is not fetched.
+    is_here = is_asyncio or any(base.__module__.startswith("concurrent.futures") for base in kind.__mro__)
+
+    def finish(future: Any) -> None:
+        try:
+            # asyncio logs an error that nobody has retrieved, which `exception()` would do.
+            error = future._exception if is_asyncio and not future.cancelled() else future.exception()
+        except BaseException as cancelled:
+            error = cancelled
+        if error is not None:
+            return call.fail(error)
+        if not is_here and call.recorder.is_sized and not call.recorder.is_sized_before:
+            call.recorder.warn("the size", TypeError(f"the result of a {kind.__qualname__} is not fetched"))
+        call.finish(future.result() if is_here else NO_RESULT)
+
+    if is_asyncio and future.done():
+        finish(future)  # a callback would wait for the event loop
+    else:
+        future.add_done_callback(finish)
+    return future
+
+
+def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
+    """Record an awaitable of any class when it is awaited, or entered with `async with`.
+
+    Until then it has a class of its own, because the program may need this very object.
+    """
+    kind = type(awaitable)
+
+    def await_(self: Any) -> Generator[Any, Any, Any]:
+        object.__setattr__(self, "__class__", kind)
+        return _finish_awaited(call, self).__await__()
+
+    def enter(self: Any) -> Any:
+        object.__setattr__(self, "__class__", kind)
+        return _finish_awaited(call, self.__aenter__())
+
+    methods: dict[str, Any] = {
+        "__slots__": (),
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__await__": await_,
+    }
+    if hasattr(kind, "__aenter__"):
+        methods["__aenter__"] = enter
+    try:
+        object.__setattr__(awaitable, "__class__", type(kind.__name__, (kind,), methods))
+    except Exception:  # it is written in C, or its class refuses subclasses
+        return None
+    return awaitable

@@ -1,0 +1,420 @@
+"""Plain functions whose result is complete only later: they return awaitables, futures or generators."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import types
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.trace import NoOpTracerProvider, StatusCode, get_current_span
+from telemetry import DAY, Pause, Telemetry, Warned
+
+Run = Callable[[Any], Any]
+
+
+async def fetch(rows: Any) -> Any:
+    """Fetch rows, or raise an error."""
+    await asyncio.sleep(0)
+    if isinstance(rows, BaseException):
+        raise rows
+    return rows
+
+
+@types.coroutine
+def fetch_by_steps(rows: Any) -> Generator[Any, Any, Any]:
+    return (yield from fetch(rows).__await__())
+
+
+class Request:
+    """An awaitable of a class of its own, which is a context manager too."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return fetch(self.rows).__await__()
+
+    async def __aenter__(self) -> Any:
+        return await self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.rows = None
+
+
+class SlottedRequest:
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return fetch(self.rows).__await__()
+
+
+def finished_future(rows: Any) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    if isinstance(rows, BaseException):
+        future.set_exception(rows)
+    else:
+        future.set_result(rows)
+    return future
+
+
+AWAITABLES: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "coroutine": fetch,
+    "generator-based coroutine": fetch_by_steps,
+    "task": lambda rows: asyncio.ensure_future(fetch(rows)),
+    "gathered": lambda rows: asyncio.gather(fetch(rows), fetch(1)),
+    "finished future": finished_future,
+    "awaitable": Request,
+    "awaitable with slots": SlottedRequest,
+}
+
+
+@pytest.fixture(params=list(AWAITABLES.values()), ids=list(AWAITABLES))
+def start(request: pytest.FixtureRequest) -> Any:
+    """A plain function that returns an awaitable."""
+    make = request.param
+
+    def start(rows: Any, window: Any) -> Any:
+        return make(rows)
+
+    return start
+
+
+def test_call_is_recorded_when_the_awaitable_completes(telemetry: Telemetry, start: Any) -> None:
+    async def main() -> Any:
+        before, called = get_current(), telemetry.asset.load(start)([1, 2], DAY)
+        assert get_current() is before
+        assert telemetry.events == [] or called.done()
+        result = await called
+        assert get_current() is before
+        return result
+
+    assert asyncio.run(main()) in ([1, 2], [[1, 2], 1])
+    assert (telemetry.event.kind, telemetry.event.size, telemetry.event.window) == ("AssetSetLoaded", 2, DAY)
+    assert telemetry.span.end_time == telemetry.event.time
+
+
+def test_error_in_the_awaitable_is_a_failure(telemetry: Telemetry, start: Any) -> None:
+    error = OSError("gone")
+
+    async def main() -> None:
+        with pytest.raises(OSError, match="gone") as raised:
+            await telemetry.asset.load(start)(error, DAY)
+        assert raised.value is error
+
+    asyncio.run(main())
+    assert telemetry.event.failure is not None
+    assert (telemetry.event.failure.message, telemetry.event.window) == ("gone", DAY)
+    assert telemetry.span.status.status_code is StatusCode.ERROR
+
+
+def test_ignored_error_in_the_awaitable_is_no_event(telemetry: Telemetry, start: Any) -> None:
+    async def main() -> None:
+        with pytest.raises(OSError, match="gone"):
+            await telemetry.asset.load(ignore=OSError)(start)(OSError("gone"), DAY)
+
+    asyncio.run(main())
+    assert (telemetry.events, len(telemetry.spans)) == ([], 1)
+
+
+async def wait() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("make", [lambda: asyncio.ensure_future(wait()), lambda: wait()], ids=["task", "coroutine"])
+def test_cancelled_awaitable_is_a_failure(telemetry: Telemetry, make: Any) -> None:
+    async def main() -> None:
+        task = asyncio.ensure_future(telemetry.asset.load(make)())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert telemetry.event.failure is not None
+    assert telemetry.event.failure.type == "asyncio.exceptions.CancelledError"
+
+
+def test_suppressed_or_untraced_call_returns_the_awaitable(start: Any) -> None:
+    telemetry = Telemetry(tracer_provider=NoOpTracerProvider())
+
+    async def main() -> None:
+        with suppress_instrumentation():
+            assert await telemetry.asset.load(start)([1], DAY) in ([1], [[1], 1])
+        assert await telemetry.asset.load(start)([1, 2], DAY) in ([1, 2], [[1, 2], 1])
+
+    asyncio.run(main())
+    assert telemetry.event.size == 2
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_coroutine_that_starts_a_task_is_recorded_at_its_end(telemetry: Telemetry, fails: bool) -> None:
+    @telemetry.asset.load
+    async def load(rows: Any) -> Any:
+        return asyncio.ensure_future(fetch(rows))
+
+    async def main() -> None:
+        task = await load(OSError("gone") if fails else [1, 2])
+        assert telemetry.events == []
+        with suppress(OSError):
+            await task
+
+    asyncio.run(main())
+    assert telemetry.kinds == ["AssetSetComputeError" if fails else "AssetSetLoaded"]
+
+
+# What a program sees of the result
+
+
+def test_coroutine_is_a_coroutine_of_the_same_name(telemetry: Telemetry) -> None:
+    @telemetry.asset.load
+    def load(rows: Any) -> Any:
+        return fetch(rows)
+
+    coroutine = load([1])
+    assert inspect.iscoroutine(coroutine)
+    assert (coroutine.__name__, coroutine.__qualname__) == ("fetch", "fetch")
+    assert asyncio.run(coroutine) == [1]
+
+
+def test_future_is_the_same_object(telemetry: Telemetry) -> None:
+    async def main() -> None:
+        task = asyncio.ensure_future(fetch([1]))
+        assert telemetry.asset.load(lambda: task)() is task
+        await task
+
+    asyncio.run(main())
+    assert telemetry.event.size == 1
+
+
+def test_awaitable_is_the_same_object_of_its_class(telemetry: Telemetry) -> None:
+    request = Request([1, 2])
+
+    async def main() -> None:
+        called = telemetry.asset.load(lambda: request)()
+        assert called is request
+        assert isinstance(called, Request)
+        assert type(called).__qualname__ == "Request"
+        assert await called == await called == [1, 2]
+
+    asyncio.run(main())
+    assert type(request) is Request
+    assert telemetry.event.size == 2
+
+
+def test_entering_an_awaitable_records_it(telemetry: Telemetry) -> None:
+    """As in `async with session.get(url) as response`."""
+
+    async def main() -> None:
+        async with telemetry.asset.load(lambda: Request([1, 2]))() as rows:
+            assert rows == [1, 2]
+            assert telemetry.event.size == 2
+
+    asyncio.run(main())
+
+
+class Query:
+    """A lazy set: awaited it loads all, iterated over it loads in steps, and its methods return other queries."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return fetch([1]).__await__()
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        yield 1
+
+
+class Sealed:
+    """An awaitable whose class refuses subclasses."""
+
+    def __init_subclass__(cls) -> None:
+        raise RuntimeError("sealed")
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return fetch([1]).__await__()
+
+
+@pytest.mark.parametrize("make", [Query, Sealed])
+def test_other_objects_are_recorded_at_the_return(telemetry: Telemetry, warned: Warned, make: Any) -> None:
+    result = make()
+    assert telemetry.asset.load(lambda: result)() is result
+    assert (telemetry.kinds, telemetry.event.size, len(warned())) == (["AssetSetLoaded"], None, 1)
+
+
+def test_unretrieved_error_is_still_logged_by_asyncio(telemetry: Telemetry) -> None:
+    """The instrumentation does not retrieve it for the program."""
+    logged = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: logged.append(context["message"]))
+        task = telemetry.asset.load(lambda: asyncio.ensure_future(fetch(OSError("gone"))))()
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+
+    asyncio.run(main())
+    assert telemetry.kinds == ["AssetSetComputeError"]
+    assert logged == ["Task exception was never retrieved"]
+
+
+# The context
+
+
+def test_span_is_current_in_the_awaitable_and_not_outside(telemetry: Telemetry) -> None:
+    seen = []
+
+    async def look() -> None:
+        seen.append(get_current_span().get_span_context())
+        await asyncio.sleep(0)
+        seen.append(get_current_span().get_span_context())
+
+    @telemetry.asset.compute
+    def load(make: Any) -> Any:
+        return make(look())
+
+    async def main() -> None:
+        for make in (asyncio.ensure_future, lambda coroutine: coroutine):
+            called = load(make)
+            with telemetry.tracer.start_as_current_span("caller") as caller:
+                await called
+                assert get_current_span() is caller
+
+    asyncio.run(main())
+    spans = [span.context for span in telemetry.spans if span.name == "compute AssetSet"]
+    assert seen == [spans[0], spans[0], spans[1], spans[1]]
+
+
+def test_dropped_coroutine_leaves_the_context_unchanged(telemetry: Telemetry) -> None:
+    coroutine = telemetry.asset.load(lambda: paused())()
+    copy_context().run(coroutine.send, None)
+    with telemetry.tracer.start_as_current_span("elsewhere"):
+        before = get_current()
+        del coroutine
+        gc.collect()
+        assert get_current() is before
+    assert telemetry.kinds == ["AssetSetComputeError"]
+
+
+async def paused() -> None:
+    await Pause()
+
+
+# Options
+
+
+def test_size_and_fails_when_see_the_final_result(telemetry: Telemetry, start: Any) -> None:
+    results = []
+
+    def fails(result: Any) -> bool:
+        results.append(result)
+        return False
+
+    async def main() -> Any:
+        load = telemetry.asset.load(size=lambda call: len(call.result) + 1, fails_when=fails)(start)
+        return await load([1, 2], DAY)
+
+    result = asyncio.run(main())
+    assert results == [result]
+    assert telemetry.event.size == 3
+
+
+# Futures of threads and of other libraries
+
+
+@pytest.mark.parametrize("rows", [[1, 2], OSError("gone")], ids=["success", "failure"])
+def test_thread_future_is_recorded_when_it_is_done(telemetry: Telemetry, rows: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+
+        @telemetry.asset.load
+        def load(rows: Any) -> Any:
+            return pool.submit(lambda: asyncio.run(fetch(rows)))
+
+        future = load(rows)
+        assert isinstance(future, Future)
+        with suppress(OSError):
+            assert future.result() == [1, 2]
+    assert telemetry.kinds == ["AssetSetLoaded" if rows == [1, 2] else "AssetSetComputeError"]
+
+
+def test_cancelled_thread_future_is_a_failure(telemetry: Telemetry) -> None:
+    future: Future[Any] = telemetry.asset.load(lambda: Future())()
+    assert telemetry.events == []
+    future.cancel()
+    assert telemetry.kinds == ["AssetSetComputeError"]
+
+
+class RemoteFuture:
+    """A future of a cluster, whose result is the data."""
+
+    def add_done_callback(self, callback: Any) -> None:
+        callback(self)
+
+    def cancelled(self) -> bool:
+        return False
+
+    def exception(self) -> None:
+        return None
+
+    def result(self) -> Any:
+        raise AssertionError("the data is fetched")
+
+
+@pytest.mark.parametrize(("operation", "warnings"), [("load", 1), ("total", 0)])
+def test_result_of_a_remote_future_is_not_fetched(
+    telemetry: Telemetry, warned: Warned, operation: str, warnings: int
+) -> None:
+    getattr(telemetry.asset, operation)(lambda: RemoteFuture())()
+    assert (telemetry.event.size, len(warned())) == (None, warnings)
+
+
+# Generators
+
+
+def rows_of(window: Any) -> Iterator[int]:
+    yield from (1, 2, 3)
+
+
+async def arows_of(window: Any) -> AsyncGenerator[int, None]:
+    for row in (1, 2, 3):
+        yield row
+
+
+def items(generator: Any) -> list[int]:
+    async def collect() -> list[int]:
+        return [item async for item in generator]
+
+    return asyncio.run(collect()) if inspect.isasyncgen(generator) else list(generator)
+
+
+@pytest.mark.parametrize("function", [rows_of, arows_of], ids=["generator", "async generator"])
+def test_items_of_a_returned_generator_are_counted(telemetry: Telemetry, warned: Warned, function: Any) -> None:
+    generator = telemetry.asset.load(lambda window: function(window))(DAY)
+    assert telemetry.events == []
+    assert (generator.__name__, type(generator)) == (function.__name__, type(function(DAY)))
+    assert items(generator) == [1, 2, 3]
+    assert (telemetry.event.size, telemetry.event.window, warned()) == (3, DAY, [])
+
+
+def test_saved_set_is_the_size_of_a_returned_generator(telemetry: Telemetry) -> None:
+    save: Any = telemetry.asset.save(lambda rows, window: (row for row in rows))
+    assert list(save([{}, {}], DAY)) == [{}, {}]
+    assert telemetry.event.size == 2
+
+
+def test_named_size_of_a_returned_generator_is_its_result(telemetry: Telemetry) -> None:
+    def rows() -> Generator[int, None, list[int]]:
+        yield 1
+        return [1, 2]
+
+    list(telemetry.asset.load(size="result")(lambda: rows())())
+    assert telemetry.event.size == 2
