@@ -15,16 +15,20 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import count
+from time import sleep
 from types import FrameType
 from typing import Any
 
 from otel_kcevents.sdk import settings
 from otel_kcevents.sdk.delivery import Delivery
 
-__all__ = ["export_on_termination", "join_parent", "publish_to_children"]
+__all__ = ["export_on_termination", "handle_sigterm", "join_parent", "publish_to_children"]
 
 _TERMINATION_TIMEOUT = 12.0  # seconds; the last flush takes at most 10, and then reports what is lost
 
+_MAX_DEFERRALS = 100  # of a millisecond each
+_deferrals = count()
 _signal_masks: dict[int, set[Any]] = {}  # by thread: the mask from before its fork
 
 
@@ -87,7 +91,7 @@ def _export_at_end_of_child(delivery: Delivery) -> None:
         delivery.end()
 
     threading.Thread(target=wait_and_export, name="kcevents-end").start()
-    _handle_sigterm(delivery)
+    handle_sigterm(delivery)
 
 
 def export_on_termination(delivery: Delivery) -> None:
@@ -100,7 +104,7 @@ def export_on_termination(delivery: Delivery) -> None:
     """
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
         os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_unblock_sigterm)
-    _handle_sigterm(delivery)
+    handle_sigterm(delivery)
 
 
 def _block_sigterm() -> None:
@@ -118,7 +122,12 @@ def _unblock_sigterm() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _handle_sigterm(delivery: Delivery) -> None:
+def handle_sigterm(delivery: Delivery) -> None:
+    """Flush on SIGTERM if the signal has its default action. Only the main thread can set a handler.
+
+    Args:
+        delivery: The delivery of this process.
+    """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, partial(_terminate, delivery))
 
@@ -129,6 +138,17 @@ def _terminate(
     """Flush in another thread, because the interrupted one may hold any lock; then end the process by the signal."""
     if delivery.is_ending:
         return  # the signal interrupted the last flush, which continues
+
+    def send_again() -> None:
+        sleep(0.001)
+        os.kill(os.getpid(), number)
+
+    module = frame.f_globals.get("__name__", "") if frame is not None else ""
+    if module.startswith(("opentelemetry.", "otel_kcevents.")) and next(_deferrals) < _MAX_DEFERRALS:
+        with suppress(RuntimeError):
+            start_new_thread(send_again, ())  # let the code release its locks, some of which the export needs
+            return
+
     exported = allocate_lock()
     exported.acquire()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 from opentelemetry import metrics, trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
-from otel_kcevents.sdk.children import export_on_termination, publish_to_children
-from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
+from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
 from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
 from otel_kcevents.store.log import EventLog, default_log
 
@@ -32,6 +33,8 @@ class _Setup:
     providers: list[Any]
     service_names: list[str | None]
     logs: list[EventLog]
+    process: int
+    """The process in which the exit handlers are registered."""
 
 
 _setup: _Setup | None = None
@@ -46,7 +49,9 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
     program handles that signal itself. Processes that `multiprocessing` starts from this one, by any start method,
     configure themselves the same way and export their own events.
 
-    What cannot be done is logged in one warning. A second call only adds its *log*.
+    What cannot be done is logged in one warning. A second call only adds its *log*, and restores the flush on SIGTERM
+    if that signal has its default action again and, in a forked child, the flush at exit: task runners reset both in
+    the processes that they fork.
 
     Args:
         service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one. Providers
@@ -119,7 +124,7 @@ def _set_up(service_name: str | None, log: EventLog) -> _Setup:
         _warn_of_unused_name(service_name, needs_traces, needs_metrics)
     _retain_events(log)
     delivery.start()
-    return _Setup(delivery, providers, [service_name], [log])
+    return _Setup(delivery, providers, [service_name], [log], os.getpid())
 
 
 def _configure_again(setup: _Setup, service_name: str | None, log: EventLog) -> None:
@@ -134,6 +139,11 @@ def _configure_again(setup: _Setup, service_name: str | None, log: EventLog) -> 
             service_name,
             setup.service_names[0],
         )
+    if setup.providers:
+        handle_sigterm(setup.delivery)
+    if setup.process != os.getpid():
+        setup.process = os.getpid()
+        atexit.register(setup.delivery.flush, IDLE_TIMEOUT)
 
 
 def _retain_events(log: EventLog) -> None:

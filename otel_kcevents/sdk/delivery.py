@@ -19,6 +19,7 @@ __all__ = ["Delivery"]
 
 IDLE_TIMEOUT = 5.0  # seconds without a success after which shutdown gives up
 SHUTDOWN_TIMEOUT = 10.0  # seconds that shutdown takes in all
+_RECENT = 1.0  # seconds after a failed flush in which shutdown counts the flush as part of itself
 FORK_TIMEOUT = 1.0  # seconds that a fork waits for an export in progress
 _MAX_WAIT = 3600.0  # seconds; threading refuses very long timeouts
 
@@ -45,6 +46,7 @@ class Delivery:
         self._ending = Lock()  # the end on a signal and the end of the main thread run one after the other
         self._ends = 0
         self._ends_since: float | None = None
+        self._failed_flush = (-math.inf, -math.inf)  # the begin and the end of the last one
 
     @property
     def is_ending(self) -> bool:
@@ -102,22 +104,29 @@ class Delivery:
         chosen = self.outboxes if outboxes is None else outboxes
         if self.is_closed:
             return not chosen
-        end = self._progress.clock() + timeout
+        begun = self._progress.clock()
         dropped = sum(outbox.dropped for outbox in chosen)
         requests = {outbox: outbox.request_hand_over() for outbox in chosen}
-        unsent = self._wait_until_sent(requests, lambda: end)
+        unsent = self._wait_until_sent(requests, lambda: begun + timeout)
+        if unsent:
+            self._failed_flush = (begun, self._progress.clock())
         handed_over = all(request.succeeded for request in requests.values())
         return handed_over and not unsent and dropped == sum(outbox.dropped for outbox in chosen)
 
     def end(self) -> None:
         """Send what is queued and buffered, and log how many spans were lost.
 
-        Gives up after 5 s without a success, or 10 s in all. Further calls share the time limits of the first one.
+        Gives up after 5 s without a success, or 10 s in all. Further calls share the time limits of the first one, and
+        the first one those of a flush that has just failed.
         """
         self._ends += 1  # set first, so that a signal handler sees that the final export has started
         try:
             with self._ending:
-                begun = self._ends_since = self._progress.clock() if self._ends_since is None else self._ends_since
+                if self._ends_since is None:
+                    now = self._progress.clock()
+                    flush_begun, flush_ended = self._failed_flush
+                    self._ends_since = flush_begun if now - flush_ended < _RECENT else now
+                begun = self._ends_since
                 requests = {outbox: outbox.request_hand_over() for outbox in self.outboxes}
                 unsent = self._wait_until_sent(
                     requests,

@@ -373,6 +373,13 @@ def test_events_are_only_logged_without_an_endpoint() -> None:
     assert run("script", "print_counts") == ("{'AllocationSetSaved': 1}\n", "")
 
 
+@RECEIVERS
+def test_empty_timeout_is_the_default(receiver: Receiver) -> None:
+    with receiver() as received:
+        run("script", "end", env={**received.environment, "OTEL_EXPORTER_OTLP_TIMEOUT": ""})
+    assert len(received.events) == 1
+
+
 @pytest.mark.parametrize(("signal", "events", "counted"), [("METRICS", 1, 0), ("TRACES", 0, 1)])
 def test_environment_may_turn_one_signal_off(signal: str, events: int, counted: int) -> None:
     with grpc_receiver() as received:
@@ -411,6 +418,7 @@ def test_missing_exporter_error_says_what_to_install(protocol: str) -> None:
     [
         ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),  # less than the default size of a batch
         ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zip"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "60s"),
     ],
 )

@@ -1,0 +1,136 @@
+"""Real servers and task queues, ended as `docs/deploying.md` says: every event arrives once, on a span and counted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.request import urlopen
+
+import pytest
+from conftest import TESTS, clean_environment, wait_until
+
+pytest.importorskip(
+    "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
+)
+pytest.importorskip("celery")
+pytest.importorskip("gunicorn")
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+from receivers import Received, http_receiver
+
+EVENTS = 4
+SAVED, LOADED = ("allocation", "AllocationSetSaved"), ("allocation", "AllocationSetLoaded")
+
+
+class Run(NamedTuple):
+    """A command for `python -m`, and the signal that ends it, which may also go to its process group."""
+
+    command: str
+    signal: signal.Signals = signal.SIGTERM
+    to_group: bool = False
+
+
+UVICORN = "uvicorn --port 0"
+GUNICORN = "gunicorn --bind 127.0.0.1:0"
+SERVERS = {
+    "uvicorn": Run(f"{UVICORN} web:asgi"),
+    "uvicorn, Ctrl-C": Run(f"{UVICORN} web:asgi", signal.SIGINT),
+    "uvicorn, workers": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan"),
+    "uvicorn, workers, Ctrl-C": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan", signal.SIGINT, True),
+    "uvicorn, reload": Run(f"{UVICORN} --reload web:asgi_with_lifespan"),
+    "gunicorn": Run(f"{GUNICORN} --workers 2 web:wsgi"),
+    "gunicorn, threads, quick end": Run(f"{GUNICORN} --threads 2 web:wsgi", signal.SIGQUIT),
+    "gunicorn, recycled workers": Run(f"{GUNICORN} --max-requests 2 web:wsgi"),
+    "gunicorn, preloaded": Run(f"{GUNICORN} --preload --workers 2 web:wsgi"),
+    "gunicorn, preloaded, uvicorn's worker": Run(
+        f"{GUNICORN} --preload --worker-class uvicorn.workers.UvicornWorker web:asgi_with_lifespan", to_group=True
+    ),
+}
+WORKER = "celery --app celery_app worker --without-mingle --without-gossip"
+QUEUES = {
+    "celery, prefork": Run(f"{WORKER} --concurrency 2"),
+    "celery, recycled children": Run(f"{WORKER} --concurrency 2 --max-tasks-per-child 1"),
+    "celery, solo": Run(f"{WORKER} --pool solo"),
+    "celery, threads": Run(f"{WORKER} --pool threads"),
+}
+
+
+@contextmanager
+def running(folder: Path, command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process group that runs a command during the `with` block; its output goes to a file in *folder*."""
+    with (folder / "output").open("wb") as output:
+        program = subprocess.Popen(
+            [sys.executable, "-m", *command.split()],
+            cwd=TESTS / "programs",
+            env=clean_environment(TEST_FOLDER=str(folder), **environment),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield program
+        program.wait(60)
+    finally:
+        if program.poll() is None:
+            os.killpg(program.pid, signal.SIGKILL)
+            program.wait()
+
+
+def request(folder: Path, path: str = "/") -> bool:
+    """Send a request to the server, whose output has its port; return whether it has answered."""
+    listening = re.search(r"http://127\.0\.0\.1:(\d+)", (folder / "output").read_text())
+    try:
+        return bool(listening and urlopen(f"http://127.0.0.1:{listening[1]}{path}", timeout=20).read())
+    except OSError:
+        return False
+
+
+def end_after_events(folder: Path, run: Run) -> Received:
+    """Run a server or a worker until it has recorded the events, end it, and return what it exported."""
+    preloaded = {"TEST_EVENT_AT_IMPORT": "1"} if "--preload" in run.command else {}
+    with http_receiver() as received, running(folder, run.command, **received.environment, **preloaded) as program:
+        if run in QUEUES.values():
+            wait_until(lambda: len(list(folder.glob("done/*"))) == EVENTS, 60)
+        else:
+            for _ in range(EVENTS):
+                wait_until(lambda: request(folder), 60)
+        (os.killpg if run.to_group else os.kill)(program.pid, run.signal)
+    return received
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Received]]]:
+    """What each of the programs exported; they run in parallel because most of their time is spent waiting."""
+    with ThreadPoolExecutor(4) as pool:
+        yield {
+            name: pool.submit(end_after_events, tmp_path_factory.mktemp("run"), run)
+            for name, run in {**QUEUES, **SERVERS}.items()
+        }
+
+
+@pytest.mark.parametrize("name", [*QUEUES, *SERVERS])
+def test_every_event_is_exported_once(exported: dict[str, Future[Received]], name: str) -> None:
+    """The event of a preloading master process is its own, and not exported again by its workers."""
+    received = exported[name].result()
+    expected = {LOADED: EVENTS, **({SAVED: 1} if "preloaded" in name else {})}
+    assert (len(received.spans), received.total) == (sum(expected.values()), expected)
+
+
+def test_worker_that_gunicorn_aborts_exports(tmp_path: Path) -> None:
+    """It has hung for longer than the timeout."""
+    command = f"{GUNICORN} --timeout 1 web:wsgi"
+    with http_receiver() as received, running(tmp_path, command, **received.environment) as server:
+        wait_until(lambda: "Booting worker" in (tmp_path / "output").read_text())
+        assert not request(tmp_path, "/hang")
+        wait_until(lambda: received.total)
+        server.terminate()
+    assert (len(received.spans), received.total) == (1, {LOADED: 1})
