@@ -185,37 +185,50 @@ def test_partial_with_attributes_in_a_partial_records(telemetry: Telemetry) -> N
     assert (again(), again.__wrapped__.func.region, telemetry.event.window) == ([DAY], "eu", DAY)
 
 
-EARLIER = {
-    "set": (
-        b"cotel_kcevents.record.record_set\nrecord_set_of\n"
-        b"(cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\ntRtR."
-    ),
-    "operation": (
-        b"cotel_kcevents.record.operation\noperation_of\n"
-        b"(cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\ntRVload\n(dVwindow\nVday\nstR."
-    ),
-    "default log": b"cotel_kcevents.store.log\ndefault_log\n.",
-    "own log": b"cotel_kcevents.store.log\nlog_of\n((Vf0c1\nI17\nI1\nttR.",
-    "own set": (
-        b"cotel_kcevents.record.record_set\nrecord_set_of\n"
-        b"(cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\n(Vf0c1\nI17\nI1\nttRtR."
-    ),
-}
+TARGET = b"cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\ntR"
+OWN_TARGET = b"cotel_kcevents.record.target\ntarget_of\n(Vasset\nVAssetSet\n(Vf0c1\nI17\nI1\nttR"
+OPERATION = b"cotel_kcevents.record.operation\noperation_of\n(" + TARGET + b"Vload\nNtR"
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [("set", asset), ("default log", default_log), ("own log", default_log), ("own set", asset)],
+    ("data", "expected"),
+    [
+        (b"cotel_kcevents.record.record_set\nrecord_set_of\n(" + TARGET + b"tR.", asset),
+        (b"cotel_kcevents.record.record_set\nrecord_set_of\n(" + OWN_TARGET + b"tR.", asset),
+        (b"cotel_kcevents.store.log\ndefault_log\n.", default_log),
+        (b"cotel_kcevents.store.log\nlog_of\n((Vf0c1\nI17\nI1\nttR.", default_log),
+    ],
+    ids=["set", "set with a log of its own", "default log", "log"],
 )
-def test_pickle_of_another_process_and_version_loads(name: str, expected: object) -> None:
-    """Of a log, and of a set with a log or providers of its own, it is the default one."""
-    assert pickle.loads(EARLIER[name]) is expected
+def test_pickle_of_another_process_and_version_loads(data: bytes, expected: object) -> None:
+    """A log, and a set with a log or providers of its own, are the default ones there."""
+    assert pickle.loads(data) is expected
 
 
-def test_operation_of_another_version_loads() -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cotel_kcevents.record.operation\nrecording_again\n(" + OPERATION + b"cbuiltins\nsorted\ntR.",
+        b"cotel_kcevents.record.operation\npartial_again\n("
+        + OPERATION
+        + b"cfunctools\npartial\n(cbuiltins\nsorted\ntRVplain\ntR.",
+        b"cotel_kcevents.record.operation\ncallable_again\n(" + OPERATION + b"cbuiltins\nsorted\nVplain\n(ttR.",
+    ],
+    ids=["function", "partial", "callable object"],
+)
+def test_decorated_callable_of_another_version_records(data: bytes) -> None:
     before = default_log.counts().get("AssetSetLoaded", 0)
-    pickle.loads(EARLIER["operation"])(lambda day: [day])(DAY)
+    assert pickle.loads(data)(["b", "a"]) == ["a", "b"]
     assert default_log.counts()["AssetSetLoaded"] == before + 1
+    (newest, *_) = default_log.document(["AssetSetLoaded"]).lists["asset"]
+    assert newest.size == 2
+
+
+def test_operation_of_another_version_records() -> None:
+    data = b"cotel_kcevents.record.operation\noperation_of\n(" + TARGET + b"Vload\n(dVwindow\nVday\nstR."
+    pickle.loads(data)(lambda day: [day])(DAY)
+    (newest, *_) = default_log.document(["AssetSetLoaded"]).lists["asset"]
+    assert newest.window == DAY
 
 
 RECEIVER = """
@@ -256,7 +269,7 @@ def test_set_whose_name_is_taken_gets_a_log_of_its_own(telemetry: Telemetry) -> 
     own = telemetry.record_set("cloudCost", "CloudCostSet")
     out, err = received(
         [pickle.dumps(own), pickle.dumps(own)],
-        "value = [*map(pickle.loads, value)]; value[0].emit('saved'); value[1].emit('saved'); print(value[0] is value[1], value[0].log.counts())",
+        "a, b = map(pickle.loads, value); a.emit('saved'); b.emit('saved'); print(a is b, a.log.counts())",
         "import otel_kcevents; otel_kcevents.RecordSet('cloudCost', 'OtherSet')",
     )
     assert out.splitlines() == ["True {'CloudCostSetSaved': 2}", "{('cloudCost', 'CloudCostSetSaved'): 2}"]
