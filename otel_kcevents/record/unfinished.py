@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import cache
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
     """Return what a function that returned *result* returns instead, if the call ends later; None if it has ended.
 
     A future remains the same object, and so does an awaitable of another class; a coroutine or a generator is wrapped
-    in another one. An awaitable that can also be iterated over is a lazy set, which the call has returned.
+    in another one. An awaitable that is also an async iterable is a lazy set, which the call has returned.
 
     Args:
         call: The call, which is recorded when the result is complete.
@@ -70,7 +70,7 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
         return _named_like(result, _driver("generator" if kind is GeneratorType else "async generator")(run))
     if hasattr(kind, "add_done_callback") and hasattr(kind, "cancelled"):
         return _record_future(call, result)
-    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__"):
+    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
         return _record_awaitable(call, result)
     return None
 
@@ -127,12 +127,24 @@ def _record_future(call: StartedCall, future: Any) -> Any:
     return future
 
 
+class _Original(NamedTuple):
+    """An awaitable, awaited as its own class does it."""
+
+    kind: Any
+    awaitable: Any
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps: Generator[Any, Any, Any] = self.kind.__await__(self.awaitable)
+        return steps
+
+
 def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
-    """Record an awaitable of any class when it is awaited, or entered with `async with`.
+    """Record an awaitable of any class when it is awaited, entered with `async with`, or run as a task.
 
     Until then it has a class of its own, because the program may need this very object.
     """
-    kind = type(awaitable)
+    kind: Any = type(awaitable)
+    methods: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__, "__qualname__": kind.__qualname__}
 
     def await_(self: Any) -> Generator[Any, Any, Any]:
         object.__setattr__(self, "__class__", kind)
@@ -142,16 +154,29 @@ def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
         object.__setattr__(self, "__class__", kind)
         return _finish_awaited(call, self.__aenter__())
 
-    methods: dict[str, Any] = {
-        "__slots__": (),
-        "__module__": kind.__module__,
-        "__qualname__": kind.__qualname__,
-        "__await__": await_,
-    }
+    methods["__await__"] = await_
     if hasattr(kind, "__aenter__"):
         methods["__aenter__"] = enter
+    if issubclass(kind, Coroutine):
+        methods.update(_coroutine_methods(call, kind))
     try:
         object.__setattr__(awaitable, "__class__", type(kind.__name__, (kind,), methods))
     except Exception:  # it is written in C, or its class refuses subclasses
         return None
     return awaitable
+
+
+def _coroutine_methods(call: StartedCall, kind: Any) -> dict[str, Any]:
+    """Return the methods that asyncio calls for each step of an object that it runs as a task."""
+    running: Coroutine[Any, Any, Any] | None = None
+
+    def start(self: Any) -> Coroutine[Any, Any, Any]:
+        nonlocal running
+        running = running or _finish_awaited(call, _Original(kind, self))
+        return running
+
+    return {
+        "send": lambda self, value: start(self).send(value),
+        "throw": lambda self, *error: start(self).throw(*error),
+        "close": lambda self: kind.close(self) if running is None else running.close(),
+    }

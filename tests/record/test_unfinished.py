@@ -6,7 +6,7 @@ import asyncio
 import gc
 import inspect
 import types
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -60,6 +60,27 @@ class SlottedRequest:
         return fetch(self.rows).__await__()
 
 
+class Sending(Coroutine[Any, Any, Any]):
+    """A coroutine of a class of its own, such as a request that can also be entered with `async with`."""
+
+    def __init__(self, rows: Any) -> None:
+        self.coroutine = fetch(rows)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.coroutine.__await__()
+
+    __iter__ = __await__
+
+    def send(self, value: Any) -> Any:
+        return self.coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self.coroutine.throw(*error)
+
+    def close(self) -> None:
+        self.coroutine.close()
+
+
 def finished_future(rows: Any) -> asyncio.Future[Any]:
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     if isinstance(rows, BaseException):
@@ -77,6 +98,7 @@ AWAITABLES: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "finished future": finished_future,
     "awaitable": Request,
     "awaitable with slots": SlottedRequest,
+    "coroutine of a class": Sending,
 }
 
 
@@ -222,6 +244,23 @@ def test_entering_an_awaitable_records_it(telemetry: Telemetry) -> None:
             assert telemetry.event.size == 2
 
     asyncio.run(main())
+
+
+def test_coroutine_of_a_class_can_run_as_a_task(telemetry: Telemetry) -> None:
+    async def main() -> None:
+        load: Any = telemetry.asset.load(lambda rows: Sending(rows))
+        assert list(await asyncio.gather(load([1, 2]), load([1]))) == [[1, 2], [1]]
+        task = asyncio.ensure_future(load([1]))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        load([1]).close()
+        closed = load([1])
+        closed.send(None)
+        closed.close()
+
+    asyncio.run(main())
+    assert telemetry.log.counts() == {"AssetSetComputeError": 2, "AssetSetLoaded": 2}
 
 
 class Query:
