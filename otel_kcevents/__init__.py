@@ -9,6 +9,8 @@ from otel_kcevents.version import __version__
 if TYPE_CHECKING:
     from otel_kcevents.model.document import Document, read_document
     from otel_kcevents.model.event import KINDS, Event, Failure, Kind
+    from otel_kcevents.model.scrub import scrub
+    from otel_kcevents.model.scrubbing import set_scrub
     from otel_kcevents.model.window import Window
     from otel_kcevents.record.extract import Call
     from otel_kcevents.record.operation import Operation, OperationScope
@@ -53,12 +55,16 @@ __all__ = [
     "make_wsgi_app",
     "read_document",
     "respond",
+    "scrub",
+    "set_scrub",
     "start_http_server",
 ]
 
 _NAMES = {
     "model.document": ("Document", "read_document"),
     "model.event": ("KINDS", "Event", "Failure", "Kind"),
+    "model.scrub": ("scrub",),
+    "model.scrubbing": ("set_scrub",),
     "model.window": ("Window",),
     "record.extract": ("Call",),
     "record.operation": ("Operation", "OperationScope", "Stretch"),

@@ -1,13 +1,28 @@
-"""Strings for messages: values named without their content, errors and strings cut to a bounded length."""
+"""Strings for messages: values named without their content, and exceptions without secrets and of bounded length."""
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Sized
 from datetime import date, datetime, timezone
+from textwrap import indent
 from typing import cast
 
-__all__ = ["MAX_MESSAGE", "describe", "describe_time", "error_message", "short_repr", "to_utf8", "truncate"]
+from otel_kcevents.model.scrubbing import scrubbed
+
+__all__ = [
+    "MAX_MESSAGE",
+    "describe",
+    "describe_time",
+    "error_message",
+    "scrub_message",
+    "short_repr",
+    "stack_trace",
+    "to_utf8",
+    "truncate",
+    "type_name",
+]
 
 MAX_MESSAGE = 4096
 """The maximum length of an error's message in an event, in characters; it bounds the memory of a log."""
@@ -21,6 +36,12 @@ _UNITS: dict[type, str] = {
 }
 _SHORT_INT = 2**128  # `str` takes long for large integers, or refuses them
 _TIME = re.compile(r"[0-9TtZzPWDHMYSwdhmsUCG:+\-.,/ ]{1,80}", re.ASCII)
+_OVERLAP = 1024  # how much more of a message is scrubbed than is kept
+_MAX_CAUSES = 16
+_MAX_DEPTH = 4  # of exception groups
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_RENDERING = {kind.__str__ for kind in (BaseException, KeyError, OSError, ImportError)}
 _ZONES = (type(None), timezone)  # those of the standard library; another one's `repr` runs the program's code
 
 
@@ -73,10 +94,93 @@ def to_utf8(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def scrub_message(text: str) -> str:
+    """Return a message scrubbed, as valid UTF-8, cut to `MAX_MESSAGE` characters.
+
+    The time is bounded: only the first 5,120 characters are scrubbed.
+    """
+    start = text[: MAX_MESSAGE + _OVERLAP]
+    if is_cut := len(start) < len(text):
+        words = start.rpartition(" ")[0]  # half of a secret might not be recognized
+        start = words if len(words) >= MAX_MESSAGE else start
+    found = scrubbed(start)
+    return to_utf8(truncate(f"{found}…" if is_cut and len(found) <= MAX_MESSAGE else found))
+
+
 def error_message(error: BaseException) -> str:
-    """Return the message of *error* as valid UTF-8, cut to `MAX_MESSAGE` characters."""
+    """Return the message of *error*, scrubbed, as valid UTF-8, cut to `MAX_MESSAGE` characters."""
     try:
-        text = str(error)
+        return scrub_message(_text_of(error))
     except Exception:
-        text = "(the message cannot be read)"
-    return to_utf8(truncate(text))
+        return "(the message cannot be read)"
+
+
+def _text_of(error: BaseException, depth: int = 0) -> str:
+    """Return `str(error)`, but name arguments that may be data of the program instead of rendering them.
+
+    Many exceptions hold values: `ValueError(rows)`, `StopIteration(result)`. The built-in `__str__` would render them.
+    """
+    args = error.args
+    names = (error.filename, error.filename2) if isinstance(error, OSError) else ()
+    if type(error).__str__ not in _RENDERING or all(map(_is_short, (*args, *names))):
+        return str(error)
+    is_key = type(error).__str__ is KeyError.__str__
+    shown = [_argument(arg, error, depth, quoted=is_key or len(args) > 1) for arg in args]
+    return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
+
+
+def _is_short(arg: object) -> bool:
+    kind = type(arg)
+    if kind is str:
+        return len(cast("str", arg)) <= MAX_MESSAGE
+    return arg is None or kind in (bool, float) or (kind is int and abs(cast("int", arg)) < _SHORT_INT)
+
+
+def _argument(arg: object, error: BaseException, depth: int, quoted: bool) -> str:
+    """Return an argument of an exception as part of its message."""
+    kind = type(arg)
+    if issubclass(kind, str):
+        text = str.__getitem__(cast("str", arg), slice(MAX_MESSAGE + _OVERLAP + 1))
+        return repr(text) if quoted else text
+    if issubclass(kind, BaseException) and depth < _MAX_CAUSES:
+        text = _text_of(cast("BaseException", arg), depth + 1)
+        return f"{kind.__qualname__}({text})" if quoted else text
+    module, own = kind.__module__.partition(".")[0], type(error).__module__.partition(".")[0]
+    is_description = module == own and kind.__str__ is not object.__str__ and not hasattr(kind, "__iter__")
+    return str(arg) if module == "pathlib" or is_description else describe(arg)
+
+
+def stack_trace(error: BaseException, depth: int = 0) -> str:
+    """Return the stack trace of *error* and of the exceptions that led to it, as Python prints it, but scrubbed.
+
+    Messages are those of `error_message`. Up to 16 exceptions of a chain are listed.
+    """
+    blocks: list[str] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(blocks) < 2 * _MAX_CAUSES:
+        seen.add(id(current))
+        frames = traceback.format_tb(current.__traceback__)
+        lines = ["Traceback (most recent call last):\n"] if frames else []
+        lines += map(scrubbed, frames)
+        message = error_message(current)
+        lines.append(f"{type_name(current)}: {message}\n" if message else f"{type_name(current)}\n")
+        notes = getattr(current, "__notes__", None)
+        lines += [f"{error_message(Exception(note))}\n" for note in notes] if isinstance(notes, list) else []
+        members = getattr(current, "exceptions", None)  # of an exception group
+        if isinstance(members, tuple) and depth < _MAX_DEPTH:
+            lines += [indent(stack_trace(member, depth + 1), "  | ") for member in members[:_MAX_CAUSES]]
+        blocks.append("".join(lines))
+        if current.__cause__ is not None:
+            current, link = current.__cause__, _CAUSE
+        else:
+            current, link = None if current.__suppress_context__ else current.__context__, _CONTEXT
+        if current is not None:
+            blocks.append(link)
+    return to_utf8("".join(reversed(blocks)))
+
+
+def type_name(error: BaseException) -> str:
+    """Return the name of the type of *error*, with its module unless that is `builtins`."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

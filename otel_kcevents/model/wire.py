@@ -7,10 +7,18 @@ from operator import index
 from typing import Any, TypeVar
 
 from otel_kcevents.model.event import MAX_SIZE, Event, Failure, Kind
-from otel_kcevents.model.messages import error_message, short_repr, truncate
+from otel_kcevents.model.messages import describe, error_message, scrub_message, stack_trace, truncate, type_name
 from otel_kcevents.model.window import Window
 
-__all__ = ["SCOPE", "event_attributes", "failure_attributes", "failure_of", "read_event", "span_attributes"]
+__all__ = [
+    "SCOPE",
+    "event_attributes",
+    "exception_attributes",
+    "failure_attributes",
+    "failure_of",
+    "read_event",
+    "span_attributes",
+]
 
 _T = TypeVar("_T")
 
@@ -40,16 +48,31 @@ def failure_attributes(failure: Failure) -> dict[str, str]:
 def failure_of(error: BaseException, operation: str | None) -> Failure:
     """Return the failure that an exception means.
 
-    Its type includes the module, unless that is `builtins`. Its message is valid UTF-8, cut to `MAX_MESSAGE`
-    characters.
+    Its type includes the module, unless that is `builtins`. Its message is scrubbed, valid UTF-8, and cut to
+    `MAX_MESSAGE` characters.
 
     Args:
         error: The exception.
         operation: The operation that failed; None if unknown.
     """
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return Failure(name, error_message(error), operation)
+    return Failure(type_name(error), error_message(error), operation)
+
+
+def exception_attributes(error: BaseException, failure: Failure) -> dict[str, str]:
+    """Return the attributes of the span event `exception` that OpenTelemetry specifies for a recorded exception.
+
+    `Span.record_exception` would render the message as it is, secrets included.
+
+    Args:
+        error: The exception.
+        failure: What `failure_of` returned for it.
+    """
+    return {
+        "exception.type": failure.type,
+        "exception.message": failure.message,
+        "exception.stacktrace": stack_trace(error),
+        "exception.escaped": "False",
+    }
 
 
 def event_attributes(event: Event) -> dict[str, str | int]:
@@ -93,13 +116,22 @@ def read_event(
     def read(field: Callable[[], _T]) -> _T | None:
         try:
             return field()
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # attributes may hold anything
             warn(error)
             return None
 
+    def string(source: Mapping[str, Any], name: str) -> str | None:
+        return read(lambda: _string(source, name))
+
     size = read(lambda: _size(attributes)) if kind.outcome.sized else None
-    failure = _failure(attributes, span_attributes) if kind.outcome.error else None
-    return Event(kind.name, time, size, read(lambda: _window(attributes)), failure)
+    window = read(lambda: _window(attributes))
+    failure = None
+    if kind.outcome.error:
+        type_, message = string(attributes, "error.type"), string(attributes, "error.message")
+        if type_ is not None or message is not None:
+            operation = string(span_attributes, "kcevents.operation")
+            failure = Failure(truncate(type_ or ""), scrub_message(message or ""), operation and truncate(operation))
+    return Event(kind.name, time, size, window, failure)
 
 
 def _size(attributes: Mapping[str, Any]) -> int | None:
@@ -107,7 +139,7 @@ def _size(attributes: Mapping[str, Any]) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= (size := index(value)) <= MAX_SIZE:
-        raise TypeError(f"kcevents.size={short_repr(value)} is not a size; expected an integer from 0 to {MAX_SIZE}")
+        raise TypeError(f"kcevents.size={describe(value)} is not a size; expected an integer from 0 to {MAX_SIZE}")
     return size
 
 
@@ -116,13 +148,11 @@ def _window(attributes: Mapping[str, Any]) -> Window | None:
     return None if start is None and end is None else Window(start, end)
 
 
-def _failure(attributes: Mapping[str, Any], span_attributes: Mapping[str, Any]) -> Failure | None:
-    type_, message = attributes.get("error.type"), attributes.get("error.message")
-    if type_ is None and message is None:
-        return None
-    operation = span_attributes.get("kcevents.operation")
-    return Failure(_string(type_), _string(message), None if operation is None else _string(operation))
-
-
-def _string(value: Any) -> str:
-    return "" if value is None else truncate(str(value))
+def _string(attributes: Mapping[str, Any], name: str) -> str | None:
+    """Return an attribute as a string: numbers are converted, other types refused."""
+    value = attributes.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (bool, float)) or (isinstance(value, int) and -MAX_SIZE <= value <= MAX_SIZE):
+        return str(value)
+    raise TypeError(f"{name}={describe(value)} cannot be read; expected a string")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.wire import SCOPE, read_event
 from otel_kcevents.record.target import RecordedKind
 from otel_kcevents.store.log import EventLog, default_log
@@ -73,8 +75,9 @@ class EventLogProcessor(SpanProcessor):
     def _warn(self, span: ReadableSpan, error: Exception) -> None:
         if not self._has_warned:
             self._has_warned = True
-            message = "an event on the span %r is omitted or incomplete (logged once per processor): %s"
-            _logger.warning(message, span.name, error)
+            message = "an event on the span %s is omitted or incomplete (logged once per processor): %s"
+            with suppress(Exception):  # the name of a broken span
+                _logger.warning(message, short_repr(span.name), error_message(error))
 
     def shutdown(self) -> None:
         """Ignore the spans that end from now on."""

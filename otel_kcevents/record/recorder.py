@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
 from copy import copy
 from sys import is_finalizing
 from time import time_ns
-from types import NoneType
 from typing import Any, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode, set_span_in_context
 
-from otel_kcevents.model.event import MAX_SIZE, OPERATIONS, Event, Failure
-from otel_kcevents.model.messages import error_message, short_repr, to_utf8
+from otel_kcevents.model.event import OPERATIONS, Event, Failure
+from otel_kcevents.model.messages import describe, error_message
 from otel_kcevents.model.window import Window, current_time
-from otel_kcevents.model.wire import event_attributes, failure_attributes, failure_of, span_attributes
+from otel_kcevents.model.wire import (
+    event_attributes,
+    exception_attributes,
+    failure_attributes,
+    failure_of,
+    span_attributes,
+)
 from otel_kcevents.record.extract import FieldReader, result_size, to_size
 from otel_kcevents.record.paths import Args, Extractor, Kwargs
 from otel_kcevents.record.target import Target
@@ -127,7 +131,7 @@ class Recorder:
                 span.set_attributes(failure_attributes(failure))
                 span.set_status(StatusCode.ERROR, f"{failure.type.rpartition('.')[2]}: {failure.message}")
                 if isinstance(error, BaseException):
-                    span.record_exception(error, _utf8_attributes(error), time)
+                    span.add_event("exception", exception_attributes(error, failure), time)
         except Exception as problem:
             self.warn("the span's status", problem)
         self._record(span, time, Event(kind or self._error_kind, time, None, window, failure))
@@ -195,7 +199,9 @@ class Recorder:
         """Log, once per field, that it is omitted and why, unless the interpreter is exiting."""
         if field not in self._warned and not is_finalizing():
             self._warned.add(field)
-            reason = repr(error) if isinstance(error, KeyError) else error_message(error)  # str() is the key alone
+            reason = error_message(error)
+            if isinstance(error, KeyError):  # the message is the key alone
+                reason = f"KeyError({reason})"
             _logger.warning("%s: %s is omitted (logged once): %s", self.name, field, reason)
 
 
@@ -352,9 +358,7 @@ class CallRecorder(Recorder):
         """Return the failure that *result* means according to `fails_when`; None for a success."""
         if not self.attempt("fails_when", lambda: bool(fails_when(result))):
             return None
-        is_shown = type(result) in (NoneType, bool, float) or (type(result) is int and abs(result) <= MAX_SIZE)
-        what = short_repr(result) if is_shown else f"a {type(result).__qualname__}"
-        return Failure("FailedResult", f"{self.name} returned {what}", self.operation)
+        return Failure("FailedResult", f"{self.name} returned {describe(result)}", self.operation)
 
 
 def is_clean_exit(error: BaseException) -> bool:
@@ -367,18 +371,6 @@ def is_clean_exit(error: BaseException) -> bool:
         return error.code is None or (isinstance(error.code, int) and error.code == 0)
     code = getattr(error, "exit_code", None)
     return type(code) is int and code == 0
-
-
-def _utf8_attributes(error: BaseException) -> dict[str, str] | None:
-    """Return the message and the stack trace of *error* as valid UTF-8; None if the message already is.
-
-    An exporter drops strings that are not valid UTF-8.
-    """
-    message = str(error)
-    if to_utf8(message) == message:
-        return None
-    stack = "".join(traceback.format_exception(error))
-    return {"exception.message": to_utf8(message), "exception.stacktrace": to_utf8(stack)}
 
 
 def _is_new(span: Span, context: Context) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from opentelemetry import metrics, trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
+from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.scrubbing import set_scrub
 from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
 from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
 from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
@@ -40,7 +43,12 @@ class _Setup:
 _setup: _Setup | None = None
 
 
-def configure(*, service_name: str | None = None, log: EventLog = default_log) -> None:
+def configure(
+    *,
+    service_name: str | None = None,
+    log: EventLog = default_log,
+    scrub: Callable[[str], str] | bool | None = None,
+) -> None:
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
 
     Traces and metrics are exported to an OTLP collector if `OTEL_EXPORTER_OTLP_ENDPOINT` is set, over gRPC or, with
@@ -49,21 +57,25 @@ def configure(*, service_name: str | None = None, log: EventLog = default_log) -
     program handles that signal itself. Processes that `multiprocessing` starts from this one, by any start method,
     configure themselves the same way and export their own events.
 
-    What cannot be done is logged in one warning. A second call only adds its *log*, and restores the flush on SIGTERM
-    if that signal has its default action again and, in a forked child, the flush at exit: task runners reset both in
-    the processes that they fork.
+    What cannot be done is logged in one warning. A second call only adds its *log*, applies its
+    *scrub*, and restores the flush on SIGTERM if that signal has its default action again and, in a forked child, the
+    flush at exit: task runners reset both in the processes that they fork.
 
     Args:
         service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one. Providers
             that the program has set itself keep theirs.
         log: The log that also receives the events of other code's spans. Of `multiprocessing` children, only forked
             ones use it.
+        scrub: How the messages of exceptions are scrubbed: passed to `set_scrub`, by each call, unless it is None.
 
     Raises:
         ModuleNotFoundError: An exporter is needed but not installed.
+        TypeError: *scrub* is neither a function nor a bool nor None.
         ValueError: A setting is malformed. The message names it, but never shows a header or a password.
     """
     global _setup
+    if scrub is not None:
+        set_scrub(scrub)
     with FORK_LOCK:
         if _setup is not None:
             return _configure_again(_setup, service_name, log)
@@ -182,6 +194,6 @@ def _shut_down(setup: _Setup) -> None:
         try:
             provider.shutdown()
         except Exception as error:  # the other provider must be shut down too
-            _logger.warning("a provider could not be shut down: %s", error)
+            _logger.warning("a provider could not be shut down: %s", error_message(error))
     setup.delivery.report_lost()  # those of spans that have ended since
     setup.delivery.close()

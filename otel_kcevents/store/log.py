@@ -7,15 +7,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import itemgetter
 from threading import RLock
+from time import time_ns
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, is_name, kinds_of
 from otel_kcevents.model.messages import error_message, short_repr
-from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
+from otel_kcevents.model.timestamps import MAX_NS, MIN_NS, SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.local import Reference, refer, resolve
 from otel_kcevents.store.source import check_selection
@@ -27,6 +28,12 @@ _logger = logging.getLogger("otel_kcevents")
 Consumer: TypeAlias = Callable[[Event, int, int], object]
 """A function that takes an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
 
+_Entry: TypeAlias = tuple[int, int, Event]
+"""An event, after the number of times that the clock had been set back before it, and its own time."""
+
+_by_time = itemgetter(0, 1)
+
+_REMEMBERED_STEPS = 64
 _REMEMBERED = 4096  # the minimum number of event keys that a log remembers to recognize duplicates
 
 
@@ -38,7 +45,7 @@ class _KindBuffer:
     def __init__(self, kind: Kind, retention: int) -> None:
         self.sized = kind.outcome.sized
         self.error = kind.outcome.error
-        self.events: deque[Event] = deque(maxlen=retention)
+        self.events: deque[_Entry] = deque(maxlen=retention)
         self.count = 0
 
 
@@ -99,6 +106,9 @@ class EventLog:
         """Remove all events and replace the lock, which a thread that a forked child does not have may have held."""
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point
         self._buffers = {name: _KindBuffer(kind, self.retention) for name, kind in self._kinds.items()}
+        self._clock = 0  # the clock at the last append
+        self._set_back: deque[int] = deque(maxlen=_REMEMBERED_STEPS)  # its time after each time that it was set back
+        self._epoch = 0  # how often it was
         self._seen: set[tuple[int, int, str, int]] = set()
         self._seen_before: set[tuple[int, int, str, int]] = set()
 
@@ -185,11 +195,25 @@ class EventLog:
             if failure is not None and not buffer.error:
                 event = event._replace(failure=None)
             buffer.count += 1
-            buffer.events.append(event)
+            buffer.events.append((self._epoch_of(time), time, event))
             attachments = self._attachments  # read under the lock: a consumer gets exactly the events since `attach`
         for attachment in attachments:
             attachment.deliver(event, span_id, trace_id)
         return True
+
+    def _epoch_of(self, time: int) -> int:
+        """Return how often the clock had been set back when an event of this time happened, which arrives now."""
+        now = time_ns()
+        if now < self._clock:
+            self._epoch += 1
+            self._set_back.append(now - SECOND)  # the event's own time was read a moment earlier
+        self._clock = now
+        epoch = self._epoch
+        for start in reversed(self._set_back):
+            if time >= start:
+                break
+            epoch -= 1  # it arrives late, and happened before
+        return epoch
 
     def attach(self, consumer: Consumer) -> Callable[[], None]:
         """Call *consumer* for each event that is appended from now on.
@@ -233,6 +257,8 @@ class EventLog:
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         """Return a snapshot of the log: the lists, newest first, and the counters of all events.
 
+        Events are ordered by their times, except that those recorded after the clock was set back come first.
+
         Args:
             kinds: The kinds to list, or prefixes of them; all kinds if empty.
             window: The window that an event's own time must be in to be listed; None for any time.
@@ -254,14 +280,14 @@ class EventLog:
         with self._lock:
             kept = {name: list(buffer.events) for name, buffer in self._buffers.items() if name in wanted}
             counters = self.counts()
-        lists: dict[str, list[Event]] = {kind.etl: [] for kind in self._kinds.values()}
-        for name, events in kept.items():
+        lists: dict[str, list[_Entry]] = {kind.etl: [] for kind in self._kinds.values()}
+        for name, entries in kept.items():
             if window is not None:
-                events = [event for event in events if window.contains(event.time)]
-            lists[self._kinds[name].etl] += reversed(events[-limit:])
-        for events in lists.values():
-            events.sort(key=attrgetter("time"), reverse=True)
-        return Document({etl: tuple(events) for etl, events in lists.items()}, counters)
+                entries = [entry for entry in entries if window.contains(entry[1])]
+            lists[self._kinds[name].etl] += reversed(entries[-limit:])
+        for entries in lists.values():
+            entries.sort(key=_by_time, reverse=True)
+        return Document({etl: tuple(event for _, _, event in entries) for etl, entries in lists.items()}, counters)
 
 
 _logs: WeakSet[EventLog] = WeakSet()

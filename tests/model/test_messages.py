@@ -1,13 +1,23 @@
-"""`otel_kcevents.model.messages`: values are named without their content."""
+"""`otel_kcevents.model.messages`: values are named without their content, exceptions shown without secrets."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 
-from otel_kcevents.model.messages import describe, describe_time, short_repr
+from otel_kcevents.model.messages import (
+    MAX_MESSAGE,
+    describe,
+    describe_time,
+    error_message,
+    short_repr,
+    stack_trace,
+    type_name,
+)
 
 
 class Hostile:
@@ -84,3 +94,123 @@ def test_setting_is_shown_and_cut() -> None:
     assert short_repr("result.rows") == "'result.rows'"
     assert short_repr("x" * 1_000_000) == f"'{'x' * 79}…"
     assert short_repr(["hunter2"]) == "a list of 1 item"
+
+
+class OwnError(Exception):
+    """An exception of a library, which describes the error by an object of its own, as oracledb does."""
+
+
+class Description:
+    def __str__(self) -> str:
+        return "ORA-01017: logon denied"
+
+
+class Name(str):
+    __slots__ = ()
+    __str__ = __repr__ = __getitem__ = Hostile.fail
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError(), ""),
+        (ValueError("disk full"), "disk full"),
+        (OSError(28, "No space left", "/data"), "[Errno 28] No space left: '/data'"),
+        (OSError(28, "No space left", "x" * 10**6), "(28, 'No space left')"),
+        (FileNotFoundError(Path("prices.csv")), "prices.csv"),
+        (KeyError("day"), "'day'"),
+        (KeyError(b"day"), "a bytes of 3 bytes"),
+        (KeyError("x" * 10**6), "'" + "x" * (MAX_MESSAGE - 1) + "…"),
+        (StopIteration([1.5] * 10**6), "a list of 1000000 items"),
+        (ValueError("bad rows", {"a": 1}, None), "('bad rows', a dict of 1 item, None)"),
+        (ValueError(10**5000), "an int of 16610 bits"),
+        (ValueError(Hostile()), "a Hostile"),
+        (ValueError(Name("hunter2")), "hunter2"),
+        (OwnError(Description()), "ORA-01017: logon denied"),
+        (URLError(OSError("no route")), "<urlopen error no route>"),
+        (ConnectionError(OSError(b"x")), "a bytes of 1 byte"),
+        (ConnectionError("Aborted", OSError("closed", [])), "('Aborted', OSError(('closed', [])))"),
+        (ValueError("token=hunter2 " + "x" * 10**6), "token=[redacted] " + "x" * (MAX_MESSAGE - 17) + "…"),
+        (ValueError(" ".join(["token=hunter2"] * 1000)), " ".join(["token=[redacted]"] * 241)[:MAX_MESSAGE] + "…"),
+        (ValueError(f"{'password=' + 'x' * 4000} " + "y" * 600 + " pg://a:hunter2@db " + "z" * 600), None),
+        (ValueError("half \ud800 pair"), "half ? pair"),
+        (Unprintable(), "(the message cannot be read)"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_message_of_an_exception_holds_no_data(error: Exception, message: str | None) -> None:
+    found = error_message(error)
+    assert found == message or (message is None and "hunter2" not in found)
+    assert len(found) <= MAX_MESSAGE + 1
+
+
+def raise_chain() -> None:
+    try:
+        try:
+            raise KeyError([1] * 10)
+        except KeyError as error:
+            raise ValueError("password=hunter2") from error
+    except ValueError:
+        raise RuntimeError("pg://etl:hunter2@db") from None
+
+
+def caught(function: Any) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        function()
+    return caught.value
+
+
+def test_stack_trace_has_the_chain_without_data() -> None:
+    error = caught(raise_chain)
+    error.__suppress_context__ = False
+    trace = stack_trace(error)
+    assert "hunter2" not in trace
+    parts = [
+        "KeyError: a list of 10 items\n",
+        "ValueError: password=[redacted]\n",
+        "RuntimeError: pg://[redacted]@db\n",
+    ]
+    assert [trace.index(part) for part in parts] == sorted(trace.index(part) for part in parts)
+    assert trace.count("Traceback (most recent call last):\n") == 3
+    assert ", in raise_chain\n    raise KeyError([1] * 10)\n" in trace
+    assert "direct cause" in trace
+    assert "During handling" in trace
+
+
+def test_stack_trace_omits_a_suppressed_context() -> None:
+    assert stack_trace(caught(raise_chain)).count("Traceback") == 1
+
+
+def test_stack_trace_of_an_error_that_was_not_raised() -> None:
+    assert stack_trace(ValueError()) == "ValueError\n"
+
+
+def test_stack_trace_of_a_chain_with_a_loop_ends() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__context__, second.__context__ = second, first
+    assert stack_trace(first).count("ValueError") == 2
+
+
+def test_stack_trace_of_a_long_chain_is_cut() -> None:
+    last = error = ValueError("0")
+    for number in range(1, 1_000):
+        error.__context__ = ValueError(str(number))
+        error = error.__context__
+    assert stack_trace(last).count("ValueError") == 16
+
+
+def test_stack_trace_has_notes_and_members_of_a_group() -> None:
+    """As attributes, which Python 3.10 does not have."""
+    error: Any = ValueError("group")
+    error.__notes__ = ["secret=hunter2", 5]
+    error.exceptions = (OSError("full"), KeyError("day"))
+    assert stack_trace(error) == "ValueError: group\nsecret=[redacted]\n5\n  | OSError: full\n  | KeyError: 'day'\n"
+
+
+def test_type_of_an_exception_has_its_module() -> None:
+    assert (type_name(ValueError()), type_name(OwnError())) == ("ValueError", f"{__name__}.OwnError")

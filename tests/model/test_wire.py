@@ -85,7 +85,8 @@ def test_every_written_event_reads_back(event: Event) -> None:
 @pytest.mark.parametrize(
     ("attributes", "value"),
     [
-        *[({"kcevents.size": size}, repr(size)) for size in (-1, 2**63, 1.5, True, "97")],
+        *[({"kcevents.size": size}, repr(size)) for size in (-1, 2**63, 1.5, True)],
+        ({"kcevents.size": "97"}, "a str of 2 characters"),
         ({"kcevents.window.start": "yesterday"}, "'yesterday'"),
         ({"kcevents.window.end": 5}, "5"),
         ({"kcevents.window.start": "2022-06-04T00:00:00Z", "kcevents.window.end": "2022-06-03T00:00:00Z"}, "swap"),
@@ -112,6 +113,25 @@ def test_undocumented_field_is_not_read() -> None:
 )
 def test_failure_is_read_from_partial_attributes(attributes: Any, span: Any, failure: Failure | None) -> None:
     assert read("AssetSetComputeError", attributes, span) == (Event("AssetSetComputeError", NOON, failure=failure), [])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "failure"),
+    [
+        ({"error.type": "OSError", "error.message": 10**5000}, Failure("OSError", "", "save")),
+        ({"error.type": ["OSError"], "error.message": "full"}, Failure("", "full", "save")),
+        ({"error.message": object()}, None),
+    ],
+)
+def test_only_the_unreadable_part_of_a_failure_is_omitted(attributes: dict[str, Any], failure: Failure | None) -> None:
+    event, warnings = read("AssetSetComputeError", attributes, {"kcevents.operation": "save"})
+    assert event == Event("AssetSetComputeError", NOON, failure=failure)
+    assert "expected a string" in warnings[0]
+
+
+def test_message_of_other_code_is_scrubbed() -> None:
+    event, _ = read("AssetSetComputeError", {"error.message": "no access to pg://etl:hunter2@db/costs"})
+    assert event.failure == Failure("", "no access to pg://[redacted]@db/costs")
 
 
 class Unprintable(Exception):

@@ -58,9 +58,9 @@ def test_generator_closed_early_has_no_result(telemetry: Telemetry, warned: Warn
         (False, "False"),
         (0, "0"),
         (1.5, "1.5"),
-        ([1, 2], "a list"),
-        ("secret", "a str"),
-        (10**5000, "a int"),
+        ([1, 2], "a list of 2 items"),
+        ("secret", "a str of 6 characters"),
+        (10**5000, "an int of 16610 bits"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
