@@ -43,9 +43,9 @@ def end_to_ns(value: Any) -> int | None:
         TypeError: The value has an unsupported type.
         ValueError: The value is a string of another form, or a missing time, such as NaT.
     """
-    plain = to_plain(value)
-    if plain is None:
+    if value is None:
         return None
+    plain = value if isinstance(value, date) else to_plain(value)
     if isinstance(plain, str):
         ns = parse_moment(plain)
         if ns is None:
@@ -93,7 +93,7 @@ def _name_of(value: Any) -> tuple[str, str] | None:
 
 
 def _converter(value: Any) -> Callable[[Any], Any] | None:
-    name = None if value is None or isinstance(value, (str, date)) else _name_of(value)
+    name = None if isinstance(value, str) else _name_of(value)
     return None if name is None else _CONVERTERS[name]
 
 

@@ -18,6 +18,7 @@ from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time,
 __all__ = ["Window", "current_time"]
 
 _CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants when clocks are set back
+_MAX_LENGTH = 256  # of a window as a string: more than two times with the names of their zones
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
 _DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
@@ -156,7 +157,9 @@ class Window:
     def _from_text(cls, text: str, now: datetime | int | None) -> Window:
         shown, reason = describe_time(text), ""
         try:
-            ends = parse_interval(text) or _parse(text, _now_ns(now))
+            ends = None
+            if len(text) <= _MAX_LENGTH:  # a whole file takes long to search
+                ends = parse_interval(text) or _parse(text, _now_ns(now))
             if ends is not None:
                 return cls.from_ns(*ends)
         except ValueError as error:
