@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import clean_environment, run_program
-from telemetry import DAY, Telemetry, Warned
+from telemetry import DAY, Telemetry, Warned, in_threads
 
 from otel_kcevents import (
     EventLogProcessor,
@@ -163,6 +163,13 @@ def test_copies_of_a_function_warn_once(telemetry: Telemetry, warned: Warned) ->
         assert (load(), load()) == (5, 5)
     assert len(warned()) == 1
     assert telemetry.log.counts() == {"AssetSetLoaded": 4}
+
+
+def test_threads_share_an_unpickled_function(telemetry: Telemetry) -> None:
+    load = by_value(telemetry.asset.load(lambda window: [1, 2]))
+    in_threads(lambda number: [load(DAY) for _ in range(50)])
+    assert telemetry.counters == {("asset", "AssetSetLoaded"): 400}
+    assert {(event.size, event.window) for event in telemetry.events} == {(2, DAY)}
 
 
 @pytest.mark.parametrize("make", [lambda load: load, functools.partial], ids=["function", "partial"])
