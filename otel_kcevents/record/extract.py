@@ -5,27 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import reduce
-from operator import index
 from typing import Any, Literal
 
-from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import name_of
-from otel_kcevents.record.paths import Args, Extractor, Kwargs, Path, compile_path, parameters_of
+from otel_kcevents.record.paths import Path, compile_path
+from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
+from otel_kcevents.record.sizes import add_size, to_size
 
-__all__ = [
-    "Call",
-    "Extractor",
-    "FieldReader",
-    "add_size",
-    "first_size",
-    "result_size",
-    "size_reader",
-    "source_reader",
-    "to_size",
-]
+__all__ = ["Call", "FieldReader", "size_reader", "source_reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ class FieldReader:
     Attributes:
         read: Reads the field: an integer for a size, anything that `Window.of` converts for a window, or None.
         when: `before` the call begins, `after` it has returned, or for each `item` of a generator, with the item as the
-            result; `add_size` and `windows.cover` combine the values of the items.
+            result; `sizes.add_size` and `windows.cover` combine the values of the items.
         argument: The name of the argument that the field is read from; None if it is read from something else.
         again: Whether a field that is missing before the call is read again after it.
     """
@@ -61,59 +50,23 @@ class FieldReader:
     again: bool = False
 
 
-_NOT_SETS = (str, bytes, bytearray)
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-def to_size(value: Any) -> int:
-    """Return the number of records that a value means.
-
-    Args:
-        value: An integer, or a set, whose `len()` is taken.
-
-    Raises:
-        TypeError: The value is neither.
-        ValueError: The integer is negative or more than `MAX_SIZE`.
-    """
-    if hasattr(value, "__len__") and not isinstance(value, _NOT_SETS):
-        return len(value)
-    if isinstance(value, (bool, *_NOT_SETS)):
-        raise TypeError(f"{short_repr(value)} is not a size; expected an integer or something with len()")
-    size = index(value)
-    if not 0 <= size <= MAX_SIZE:
-        raise ValueError(f"{short_repr(size)} is not a size; expected an integer from 0 to {MAX_SIZE}")
-    return size
-
-
-def add_size(total: int, value: Any) -> int:
-    """Return a total with another size added.
-
-    Args:
-        total: The sum of the sizes so far.
-        value: Anything that `to_size` converts; None adds nothing.
-
-    Raises:
-        TypeError: The value is not a size.
-        ValueError: The value or the sum is negative or more than `MAX_SIZE`.
-    """
-    return total if value is None else to_size(total + to_size(value))
-
-
-def size_reader(source: str | Callable[[Call], Any], function: Callable[..., Any]) -> FieldReader:
+def size_reader(source: str | Callable[[Call], Any] | Literal[False], function: Callable[..., Any]) -> FieldReader:
     """Return a reader of a call's size; if a path has several (`[*]`), it reads their sum.
 
     Args:
-        source: A path or a function of the call.
+        source: A path, a function of the call, or False for no size.
         function: The function that is called, not a partial of one.
 
     Raises:
         TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
     """
+    if source is False:
+        return FieldReader(lambda args, kwargs, result: None, "before")
     read, path = source_reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
 
     def read_size(args: Args, kwargs: Kwargs, result: Any) -> int | None:
         value = read(args, kwargs, result)
-        return None if value is None and path is not None else to_size(value)
+        return None if value is None else to_size(value)
 
     argument = path.name if path is not None and path.root == "argument" else None
     return FieldReader(read_size, "item" if path is not None and path.root == "yield" else "after", argument)
@@ -153,55 +106,14 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
     except ValueError:  # a function in C may have no signature
         raise TypeError(f"{name_of(function)} has no signature; use a path instead of {source!r}") from None
 
+    known = signature_of(function)
+
     def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
+        if known.positions != "known" and not args:  # the defaults may not be those of the call
+            return source(Call(function, dict(kwargs), result))
+        known.check_positions(args, kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return source(Call(function, bound.arguments, result))
 
     return read
-
-
-def result_size(args: Args, kwargs: Kwargs, result: Any) -> Any:
-    """Return the number of records in what a call returned.
-
-    Raises:
-        TypeError: The result has no `len()`, or is a string.
-    """
-    return to_size(result) if isinstance(result, _NOT_SETS) else len(result)
-
-
-def first_size(function: Callable[..., Any], window: str) -> Extractor:
-    """Return a reader of the size of a call's first argument that is a set.
-
-    It is used before the call, because a save may empty what it saves. A set is anything with a `len()` except a
-    string, a pair of datetimes or dates, `self` or `cls`, and the window.
-
-    Args:
-        function: The function that is called, not a partial of one.
-        window: The name of the argument that holds the window.
-    """
-    parameters, _ = parameters_of(function)
-    names = list(parameters)
-    own = bool(names) and names[0] in ("self", "cls")
-    skipped = names.index(window) if window in names and parameters[window].kind in _POSITIONAL else -1
-    defaults = [(at, name) for at, name in enumerate(names) if name != window and _is_set(parameters[name].default)]
-
-    def read(args: Args, kwargs: Kwargs, result: Any) -> int:
-        for position in range(own, len(args)):
-            if position != skipped and _is_set(args[position]):
-                return len(args[position])
-        for name in (*names, *kwargs):
-            if name in kwargs and name != window and _is_set(kwargs[name]):
-                return len(kwargs[name])
-        for at, name in defaults:
-            if at >= len(args) and name not in kwargs:
-                return len(parameters[name].default)
-        raise TypeError("no argument has a len(); name one with size=")
-
-    return read
-
-
-def _is_set(value: Any) -> bool:
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(end, date) for end in value):
-        return False
-    return hasattr(value, "__len__") and not isinstance(value, (*_NOT_SETS, type))

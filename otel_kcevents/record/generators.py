@@ -10,9 +10,9 @@ from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN
 
 from otel_kcevents.model.window import Window
-from otel_kcevents.record.extract import add_size
-from otel_kcevents.record.paths import Args, Kwargs
 from otel_kcevents.record.recorder import NO_RESULT, CallRecorder, StartedSpan
+from otel_kcevents.record.signatures import Args, Kwargs
+from otel_kcevents.record.sizes import add_size
 from otel_kcevents.record.windows import PendingWindow, cover
 
 __all__ = ["AsyncGeneratorRun", "GeneratorRun", "inside_context", "restore"]

@@ -19,14 +19,14 @@ from otel_kcevents.record.callables import is_async_generator, is_generator, nam
 from otel_kcevents.record.extract import (
     Call,
     FieldReader,
-    first_size,
-    result_size,
     size_reader,
 )
 from otel_kcevents.record.late import LateCallable, Remade
+from otel_kcevents.record.paths import argument_reader
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
 from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan, is_clean_exit
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
+from otel_kcevents.record.sizes import first_size, result_size
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import window_reader
 from otel_kcevents.record.wrappers import marks_of, rewrap, shape_of, wrap
@@ -88,8 +88,9 @@ class Operation:
             argument `window`, or a pair of arguments such as `start` and `end`. For a block, the window itself, as
             anything that `Window.of` converts.
         size: For a decorator, where to read the size, likewise: an integer, or a set whose `len()` is taken; default:
-            what a load or an aggregate returns, the first sized argument of a save, measured before the call, or the
-            number of items of a generator. For a block, the size itself.
+            what a load or an aggregate returns, the set among the arguments of a save, measured before the call (the
+            page "Decorating" has the rule), or the number of items of a generator. For a block, the size itself. False
+            for no size.
         fails_when: For a decorator, a function of the result that returns whether it means a failure.
         ignore: The exception type, or a tuple of types, that means neither success nor failure, such as a retry: the
             span ends without an event.
@@ -152,7 +153,7 @@ class Operation:
     ) -> Any:
         if function is not None:
             return rewrap(function, self._decorate)
-        if size is not None and not self._recorder.is_sized:
+        if size is not None and size is not False and not self._recorder.is_sized:
             raise TypeError(f"{self.name} records no size, got size={short_repr(size)}; remove it")
         if fails_when is not None and not callable(fails_when):
             raise TypeError(f"fails_when={short_repr(fails_when)} is not callable; expected a function of the result")
@@ -210,7 +211,10 @@ class Operation:
                 size = replace(size, when="before")
         elif self._recorder.is_sized and not is_generator(function):
             if self.name == "save":
-                size = FieldReader(first_size(function, (window and window.argument) or "window"), "before")
+                holder = (window and window.argument) or "window"
+                is_part = isinstance(self._window, str) and self._window.startswith(f"{holder}.")
+                whole = argument_reader(holder, function) if is_part else None
+                size = FieldReader(first_size(function, holder, whole), "before")
             else:
                 size = FieldReader(result_size)
         name = f"{getattr(function, '__module__', None) or '?'}.{name}"

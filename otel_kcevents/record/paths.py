@@ -14,7 +14,6 @@ reads None.
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import sys
@@ -29,17 +28,10 @@ from typing import Any, Literal, TypeAlias
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
+from otel_kcevents.record.set_types import role_of
+from otel_kcevents.record.signatures import Args, Extractor, Kwargs, Signature, signature_of
 
-__all__ = ["Args", "Extractor", "Kwargs", "Path", "Root", "argument_reader", "compile_path", "keep", "parameters_of"]
-
-Args: TypeAlias = tuple[Any, ...]
-"""The positional arguments of a call."""
-
-Kwargs: TypeAlias = Mapping[str, Any]
-"""The keyword arguments of a call."""
-
-Extractor: TypeAlias = Callable[[Args, Kwargs, Any], Any]
-"""Reads a value from a call's positional arguments, its keyword arguments and its result, in this order."""
+__all__ = ["Path", "Root", "argument_reader", "compile_path", "keep"]
 
 Root: TypeAlias = Literal["argument", "return", "yield", "kept", "env"]
 """What a path starts from."""
@@ -83,39 +75,46 @@ def keep(name: str, value: Any) -> None:
     _kept.set({**_kept.get(), name: value})  # a copy: other tasks may have inherited the old mapping
 
 
-def parameters_of(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Return a function's parameters by name, and whether it takes keyword arguments of any other name."""
-    try:
-        parameters = dict(inspect.signature(function).parameters)
-    except (ValueError, TypeError):  # a function in C may have no signature, and may take anything
-        return {}, True
-    return parameters, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-
-
 def argument_reader(name: str, function: Callable[..., Any]) -> Extractor | None:
     """Return a reader of one argument, or None if the function has no argument of that name.
 
     A required argument that a call does not pass is read as None, because the call itself fails. One of `**kwargs` that
-    a call does not pass raises KeyError.
+    a call does not pass raises KeyError. An argument whose position a decorator hides raises TypeError, see
+    `Signature.check_positions`.
 
     Args:
         name: The name of the argument.
         function: The function, not a partial of one.
     """
-    parameters, takes_any = parameters_of(function)
+    signature = signature_of(function)
+    parameters = signature.parameters
     if name not in parameters:
-        return (lambda args, kwargs, result: kwargs[name]) if takes_any else None
+        return (lambda args, kwargs, result: kwargs[name]) if signature.takes_any else None
     parameter, position = parameters[name], list(parameters).index(name)
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        return lambda args, kwargs, result: args[position:]
     if parameter.kind is parameter.VAR_KEYWORD:
         return lambda args, kwargs, result: {key: kwargs[key] for key in kwargs if key not in parameters}
+    if signature.positions != "known":
+        return _checked_reader(name, position if signature.is_positional(name) else sys.maxsize, signature)
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return lambda args, kwargs, result: args[position:]
     if parameter.kind is parameter.KEYWORD_ONLY:
         position = sys.maxsize  # beyond the positional arguments of every call
     default = parameter.default
     if default is parameter.empty:
         return lambda args, kwargs, result: args[position] if position < len(args) else kwargs.get(name)
     return lambda args, kwargs, result: args[position] if position < len(args) else kwargs.get(name, default)
+
+
+def _checked_reader(name: str, position: int, signature: Signature) -> Extractor:
+    def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
+        if name in kwargs:
+            return kwargs[name]
+        signature.check_positions(args, kwargs)
+        if position >= len(args):
+            raise TypeError(f"the call does not pass {name}, and a decorator in between may add it; pass it by keyword")
+        return args[position]
+
+    return read
 
 
 def compile_path(source: str, function: Callable[..., Any]) -> Path:
@@ -133,7 +132,7 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
     argument = argument_reader(name, function)
     root: Root = _ROOTS.get(name, "argument")
     is_unnamed = root in ("kept", "env") and (not steps or steps[0][0] != "name")
-    if name in parameters_of(function)[0] or (is_unnamed and argument is not None):
+    if name in signature_of(function).parameters or (is_unnamed and argument is not None):
         root = "argument"
     if root == "argument":
         if argument is None:
@@ -174,7 +173,7 @@ def _alternatives(function: Callable[..., Any], name: str = "") -> str:
     """Return what a path for a function can start from, with a suggestion if *name* looks like a typo."""
     import difflib  # only for an error message: it takes 2 ms
 
-    starts = list(parameters_of(function)[0])
+    starts = list(signature_of(function).parameters)
     starts += ["return"] * (not is_async_generator(function)) + ["yield"] * is_generator(function)
     near = difflib.get_close_matches(name, [*starts, *_ROOTS], 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -231,6 +230,9 @@ def _fan_out(before: Callable[[Any], Any], after: Callable[[Any], Any], flatten:
         items = before(value)
         if items is None:
             return None
+        role = role_of(type(items))
+        if role == "lazy":
+            raise TypeError(f"[*] does not read a lazy collection or an iterator, got {type(items).__qualname__}")
         if isinstance(items, Mapping):
             items = items.values()
         if not isinstance(items, Sized) or not isinstance(items, Iterable) or isinstance(items, _NOT_COLLECTIONS):

@@ -23,8 +23,9 @@ from otel_kcevents.model.wire import (
     failure_of,
     span_attributes,
 )
-from otel_kcevents.record.extract import FieldReader, result_size, to_size
-from otel_kcevents.record.paths import Args, Extractor, Kwargs
+from otel_kcevents.record.extract import FieldReader
+from otel_kcevents.record.signatures import Args, Extractor, Kwargs
+from otel_kcevents.record.sizes import result_size, to_size
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import PendingWindow
 
@@ -178,10 +179,13 @@ class Recorder:
 
     def size_of(self, value: Any) -> int | None:
         """Return *value* as a size; None, with a warning, if it cannot be converted or the operation records none."""
-        if value is not None and not self.is_sized:
+        if value is None or value is False:
+            return None
+        if not self.is_sized:
             self.warn("the size", TypeError(f"{self.operation} records no size"))
             return None
-        return None if value is None else self.attempt("the size", to_size, value)
+        size: int | None = self.attempt("the size", to_size, value)
+        return size
 
     def attempt(self, field: str, function: Callable[..., Any], *args: Any) -> Any:
         """Return what *function* returns; None, with a warning, if it raises."""

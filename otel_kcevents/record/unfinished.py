@@ -12,9 +12,10 @@ from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, inside_context, restore
-from otel_kcevents.record.paths import Args, Kwargs
 from otel_kcevents.record.recorder import NO_RESULT, CallRecorder, StartedSpan
+from otel_kcevents.record.set_types import is_library_set
 from otel_kcevents.record.shim import Shape, make_shim
+from otel_kcevents.record.signatures import Args, Kwargs
 from otel_kcevents.record.windows import PendingWindow
 
 __all__ = ["ORDINARY", "StartedCall", "record_unfinished"]
@@ -55,7 +56,8 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
     """Return what a function that returned *result* returns instead, if the call ends later; None if it has ended.
 
     A future remains the same object, and so does an awaitable of another class; a coroutine or a generator is wrapped
-    in another one. An awaitable that is also an async iterable is a lazy set, which the call has returned.
+    in another one. An awaitable that is also an async iterable, or a collection of Dask, is a lazy set, which the call has
+    returned.
 
     Args:
         call: The call, which is recorded when the result is complete.
@@ -70,7 +72,7 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
         return _named_like(result, _driver("generator" if kind is GeneratorType else "async generator")(run))
     if hasattr(kind, "add_done_callback") and hasattr(kind, "cancelled"):
         return _record_future(call, result)
-    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__"):
+    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__") and not is_library_set(kind):
         return _record_awaitable(call, result)
     return None
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from otel_kcevents.model.moments import end_to_ns
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.extract import Call, FieldReader, source_reader
-from otel_kcevents.record.paths import Args, Extractor, Kwargs, argument_reader, parameters_of
+from otel_kcevents.record.paths import argument_reader
+from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
 
 __all__ = ["PendingWindow", "cover", "window_reader"]
 
@@ -96,13 +97,13 @@ def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
             value = _between(start(args, kwargs, result), end(args, kwargs, result))
         return value
 
-    is_parameter = "window" in parameters_of(function)[0]
+    is_parameter = "window" in signature_of(function).parameters
     return FieldReader(read, "before", "window" if is_parameter else None)
 
 
 def _optional_argument(name: str, function: Callable[..., Any]) -> Extractor | None:
     """Return a reader of an argument, None if a call does not pass it; None if the function has no such argument."""
-    if name in parameters_of(function)[0]:
+    if name in signature_of(function).parameters:
         return argument_reader(name, function)
     # One of **kwargs
     return None if argument_reader(name, function) is None else lambda args, kwargs, result: kwargs.get(name)

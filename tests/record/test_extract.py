@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, dataclass
@@ -14,7 +13,7 @@ from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
-from otel_kcevents.record.extract import Call, add_size, to_size
+from otel_kcevents.record.extract import Call
 
 NEXT = Window("2022-06-04T00:00:00Z", "2022-06-05T00:00:00Z")
 PAIR = ("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z")
@@ -176,112 +175,7 @@ def test_items_of_a_generator_are_not_retained(telemetry: Telemetry) -> None:
     assert telemetry.event.size == 20
 
 
-def test_sizes_add_up_to_the_largest_size() -> None:
-    assert add_size(add_size(add_size(0, [1, 2]), None), 5) == 7
-    with pytest.raises(ValueError, match=r"9223372036854775808 is not a size"):
-        add_size(2**63 - 1, 1)
-
-
-# Sizes by default
-
-
-def into(path: Any, rows: Any = None, window: Any = None, **more: Any) -> None: ...
-
-
-def of_self(self: Any, rows: Any) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("function", "args", "kwargs", "size"),
-    [
-        (into, ("bills.csv", [1, 2]), {}, 2),
-        (into, (b"bills", {"a": 1}), {}, 1),
-        (into, (bytearray(b"bills"), (1, 2, 3)), {}, 3),
-        (into, ("bills.csv",), {"rows": [1, 2]}, 2),
-        (into, (), {"rows": [1, 2], "path": "bills.csv"}, 2),
-        (into, (5, []), {}, 0),
-        (into, ("bills.csv", None, PAIR), {"more": {1, 2, 3}}, 3),
-        (into, ("bills.csv",), {"window": PAIR, "more": {1, 2, 3}}, 3),
-        (of_self, (range(99), [1]), {}, 1),
-        (lambda *sets: None, ([1, 2], [3]), {}, 2),
-        (lambda **sets: None, (), {"first": [1, 2], "second": [3]}, 2),
-        (lambda *batches, window: None, (5, [1, 2]), {"window": PAIR}, 2),
-        (lambda period, rows=(1, 2, 3): None, ((DAY.start, DAY.end),), {}, 3),
-        (lambda rows=(1, 2, 3): None, (range(4),), {}, 4),
-        (lambda rows=(1, 2, 3), more=(4,): None, (5,), {}, 1),
-        (partial(into, "bills.csv"), ([1, 2],), {}, 2),
-        (partial(partial(into, "bills.csv", [1, 2]), window=DAY), (), {}, 2),
-    ],
-)
-def test_save_has_the_size_of_its_first_sized_argument(
-    telemetry: Telemetry, function: Any, args: Any, kwargs: Any, size: int
-) -> None:
-    """Apart from `self`, strings and the window."""
-    telemetry.asset.save(function)(*args, **kwargs)
-    assert telemetry.event.size == size
-
-
-@pytest.mark.parametrize(("path", "value"), [("day", PAIR), ("day[0]", [DAY]), ("day.window", Batch([1, 2]))])
-def test_argument_that_holds_the_window_is_not_measured(telemetry: Telemetry, path: str, value: Any) -> None:
-    save: Any = telemetry.asset.save(window=path)(lambda day, rows: None)
-    save(value, [1, 2, 3])
-    assert telemetry.event == Event("AssetSetSaved", telemetry.event.time, 3, DAY)
-
-
-def test_save_is_measured_before_the_call(telemetry: Telemetry) -> None:
-    @telemetry.asset.save
-    def drain(rows: list[int]) -> None:
-        rows.clear()
-
-    @telemetry.asset.save
-    async def adrain(rows: list[int]) -> None:
-        rows.clear()
-
-    drain([1, 2, 3])
-    asyncio.run(adrain([1, 2, 3]))
-    assert [event.size for event in telemetry.events] == [3, 3]
-
-
-@pytest.mark.parametrize("operation", ["load", "aggregate"])
-def test_load_or_aggregate_has_the_size_of_its_result(telemetry: Telemetry, operation: str) -> None:
-    getattr(telemetry.asset, operation)(lambda: {"a": 1, "b": 2})()
-    assert telemetry.event.size == 2
-
-
-def test_size_of_a_data_frame_is_its_number_of_rows(telemetry: Telemetry) -> None:
-    pandas = pytest.importorskip("pandas")
-    telemetry.asset.save(lambda rows: None)(pandas.DataFrame({"a": [1, 2, 3], "b": [4, 5, 6]}))
-    assert telemetry.event.size == 3
-
-
-class Integer:
-    def __index__(self) -> int:
-        return 7
-
-
-@pytest.mark.parametrize(("value", "size"), [(0, 0), (2**63 - 1, 2**63 - 1), (Integer(), 7), ([1, 2], 2), ({}, 0)])
-def test_size_is_an_integer_or_a_len(value: Any, size: int) -> None:
-    assert to_size(value) == size
-
-
 # What cannot be read
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "message"),
-    [
-        (-1, ValueError, "-1 .* expected an integer from 0 to 9223372036854775807"),
-        (2**63, ValueError, "9223372036854775808 is not a size"),
-        (True, TypeError, r"True .* expected an integer or something with len\(\)"),
-        ("3", TypeError, "'3' is not a size"),
-        (b"97", TypeError, "a bytes of 2 bytes is not a size"),
-        (1.5, TypeError, "float"),
-        (None, TypeError, "NoneType"),
-    ],
-)
-def test_error_shows_the_invalid_size(value: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        to_size(value)
 
 
 def broken(call: Call) -> Any:
@@ -303,7 +197,6 @@ def broken(call: Call) -> Any:
         ("size", "result[*][0]"),
         ("size", broken),
         ("size", lambda call: -1),
-        ("size", lambda call: None),
         ("size", lambda call: 1.5),
     ],
 )
@@ -328,31 +221,6 @@ def test_each_function_has_its_own_warning(telemetry: Telemetry, warned: Warned)
         load.__qualname__ = name
         telemetry.asset.load(load)()
     assert [warning.partition(": ")[0] for warning in warned()] == [f"{__name__}.first", f"{__name__}.second"]
-
-
-class Broken:
-    def __len__(self) -> int:
-        raise OSError("disconnected")
-
-
-@pytest.mark.parametrize(
-    ("operation", "rows", "warning"),
-    [
-        ("save", iter([1]), "size="),
-        ("save", Broken(), ": disconnected"),
-        ("load", Broken(), ": disconnected"),
-        ("load", "3", "is not a size"),
-        ("load", b"97", "is not a size"),
-    ],
-    ids=repr,
-)
-def test_records_without_a_len_have_no_size(
-    telemetry: Telemetry, warned: Warned, operation: str, rows: Any, warning: str
-) -> None:
-    """Neither has a string: its characters are not records."""
-    getattr(telemetry.asset, operation)(lambda rows: rows)(rows)
-    assert telemetry.event.size is None
-    assert warning in warned()[0]
 
 
 HOSTILE = Hostile()
@@ -386,7 +254,7 @@ def test_window_that_cannot_be_printed_is_omitted(telemetry: Telemetry, warned: 
     ("source", "function", "message"),
     [
         (5, second, r"5 is not a path or a function.* 'result\.rows'"),
-        (False, second, r"False is not a path or a function"),
+        (True, second, r"True is not a path or a function"),
         (PAIR, second, r"is not a path or a function"),
         ("day", second, r"'day' in 'day' is not an argument of second; .* rows, window"),
         ("day", partial(partial(second, [])), r"'day' in 'day' is not an argument of second"),

@@ -1,0 +1,289 @@
+"""How many records a set has: of a size that is named, of a result, and of the argument that a save saves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import IntEnum
+from itertools import islice
+from operator import index
+from typing import Any
+
+from otel_kcevents.model.event import MAX_SIZE
+from otel_kcevents.model.messages import describe
+from otel_kcevents.record.set_types import is_option_name, role_of
+from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
+
+__all__ = ["add_size", "first_size", "result_size", "set_size", "to_size"]
+
+_NOT_SETS = (str, bytes, bytearray, bool)
+_RECORD_ROLES = ("mapping", "object", "collection")
+_REMEDY = "name the size with size=, or record none with size=False"
+_MANY = 16  # so many values of a dict, or items of a tuple, are looked at
+
+_TIME = re.compile(
+    r"""(?:19|20)\d\d (?: -?(?:0[1-9]|1[0-2]) (?: -?(?:0[1-9]|[12]\d|3[01]) )? (?: [T\ ,/].* )? | -?W\d\d.* )?
+    | 1\d{9}(?:\d{3})?(?:\.\d+)? (?: [,-]1\d{9} )?
+    | \d\d?:\d\d.* | \d\d?[./-]\d\d?[./-](?:19|20)\d\d.*
+    | [-+]?\d+\ ?(?:[smhdwy]|ms|sec|min|hr|seconds?|minutes?|hours?|days?|weeks?|months?|years?) (?: \ offset.* )?
+    | P(?=T?\d)(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?
+    | (?:now|today|yesterday|tomorrow)(?:[-+/ ].*)?
+    | (?:(?:this|last|previous|current|next)[ _-]?)?(?:\d+[ _-]?)?(?:hour|day|week|month|quarter|year)s?
+    """,
+    re.ASCII | re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_DECIMAL = re.compile(r"[-+]?\d{1,9}(?:\.\d+)?", re.ASCII)
+_UNIX_RANGES = ((6e8, 4.2e9), (6e11, 4.2e12))  # 1989 to 2103 in seconds and in milliseconds
+_PERIOD_KEY = re.compile(
+    r"(?:.*_|window|period|interval)?(?:start|begin|since|from)(?:_?(?:date|time|at|day|ts))?|left|after|gte?",
+    re.IGNORECASE,
+)
+
+
+class _Rank(IntEnum):
+    """How likely an argument of a save is its set."""
+
+    RECORDS = 0
+    VALUES = 1
+    NAMED_RECORDS = 2
+    NAMED_NUMBERS = 3
+    RANGE = 4
+    NO_SET = 5
+
+
+def to_size(value: Any) -> int:
+    """Return the number of records that a named size means; `len()` of a lazy set may run its work.
+
+    Args:
+        value: An integer, or a set, whose `len()` is taken.
+
+    Raises:
+        TypeError: The value is neither.
+        ValueError: The integer is negative or more than `MAX_SIZE`.
+    """
+    if isinstance(value, _NOT_SETS):
+        raise TypeError(f"{describe(value)} is not a size; expected an integer or something with len()")
+    if hasattr(value, "__len__"):
+        try:
+            return len(value)
+        except TypeError:
+            if not hasattr(value, "__index__"):  # an array without dimensions has both
+                raise
+    size = index(value)
+    if not 0 <= size <= MAX_SIZE:
+        raise ValueError(f"{describe(size)} is not a size; expected an integer from 0 to {MAX_SIZE}")
+    return size
+
+
+def add_size(total: int, value: Any) -> int:
+    """Return a total with another size added.
+
+    Args:
+        total: The sum of the sizes so far.
+        value: Anything that `to_size` converts; None adds nothing.
+
+    Raises:
+        TypeError: The value is not a size.
+        ValueError: The value or the sum is negative or more than `MAX_SIZE`.
+    """
+    return total if value is None else to_size(total + to_size(value))
+
+
+def _list_size(value: Any) -> int | None:
+    """Return the number of records in a list of them, which is the usual set; None for anything else."""
+    return len(value) if type(value) is list and value and role_of(type(value[0])) in _RECORD_ROLES else None
+
+
+def set_size(value: Any) -> int:
+    """Return the number of records in a set, if that is free; no work of a lazy set runs.
+
+    Args:
+        value: The set.
+
+    Raises:
+        TypeError: The value is not a set, is lazy, or has a `len()` that does not count records.
+    """
+    role = role_of(type(value))
+    if role == "collection":
+        return _collection_size(value)
+    if role in ("records", "range") or (role == "mapping" and _rank_of_mapping(value) is not _Rank.NO_SET):
+        return len(value)
+    if role == "proxy":
+        return set_size(value.__wrapped__)
+    if role == "lazy":
+        library = type(value).__module__.partition(".")[0]
+        raise TypeError(f"{describe(value)} ({library}) is lazy, or its len() does not count records; {_REMEDY}")
+    if role == "mapping":
+        raise TypeError(f"{describe(value)} holds columns, groups or options rather than records by name; {_REMEDY}")
+    raise TypeError(f"{describe(value)} is not a set; {_REMEDY}")
+
+
+def _collection_size(value: Collection[Any]) -> int:
+    """Return the number of items, which are records; or the size of the set that is first in a tuple of results."""
+    first = next(iter(value), None)
+    if _is_period(value):
+        raise TypeError(f"{describe(value)} is a period, not a set; {_REMEDY}")
+    if type(value) is tuple and 0 < len(value) <= _MANY and not _are_alike(value):
+        role = role_of(type(first))
+        last_rank = _Rank.RANGE if role == "mapping" else _Rank.VALUES
+        others = [item for item in value[1:] if _rank(item) <= last_rank]
+        if others or role not in ("records", "collection", "mapping", "proxy"):
+            raise TypeError(f"{describe(value)} is not a set: its items are of several types; {_REMEDY}")
+        return set_size(first)
+    if role_of(type(first)) in ("records", "lazy"):
+        raise TypeError(f"{describe(value)} holds sets rather than records; {_REMEDY}, such as size='result[*]'")
+    return len(value)
+
+
+def _are_alike(items: tuple[Any, ...]) -> bool:
+    """Return whether the items of a tuple are records, rather than several results of one function."""
+    first = items[0]
+    if {type(item) for item in items} != {type(first)}:
+        return False
+    if type(first) is dict:
+        return all(item.keys() == first.keys() for item in items)
+    return type(first) is not list and role_of(type(first)) not in ("records", "lazy")
+
+
+def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
+    """Return the number of records in what a call returned.
+
+    Raises:
+        TypeError: The result is not a set, is lazy, or has a `len()` that does not count records.
+    """
+    size = _list_size(result)
+    if size is not None:
+        return size
+    if type(result) is tuple and len(result) == 2 and _is_value(result[0]):
+        raise TypeError(f"{describe(result)} may be two results; {_REMEDY}")
+    return set_size(result)
+
+
+def first_size(function: Callable[..., Any], window: str, whole: Extractor | None = None) -> Extractor:
+    """Return a reader of the size of the set that a save saves, from its arguments; it is used before the call.
+
+    The set is the first argument, in this order of preference:
+
+    1. a data frame, a list of records, an object of a class with `__len__`, or a lazy or unsized set (no size)
+    2. a list, a tuple or a set of strings or numbers
+    3. a dict of records by name, then one of numbers by name; if there are several, none of them
+    4. a range
+    5. an object that has a `len()` and holds the window, as in `window="batch.window"`
+
+    These are not sets: `self` and `cls`, the window, strings, periods in every form, requests, configurations,
+    connections, files, mocks, dicts of options or columns, and any argument with a name such as `options`, `columns`
+    or `event`. The default of an argument is not measured.
+
+    Args:
+        function: The function that is called, not a partial of one.
+        window: The name of the argument that holds the window.
+        whole: Reads that argument, if the window is an attribute of it.
+    """
+    signature = signature_of(function)
+    order = {name: position for position, name in enumerate(signature.parameters)}
+    defaults = [parameter.default for parameter in signature.parameters.values()]
+    skipped = {name for name in order if name == window or is_option_name(name)}
+    skipped.update({"self", "cls"}.intersection([*order][:1]))
+    positions = {order[name] for name in skipped if signature.is_positional(name)}
+
+    def candidates(args: Args, kwargs: Kwargs) -> Iterator[Any]:
+        for position, value in enumerate(args):
+            if position not in positions and (position >= len(defaults) or value is not defaults[position]):
+                yield value
+        for name in sorted(kwargs, key=lambda name: order.get(name, len(order))):
+            if name in order:
+                is_candidate = name not in skipped and kwargs[name] is not defaults[order[name]]
+            else:
+                is_candidate = name != window and not is_option_name(name)
+            if is_candidate:
+                yield kwargs[name]
+
+    def read(args: Args, kwargs: Kwargs, result: Any) -> int:
+        if signature.positions != "known":
+            signature.check_positions(args, kwargs)
+        found: dict[_Rank, list[Any]] = {}
+        for value in candidates(args, kwargs):
+            size = _list_size(value)
+            if size is not None:
+                return size
+            rank = _rank(value)
+            if rank is _Rank.RECORDS:
+                return set_size(value)
+            found.setdefault(rank, []).append(value)
+        if whole is not None and found.keys() <= {_Rank.NO_SET}:
+            holder = whole(args, kwargs, result)
+            if role_of(type(holder)) == "records":
+                return len(holder)
+        return set_size(_choose(found))
+
+    return read
+
+
+def _choose(found: Mapping[_Rank, list[Any]]) -> Any:
+    """Return the set among arguments that may be one, by their rank."""
+    values, records = found.get(_Rank.VALUES), found.get(_Rank.NAMED_RECORDS, [])
+    named = [*records, *found.get(_Rank.NAMED_NUMBERS, [])]
+    if (values and records) or (not values and len(named) > 1):
+        raise TypeError(f"several arguments may be the set; {_REMEDY}")
+    for candidates in (values, named, found.get(_Rank.RANGE)):
+        if candidates:
+            return candidates[0]
+    raise TypeError(f"no argument is a set with a len(); {_REMEDY}")
+
+
+def _rank(value: Any) -> _Rank:
+    role = role_of(type(value))
+    if role == "collection":
+        first = next(iter(value), None)
+        if _is_period(value):
+            return _Rank.NO_SET
+        return _Rank.VALUES if _is_value(first) else _Rank.RECORDS
+    if role in ("records", "lazy"):
+        return _Rank.RECORDS
+    if role == "mapping":
+        return _rank_of_mapping(value)
+    if role == "proxy":
+        return _rank(value.__wrapped__)
+    return _Rank.RANGE if role == "range" else _Rank.NO_SET
+
+
+def _rank_of_mapping(value: Mapping[Any, Any]) -> _Rank:
+    """Return what a plain dict holds by name: records, numbers, or something else, such as options or columns."""
+    for key in islice(value, _MANY):
+        if isinstance(key, str) and (is_option_name(key) or _PERIOD_KEY.fullmatch(key)):
+            return _Rank.NO_SET
+    roles = {"number" if _is_decimal(item) else role_of(type(item)) for item in islice(value.values(), _MANY)}
+    if roles <= {"number"}:
+        return _Rank.NAMED_NUMBERS
+    return _Rank.NAMED_RECORDS if roles <= {"object", "mapping"} else _Rank.NO_SET
+
+
+def _is_value(value: Any) -> bool:
+    """Return whether an item of a collection is a string, a number or None."""
+    return value is None or role_of(type(value)) in ("string", "number")
+
+
+def _is_decimal(value: Any) -> bool:
+    """Return whether a value is a number in a string, as JSON has costs."""
+    return type(value) is str and _DECIMAL.fullmatch(value[:40]) is not None
+
+
+def _is_period(value: Collection[Any]) -> bool:
+    """Return whether a list or a tuple is a start and an end, or a series of times."""
+    if type(value) not in (list, tuple) or not value:
+        return False
+    first, last = value[0], value[-1]  # type: ignore[index]
+    if len(value) != 2:
+        return _is_time(first) and _is_time(last)
+    return all(end is None or _is_time(end) or _is_unix_time(end) for end in (first, last))
+
+
+def _is_time(value: Any) -> bool:
+    role = role_of(type(value))
+    if role == "string":
+        return not value or _TIME.fullmatch(str(value[:64])) is not None
+    return role == "time"
+
+
+def _is_unix_time(value: Any) -> bool:
+    return type(value) in (int, float) and any(low <= value < high for low, high in _UNIX_RANGES)

@@ -1,0 +1,197 @@
+"""`otel_kcevents.record.signatures`: the arguments of a function under a decorator that hides its signature."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from telemetry import DAY, Telemetry, Warned
+
+from otel_kcevents.model.window import Window
+
+Function = Callable[..., Any]
+
+OTHER = Window("2024-09-18T22:00:00Z", "2024-09-18T23:00:00Z")
+ROWS = ["cpu", "ram", "gpu"]
+
+
+def with_connection(function: Function) -> Function:
+    """Pass one argument more than the caller does."""
+
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function("connection", *args, **kwargs)
+
+    return inner
+
+
+def with_user(function: Function) -> Function:
+    """Pass one argument less than the caller does."""
+
+    @functools.wraps(function)
+    def inner(user: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def as_method(function: Function) -> Function:
+    """Name the object, and pass on the rest."""
+
+    @functools.wraps(function)
+    def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return inner
+
+
+def passes_on(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def reports_other(function: Function) -> Function:
+    """Report the signature of the function inside without `__wrapped__`."""
+
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function("connection", *args, **kwargs)
+
+    inner.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return inner
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[None]:
+    yield
+
+
+def opens(function: Function) -> Function:
+    """Pass one argument more, with parameters of its own."""
+
+    @functools.wraps(function)
+    def inner(window: Any, rows: Any = (), **options: Any) -> Any:
+        return function("connection", window, rows, **options)
+
+    return inner
+
+
+class Injecting:
+    """A callable object that passes one argument more."""
+
+    def __init__(self, function: Function) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function("connection", *args, **kwargs)
+
+
+class Decorated:
+    """An object whose `__call__` is decorated."""
+
+    @passes_on
+    def __call__(self, window: Any, rows: Any, extra: Any = DAY) -> Any:
+        return rows
+
+
+def late(connection: Any, window: Any, rows: Any) -> Any:
+    return rows
+
+
+def optional(connection: Any, window: Any, rows: Any = ()) -> Any:
+    return rows
+
+
+def of_any(connection: Any, window: Any, *rows: Any) -> Any:
+    return list(rows)
+
+
+def plain(window: Any, rows: Any = ()) -> Any:
+    return rows
+
+
+def of_self(self: Any, window: Any, rows: Any) -> Any:
+    return rows
+
+
+def keyword_only(rows: Any, *, window: Any = DAY) -> Any:
+    return rows
+
+
+@pytest.mark.parametrize("hide", [with_connection, reports_other, Injecting])
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [(late, (OTHER, ROWS)), (optional, (OTHER,)), (optional, (OTHER, ROWS)), (of_any, (OTHER, DAY)), (plain, (ROWS,))],
+)
+def test_position_behind_a_decorator_is_not_guessed(
+    telemetry: Telemetry, warned: Warned, hide: Any, function: Function, args: Any
+) -> None:
+    """The window and the size are omitted, with one warning each."""
+    save = telemetry.asset.save(hide(function))
+    for _ in range(2):
+        save(*args)
+    assert {(event.window, event.size) for event in telemetry.events} == {(None, None)}
+    assert ["decorator in between" in warning for warning in warned()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("function", "args"), [(plain, ("ann", OTHER, ROWS)), (plain, ("ann", OTHER)), (keyword_only, ("ann", ROWS))]
+)
+def test_position_behind_a_dropped_argument_is_not_guessed(
+    telemetry: Telemetry, warned: Warned, function: Function, args: Any
+) -> None:
+    telemetry.asset.save(with_user(function))(*args)
+    assert (telemetry.event.window, telemetry.event.size, len(warned())) == (None, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs"),
+    [
+        (passes_on(plain), (OTHER, ROWS), {}),
+        (passes_on(plain), (OTHER,), {"rows": ROWS}),
+        (passes_on(plain), (), {"window": OTHER, "rows": ROWS}),
+        (as_method(of_self), ("self", OTHER, ROWS), {}),
+        (Decorated(), (OTHER, ROWS, None), {}),
+        (functools.lru_cache(plain), (OTHER, tuple(ROWS)), {}),
+        (opens(late), (OTHER, ROWS), {}),
+        (opens(late), (OTHER,), {"rows": ROWS}),
+        (timed()(plain), (OTHER, ROWS), {}),
+        (timed()(plain), (OTHER,), {"rows": ROWS}),
+    ],
+)
+def test_arguments_that_are_certain_are_read(
+    telemetry: Telemetry, warned: Warned, function: Function, args: Any, kwargs: Any
+) -> None:
+    """If all positional arguments are passed, none can have been added; keywords are certain in any case."""
+    telemetry.asset.save(function)(*args, **kwargs)
+    assert (telemetry.event.window, telemetry.event.size, warned()) == (OTHER, 3, [])
+
+
+def test_updated_partial_hides_its_arguments(telemetry: Telemetry, warned: Warned) -> None:
+    """`update_wrapper` makes a partial report the parameters of its function."""
+    inside = functools.update_wrapper(functools.partial(optional, "connection"), optional)
+    telemetry.asset.save(functools.lru_cache(inside))(OTHER)
+    assert (telemetry.event.window, len(warned())) == (None, 2)
+
+
+@pytest.mark.parametrize("window", [lambda call: call.arguments["window"], "window"])
+def test_keywords_behind_a_decorator_are_read(telemetry: Telemetry, warned: Warned, window: Any) -> None:
+    """Their defaults are not, because the decorator may pass something else."""
+    total = telemetry.asset.total(window=window)(with_connection(lambda connection, *, window=DAY: None))
+    total(window=OTHER)
+    total()
+    assert [event.window for event in telemetry.events] == [OTHER, None]
+    assert len(warned()) == 1
+
+
+def test_default_behind_a_decorator_is_not_read(telemetry: Telemetry, warned: Warned) -> None:
+    telemetry.asset.save(passes_on(keyword_only))(ROWS)
+    assert (telemetry.event.window, telemetry.event.size) == (None, 3)
+    assert "pass it by keyword" in warned()[0]
