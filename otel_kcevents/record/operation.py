@@ -174,7 +174,7 @@ class Operation:
             remade: Remade = (partial_again, (self, function, shape_of(function)))
             return RecordedPartial.of(function, self._decorate(function.func), remade)
         reject_indirect(function, f"{target.etl}.{self.name}")
-        recorder = self._recorder_of(function)
+        recorder = self._recorder_of(function, *self._fields_of(function))
         wrapper = self._wrap(function, recorder)
         if inspect.isfunction(function):
             return wrapper
@@ -192,17 +192,24 @@ class Operation:
         if isinstance(function, partial):
             return partial(self._decorate_again(function.func), *function.args, **function.keywords)
         try:
-            recorder = self._recorder_of(function)
+            recorder = self._recorder_of(function, *self._fields_of(function))
+            recorder.share_warnings()  # a worker may unpickle it for each task
         except Exception as error:  # another version of the function than the pickled one, with other arguments
-            recorder = CallRecorder(self._recorder.target, self.name, name_of(function), ignore=self._ignore)
+            recorder = self._recorder_of(function)
+            recorder.share_warnings()
             recorder.warn("the window and the size", error)
-        recorder.share_warnings()  # a worker may unpickle it for each task
         return self._wrap(function, recorder)
 
-    def _recorder_of(self, function: Callable[..., Any]) -> CallRecorder:
-        """Return a recorder of the calls of *function*, whose signature must be complete."""
-        target, name = self._recorder.target, name_of(function)
+    def _recorder_of(
+        self, function: Callable[..., Any], window: FieldReader | None = None, size: FieldReader | None = None
+    ) -> CallRecorder:
+        name = f"{getattr(function, '__module__', None) or '?'}.{name_of(function)}"
+        return CallRecorder(self._recorder.target, self.name, name, window, size, self._fails_when, self._ignore)
+
+    def _fields_of(self, function: Callable[..., Any]) -> tuple[FieldReader | None, FieldReader | None]:
+        """Return readers of the window and the size of *function*, whose signature must be complete."""
         if self._fails_when is not None and is_async_generator(function):
+            name = name_of(function)
             raise TypeError(f"fails_when needs a result, and {name} is an async generator, which has none; remove it")
         window, size = window_reader(self._window, function), None
         if self._size is not None:
@@ -217,8 +224,7 @@ class Operation:
                 size = FieldReader(first_size(function, holder, whole), "before")
             else:
                 size = FieldReader(result_size)
-        name = f"{getattr(function, '__module__', None) or '?'}.{name}"
-        return CallRecorder(target, self.name, name, window, size, self._fails_when, self._ignore)
+        return window, size
 
     def __reduce__(self) -> tuple[Callable[..., Operation], tuple[Any, ...]]:
         options = {"window": self._window, "size": self._size, "fails_when": self._fails_when}

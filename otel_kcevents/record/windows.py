@@ -83,8 +83,15 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
 
 
 def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
-    window = _optional_argument("window", function)
-    found = [[_optional_argument(name, function) for name in names] for names in _PAIRS]
+    signature = signature_of(function)  # once: it takes longer than all else at decoration
+
+    def optional_argument(name: str) -> Extractor | None:
+        if name in signature.parameters:
+            return argument_reader(name, function)
+        return (lambda args, kwargs, result: kwargs.get(name)) if signature.takes_any else None
+
+    window = optional_argument("window")
+    found = [[optional_argument(name) for name in names] for names in _PAIRS]
     pairs = [(start, end) for start, end in found if start is not None and end is not None]
     if not pairs:
         return None if window is None else FieldReader(window, "before", "window")
@@ -97,16 +104,7 @@ def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
             value = _between(start(args, kwargs, result), end(args, kwargs, result))
         return value
 
-    is_parameter = "window" in signature_of(function).parameters
-    return FieldReader(read, "before", "window" if is_parameter else None)
-
-
-def _optional_argument(name: str, function: Callable[..., Any]) -> Extractor | None:
-    """Return a reader of an argument, None if a call does not pass it; None if the function has no such argument."""
-    if name in signature_of(function).parameters:
-        return argument_reader(name, function)
-    # One of **kwargs
-    return None if argument_reader(name, function) is None else lambda args, kwargs, result: kwargs.get(name)
+    return FieldReader(read, "before", "window" if "window" in signature.parameters else None)
 
 
 def _between(start: Any, end: Any) -> Any:
