@@ -114,6 +114,10 @@ def _record_future(call: StartedCall, future: Any) -> Any:
         try:
             # asyncio logs an error that nobody has retrieved, which `exception()` would do.
             error = future._exception if is_asyncio and not future.cancelled() else future.exception()
+            if error is None and future.cancelled():  # Dask's futures raise no error if they were cancelled
+                from concurrent.futures import CancelledError  # takes 1 ms
+
+                error = CancelledError()
         except BaseException as cancelled:
             error = cancelled
         if error is not None:
@@ -164,7 +168,7 @@ def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
     try:
         object.__setattr__(awaitable, "__class__", type(kind.__name__, (kind,), methods))
     except Exception:  # it is written in C, or its class refuses subclasses
-        return None
+        return _finish_awaited(call, awaitable) if issubclass(kind, Coroutine) else None
     return awaitable
 
 

@@ -34,6 +34,10 @@ def fetch_by_steps(rows: Any) -> Generator[Any, Any, Any]:
     return (yield from fetch(rows).__await__())
 
 
+async def fetch_in_parts(rows: Any) -> AsyncGenerator[Any, None]:
+    yield await fetch(rows)
+
+
 class Request:
     """An awaitable of a class of its own, which is a context manager too."""
 
@@ -99,6 +103,7 @@ AWAITABLES: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "awaitable": Request,
     "awaitable with slots": SlottedRequest,
     "coroutine of a class": Sending,
+    "coroutine in C": lambda rows: anext(fetch_in_parts(rows)),
 }
 
 
@@ -395,11 +400,13 @@ def test_cancelled_thread_future_is_a_failure(telemetry: Telemetry) -> None:
 class RemoteFuture:
     """A future of a cluster, whose result is the data."""
 
+    is_cancelled = False
+
     def add_done_callback(self, callback: Any) -> None:
         callback(self)
 
     def cancelled(self) -> bool:
-        return False
+        return self.is_cancelled
 
     def exception(self) -> None:
         return None
@@ -414,6 +421,13 @@ def test_result_of_a_remote_future_is_not_fetched(
 ) -> None:
     getattr(telemetry.asset, operation)(lambda: RemoteFuture())()
     assert (telemetry.event.size, len(warned())) == (None, warnings)
+
+
+def test_cancelled_remote_future_is_a_failure(telemetry: Telemetry) -> None:
+    future = RemoteFuture()
+    future.is_cancelled = True
+    telemetry.asset.load(lambda: future)()
+    assert telemetry.kinds == ["AssetSetComputeError"]
 
 
 # Generators
