@@ -161,11 +161,12 @@ def _get(self: RecordedCallable, instance: Any, owner: type | None = None) -> An
     return self._kcevents_decorate(bound)
 
 
-# Methods through which libraries run the function of an object elsewhere or later, such as Celery, dramatiq, Prefect,
-# Ray, Dask, huey, taskiq, procrastinate, Airflow, Dagster and click.
+# Methods of objects whose libraries run the function elsewhere or later: Celery, dramatiq, Prefect, Ray, Dask, huey,
+# taskiq, procrastinate, Airflow, Dagster, Flyte, click and others.
 _INDIRECT = (
     *("apply_async", "delay", "send", "send_with_options", "submit", "remote", "enqueue", "aenqueue", "kiq", "defer"),
-    *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "invoke", "__dask_graph__"),
+    *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "invoke", "with_hooks"),
+    *("dagster_internal_init", "dispatch_execute", "run_no_wait", "__dask_graph__"),
 )
 
 
@@ -185,6 +186,6 @@ def reject_indirect(function: Any, decorator: str) -> None:
     for name in _INDIRECT:
         if callable(getattr(kind, name, None)):
             raise TypeError(
-                f"{short_repr(function)} also runs its function through .{name}(), which {decorator} would not record; "
-                f"decorate the function itself: write @{decorator} below the decorator that makes this object"
+                f"{short_repr(function)} has .{name}(): its library also runs its function without calling it, "
+                f"which {decorator} would not record; write @{decorator} below the decorator that makes the object"
             )
