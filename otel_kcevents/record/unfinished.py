@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import cache
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any, NamedTuple
+from weakref import finalize
 
 from opentelemetry.context import attach, get_current
 
@@ -65,7 +66,9 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
     """
     kind = type(result)
     if kind is CoroutineType or (kind is GeneratorType and inspect.isawaitable(result)):
-        return _named_like(result, _finish_awaited(call, result))
+        coroutine = _named_like(result, _finish_awaited(call, result))
+        finalize(coroutine, result.close).atexit = False  # if it never starts, Python would warn about both
+        return coroutine
     if kind is GeneratorType or kind is AsyncGeneratorType:
         call = call._replace(recorder=call.recorder.of_items())
         run = GeneratorRun(result, *call) if kind is GeneratorType else AsyncGeneratorRun(result, *call)

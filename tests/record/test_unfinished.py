@@ -215,6 +215,16 @@ def test_coroutine_is_a_coroutine_of_the_same_name(telemetry: Telemetry) -> None
     assert asyncio.run(coroutine) == [1]
 
 
+def test_coroutine_that_never_starts_is_one_warning(telemetry: Telemetry) -> None:
+    load: Any = telemetry.asset.load(lambda rows: fetch(rows))
+    load([1]).close()
+    with pytest.warns(RuntimeWarning, match="fetch") as warnings:
+        load([1])
+    gc.collect()
+    assert len(warnings) == 1
+    assert telemetry.events == []
+
+
 def test_future_is_the_same_object(telemetry: Telemetry) -> None:
     async def main() -> None:
         task = asyncio.ensure_future(fetch([1]))
