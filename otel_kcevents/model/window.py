@@ -34,7 +34,7 @@ _FORMS = (
 class Window:
     """The period that a set covers, in UTC, with nanosecond precision.
 
-    Windows compare, hash and pickle by value.
+    Windows compare, hash and pickle by value. `Window.of` converts more types and forms than the class itself.
 
     Args:
         start: The start, inclusive: a datetime (UTC if it is naive), a date (its midnight in UTC) or an RFC 3339

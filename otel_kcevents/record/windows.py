@@ -22,6 +22,8 @@ _PAIRS = (
     ("data_interval_start", "data_interval_end"),
 )
 
+_ABSENT = object()
+
 
 class PendingWindow(NamedTuple):
     """A window that is read when the call ends.
@@ -85,13 +87,13 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
 def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
     signature = signature_of(function)  # once: it takes longer than all else at decoration
 
-    def optional_argument(name: str) -> Extractor | None:
+    def optional_argument(name: str, absent: Any = None) -> Extractor | None:
         if name in signature.parameters:
             return argument_reader(name, function)
-        return (lambda args, kwargs, result: kwargs.get(name)) if signature.takes_any else None
+        return (lambda args, kwargs, result: kwargs.get(name, absent)) if signature.takes_any else None
 
     window = optional_argument("window")
-    found = [[optional_argument(name) for name in names] for names in _PAIRS]
+    found = [[optional_argument(name, _ABSENT) for name in names] for names in _PAIRS]
     pairs = [(start, end) for start, end in found if start is not None and end is not None]
     if not pairs:
         return None if window is None else FieldReader(window, "before", "window")
@@ -115,7 +117,7 @@ def _between(start: Any, end: Any) -> Any:
     """
     if type(start) is type(end) is datetime:  # the usual case, which `Window.of` remembers
         return start, end
-    if start is None and end is None:
+    if start is _ABSENT or end is _ABSENT or (start is None and end is None):
         return None
     try:
         start_ns, end_ns = end_to_ns(start), end_to_ns(end)

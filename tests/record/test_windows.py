@@ -119,7 +119,8 @@ def test_first_pair_that_holds_times_counts(telemetry: Telemetry) -> None:
 )
 def test_half_a_pair_is_not_a_window(telemetry: Telemetry, warned: Warned, function: Any) -> None:
     telemetry.asset.load(function)(*[START] * function.__code__.co_argcount)
-    assert (telemetry.event.window, warned()) == (None, [])
+    telemetry.asset.load(lambda **more: [1])(start=START, end_time=END)
+    assert ([event.window for event in telemetry.events], warned()) == ([None, None], [])
 
 
 def test_wrong_window_beside_a_pair_warns(telemetry: Telemetry, warned: Warned) -> None:
