@@ -402,6 +402,11 @@ def test_string_that_may_be_data_is_not_shown() -> None:
         Window.of("2022-06-03T24:30")
 
 
+def test_string_that_is_too_long_for_a_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot convert a str of 1000011 characters to a Window; expected"):
+        Window.of("2022-06-03," + "x" * 1_000_000)
+
+
 def test_deeply_nested_list_is_refused() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
