@@ -53,7 +53,8 @@ _LAZY = """
     django.utils.functional duckdb _duckdb ibis.expr modin mongoengine.queryset multiprocessing.managers.BaseProxy
     neomodel pandas.api.typing pandas.core.groupby pandas.core.resample pandas.core.window peewee.BaseQuery
     peewee.CursorWrapper polars.lazyframe pony.orm prefect.futures pyarrow._dataset pymongo.command_cursor
-    pymongo.cursor pyspark ray._raylet ray.data ray.ObjectRef snowflake.snowpark sqlalchemy.engine.cursor
+    pymongo.cursor pyspark ray._raylet ray.data ray.ObjectRef sedona sedonadb
+    snowflake.snowpark sqlalchemy.engine.cursor
     sqlalchemy.engine.result sqlalchemy.ext.associationproxy sqlalchemy.ext.asyncio.result sqlalchemy.orm.dynamic
     sqlalchemy.orm.query sqlalchemy.orm.writeonly sqlalchemy.sql tensorflow torch.utils.data vaex
     wrapt.LazyObjectProxy wrapt.proxies.LazyObjectProxy xarray.core.dataset xarray.core.datatree xarray.core.groupby
@@ -87,9 +88,9 @@ _BY_MODULE: dict[str, Role] = {
 """The role of the types in a module, or of one type. The longest entry wins, the first of the base classes too."""
 
 _OPTION_WORDS = """
-    client conf config configuration connection context cookies credentials ctx cursor env environ environment event
-    headers interval kwargs options opts parameters params payload period range request response schema session settings
-    window
+    bucket cache catalog client conf config configuration connection context cookies credentials ctx cursor database db
+    engine env environ environment event headers interval kwargs options opts parameters params payload period pool
+    range repo repository request response schema session settings sink storage store window writer
 """
 _ARGUMENT_WORDS = """
     attributes body column columns date dates day days dtypes field fields filter filters hour hours key keys label
@@ -105,7 +106,7 @@ _roles: WeakKeyDictionary[type, Role] = WeakKeyDictionary()
 
 
 def is_option_name(name: str) -> bool:
-    """Return whether an argument is named like options, columns, a period or a request: by the last word of its name.
+    """Return whether the last word of an argument's name is one for options, columns, periods, requests or stores.
 
     Args:
         name: The name, such as `save_options`.
@@ -157,7 +158,7 @@ def _classify(cls: type) -> Role:
     is_iterable = any(_has(cls, name) for name in ("__iter__", "__aiter__", "__next__", "__await__"))
     if not is_sized and (not is_iterable or any(_has(cls, name) for name in _CONNECTION_METHODS)):
         return "lazy" if _LAZY_NAME.match(cls.__name__) else "number" if _has(cls, "__float__") else "object"
-    if is_option:
+    if is_option or (is_sized and any(_has(cls, name) for name in ("commit", "cursor"))):
         return "never"
     if not is_sized or _LAZY_NAME.match(cls.__name__) or _is_entity(cls):
         return "lazy"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dis import get_instructions
 from functools import partial
 from itertools import takewhile
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any, Literal, TypeAlias
 
 __all__ = ["Args", "Extractor", "Kwargs", "Positions", "Signature", "signature_of"]
@@ -129,13 +130,50 @@ def _passes_all(layer: Any, wrapped: Any) -> bool:
     if module.partition(".")[0] in _TRANSPARENT and not isinstance(layer, partial):
         return True
     inner = _code_of(wrapped)[0]
-    return isinstance(code, FunctionType) and isinstance(inner, FunctionType) and _layout(code) == _layout(inner)
+    if not isinstance(code, FunctionType):
+        return False
+    return (isinstance(inner, FunctionType) and _layout(code) == _layout(inner)) or _hands_over(code, wrapped)
 
 
 def _layout(function: FunctionType) -> tuple[Any, ...]:
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return names, code.co_argcount, code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+
+
+def _hands_over(function: FunctionType, wrapped: Any) -> bool:
+    """Return whether the code of a wrapper calls what it wraps as `wrapped(*args, **kwargs)`, and in no other way.
+
+    Most wrappers do. With unknown instructions, as a later version of Python may have, this is False.
+    """
+    code = function.__code__
+    cells = [(name, cell) for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)]
+    names = [name for name, cell in cells if _content(cell) is wrapped]
+    if code.co_argcount or code.co_kwonlyargcount or len(names) != 1 or not code.co_flags & inspect.CO_VARKEYWORDS:
+        return False
+    args, kwargs = code.co_varnames[:2]
+    steps = [(step.opname.removesuffix("_BORROW"), step.argval) for step in get_instructions(code)]
+    steps = [step for step in steps if step[0] not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
+    load = ("LOAD_DEREF", names[0])
+    handover = [load, ("LOAD_FAST", args), ("BUILD_MAP", 0), ("LOAD_FAST", kwargs), ("DICT_MERGE", 1)]
+    calls = [at for at, (name, _) in enumerate(steps) if name == "CALL_FUNCTION_EX"]
+    return (
+        steps.count(load) == len(calls) > 0
+        and all(steps[at - len(handover) : at] == handover for at in calls)
+        and not any(name.startswith("STORE") and args in (value, *_pair(value)) for name, value in steps)
+    )
+
+
+def _pair(value: Any) -> tuple[Any, ...]:
+    """Return the variables of an instruction that has two of them."""
+    return value if isinstance(value, tuple) else ()
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return None
 
 
 def _own_parameters(layer: Any) -> dict[str, inspect.Parameter] | None:

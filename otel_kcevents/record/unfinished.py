@@ -57,8 +57,8 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
     """Return what a function that returned *result* returns instead, if the call ends later; None if it has ended.
 
     A future remains the same object, and so does an awaitable of another class; a coroutine or a generator is wrapped
-    in another one. An awaitable that is also an async iterable, or a collection of Dask, is a lazy set, which the call has
-    returned.
+    in another one. An awaitable that is also an async iterable, or a collection of Dask, is a lazy set, which the call
+    has returned.
 
     Args:
         call: The call, which is recorded when the result is complete.

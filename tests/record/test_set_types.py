@@ -33,7 +33,7 @@ def dask_sets(work: Work) -> dict[str, Any]:
         return work.run(DataFrame(ROWS))
 
     frame = dataframe.from_map(read, range(3), meta=DataFrame(ROWS))
-    sets = {"frame": frame, "series": frame.cost, "index": frame.index}
+    sets = {"frame": frame, "series": frame.cost, "index": frame.index, "scalar": frame.cost.sum()}
     return {**sets, "bag": bag.from_delayed([delayed(read)(0)]), "delayed": delayed(read, nout=2)(0)}
 
 

@@ -52,8 +52,54 @@ def as_method(function: Function) -> Function:
 def passes_on(function: Function) -> Function:
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("trace", None)
+        for _ in range(3):
+            with contextlib.suppress(TimeoutError):
+                return function(*args, **kwargs)
+
+    return inner
+
+
+def retries(function: Function) -> Function:
+    """Pass everything on, but hide it in a function of a function."""
+
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return (lambda: function(*args, **kwargs))()
+
+    return inner
+
+
+def replaces(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        args = ("connection", *args)
         return function(*args, **kwargs)
 
+    return inner
+
+
+def calls_otherwise(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        if "rows" not in kwargs:
+            return function("connection", args[0])
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def has_an_empty_cell(function: Function) -> Function:
+    later: str
+
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.suppress(NameError):
+            args = (later, *args)
+        return function("connection", *args, **kwargs)
+
+    if function is retries:
+        later = "later"
     return inner
 
 
@@ -96,7 +142,7 @@ class Injecting:
 class Decorated:
     """An object whose `__call__` is decorated."""
 
-    @passes_on
+    @retries
     def __call__(self, window: Any, rows: Any, extra: Any = DAY) -> Any:
         return rows
 
@@ -125,7 +171,7 @@ def keyword_only(rows: Any, *, window: Any = DAY) -> Any:
     return rows
 
 
-@pytest.mark.parametrize("hide", [with_connection, reports_other, Injecting])
+@pytest.mark.parametrize("hide", [with_connection, reports_other, Injecting, replaces, has_an_empty_cell])
 @pytest.mark.parametrize(
     ("function", "args"),
     [(late, (OTHER, ROWS)), (optional, (OTHER,)), (optional, (OTHER, ROWS)), (of_any, (OTHER, DAY)), (plain, (ROWS,))],
@@ -155,7 +201,10 @@ def test_position_behind_a_dropped_argument_is_not_guessed(
     ("function", "args", "kwargs"),
     [
         (passes_on(plain), (OTHER, ROWS), {}),
-        (passes_on(plain), (OTHER,), {"rows": ROWS}),
+        (passes_on(late), ("connection", OTHER, ROWS), {}),
+        (passes_on(optional), ("connection", OTHER), {"rows": ROWS}),
+        (retries(plain), (OTHER, ROWS), {}),
+        (retries(plain), (OTHER,), {"rows": ROWS}),
         (passes_on(plain), (), {"window": OTHER, "rows": ROWS}),
         (as_method(of_self), ("self", OTHER, ROWS), {}),
         (Decorated(), (OTHER, ROWS, None), {}),
@@ -192,6 +241,16 @@ def test_keywords_behind_a_decorator_are_read(telemetry: Telemetry, warned: Warn
 
 
 def test_default_behind_a_decorator_is_not_read(telemetry: Telemetry, warned: Warned) -> None:
-    telemetry.asset.save(passes_on(keyword_only))(ROWS)
+    telemetry.asset.save(retries(keyword_only))(ROWS)
     assert (telemetry.event.window, telemetry.event.size) == (None, 3)
     assert "pass it by keyword" in warned()[0]
+
+
+def test_default_of_a_function_that_gets_everything_is_read(telemetry: Telemetry, warned: Warned) -> None:
+    telemetry.asset.load(passes_on(lambda region, window=DAY, **options: ROWS))("eu")
+    assert (telemetry.event.window, warned()) == (DAY, [])
+
+
+def test_wrapper_that_also_calls_otherwise_hides_arguments(telemetry: Telemetry, warned: Warned) -> None:
+    telemetry.asset.save(calls_otherwise(optional))(OTHER)
+    assert (telemetry.event.window, len(warned())) == (None, 2)

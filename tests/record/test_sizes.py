@@ -69,6 +69,17 @@ class Period:
         return 24
 
 
+class AllocationStore:
+    """A table, whose `len()` runs a query."""
+
+    def __len__(self) -> int:
+        raise AssertionError("queried")
+
+
+class Ledger(AllocationStore):
+    def commit(self) -> None: ...
+
+
 class AppSettings(UserDict[str, Any]):
     pass
 
@@ -357,6 +368,8 @@ OPTIONS: list[Any] = [
     configparser.ConfigParser()["DEFAULT"],
     argparse.Namespace(rows=3),
     AppSettings(retries=3),
+    AllocationStore(),
+    Ledger(),
     email.message.Message(),
     MagicMock(),
     MagicMock(spec=list),
