@@ -104,10 +104,12 @@ def exporters(signal: Signal, warn: Warn) -> set[str]:
 
     Args:
         signal: `traces` or `metrics`.
-        warn: Takes the message if an exporter is unknown, or `otlp` has no endpoint.
+        warn: Takes the message if an exporter is unknown, `otlp` has no endpoint, or `OTEL_CONFIG_FILE` is set.
     """
     if _read("OTEL_SDK_DISABLED").lower() == "true":
         return set()
+    if _read("OTEL_CONFIG_FILE"):
+        warn("configure() does not read OTEL_CONFIG_FILE; use the other variables, or opentelemetry-instrument")
     variable = f"OTEL_{signal.upper()}_EXPORTER"
     given = _read(variable)
     shown = f"{variable}={short_repr(given)}"

@@ -298,6 +298,14 @@ def test_otlp_without_an_endpoint_is_reported(monkeypatch: pytest.MonkeyPatch) -
     assert "OTEL_EXPORTER_OTLP_ENDPOINT is not set" in message
 
 
+def test_configuration_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_CONFIG_FILE", "otel.yaml")
+    warnings: list[str] = []
+    settings.exporters("traces", warnings.append)
+    [message] = warnings
+    assert "does not read OTEL_CONFIG_FILE" in message
+
+
 def test_metric_interval_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", " 2500 ")
     assert settings.metric_export_interval() == 2.5
