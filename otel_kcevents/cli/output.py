@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from operator import itemgetter
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import KINDS, Event
@@ -20,8 +20,18 @@ _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 
 
 def newest_first(document: Document) -> list[Event]:
-    """Return the events of all lists of a document, the newest first."""
-    return sorted(chain.from_iterable(document.lists.values()), key=lambda event: event.time, reverse=True)
+    """Return the events of all lists of a document, the newest first.
+
+    Those of one kind keep their order: an event arrived after those below it, even if a clock was set back. Lists as a
+    whole need not be in order, because other products group them by kind.
+    """
+    arrivals: dict[tuple[str, str], int] = {}
+    keyed = []
+    for etl, event in reversed([(etl, event) for etl, events in document.lists.items() for event in events]):
+        arrivals[etl, event.kind] = arrival = max(event.time, arrivals.get((etl, event.kind), event.time))
+        keyed.append((arrival, event))
+    keyed.reverse()  # equal keys stay in the order of the document
+    return [event for _, event in sorted(keyed, key=itemgetter(0), reverse=True)]
 
 
 def event_table(events: Iterable[Event], *, header: bool = True, stream: bool = False) -> list[str]:

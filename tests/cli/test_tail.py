@@ -121,6 +121,24 @@ def test_events_of_one_time_keep_their_order(tail: Tail, stage: Stage, append: A
     assert tail(append(*events)).out == HEADER + rows(*events)
 
 
+class Arrivals:
+    """A source that lists its events in the order of their arrival, even if a clock was set back."""
+
+    def __init__(self, *times: int) -> None:
+        self.times = [*times]
+
+    def document(self, *selection: Any) -> Document:
+        events = tuple(map(loaded, reversed(self.times)))
+        return Document({"allocation": (), "asset": events}, {"AssetSetLoaded": len(events)})
+
+
+def test_order_of_arrival_survives_a_clock_step(tail: Tail, stage: Stage) -> None:
+    """The last events are the last to arrive."""
+    stage.log = log = Arrivals(100, 101, 102, 50)
+    ran = tail(lambda: log.times.extend((103, 60)), argv=("-n", "2"))
+    assert ran.out == HEADER + rows(*map(loaded, (102, 50, 103, 60)))
+
+
 def test_missed_events_are_counted_by_kind(tail: Tail, stage: Stage, append: Any) -> None:
     """The events that the log dropped between two reads are reported before the newer ones are shown."""
     stage.log = log_of(loaded(1), SAVED, retention=2)
