@@ -373,7 +373,10 @@ def is_clean_exit(error: BaseException) -> bool:
     """
     if isinstance(error, SystemExit):
         return error.code is None or (isinstance(error.code, int) and error.code == 0)
-    code = getattr(error, "exit_code", None)
+    try:
+        code = getattr(error, "exit_code", None)
+    except Exception:  # it is a property, which may raise anything
+        return False
     return type(code) is int and code == 0
 
 

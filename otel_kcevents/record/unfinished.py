@@ -73,11 +73,19 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
         call = call._replace(recorder=call.recorder.of_items())
         run = GeneratorRun(result, *call) if kind is GeneratorType else AsyncGeneratorRun(result, *call)
         return _named_like(result, _driver("generator" if kind is GeneratorType else "async generator")(run))
-    if hasattr(kind, "add_done_callback") and hasattr(kind, "cancelled"):
+    if _defines(kind, "add_done_callback") and _defines(kind, "cancelled"):
         return _record_future(call, result)
-    if hasattr(kind, "__await__") and not hasattr(kind, "__aiter__") and not is_library_set(kind):
+    if _defines(kind, "__await__") and not _defines(kind, "__aiter__") and not is_library_set(kind):
         return _record_awaitable(call, result)
     return None
+
+
+def _defines(cls: type, name: str) -> bool:
+    """Return whether a class has a method; its metaclass may have an answer to any name, or raise any error."""
+    try:
+        return hasattr(cls, name) and any(name in vars(base) for base in cls.__mro__)
+    except Exception:
+        return False
 
 
 @cache

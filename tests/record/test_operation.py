@@ -112,6 +112,14 @@ class Exit(RuntimeError):
         self.exit_code = exit_code
 
 
+class Closed(Exception):
+    """An error of a remote command that is not known any more."""
+
+    @property
+    def exit_code(self) -> int:
+        raise OSError("connection closed")
+
+
 def raise_(error: BaseException) -> None:
     raise error
 
@@ -157,11 +165,12 @@ def test_ignore_must_be_exception_types(telemetry: Telemetry, ignore: Any) -> No
         (Exit(3), "AssetSetComputeError"),
         (Exit(False), "AssetSetComputeError"),
         (Exit(None), "AssetSetComputeError"),
+        (Closed(), "AssetSetComputeError"),
     ],
-    ids=lambda value: str(getattr(value, "exit_code", "")),
+    ids=["0", "3", "False", "None", "unreadable"],
 )
-def test_exit_code_decides_whether_an_exit_is_clean(telemetry: Telemetry, error: Exit, kind: str) -> None:
-    with pytest.raises(Exit):
+def test_exit_code_decides_whether_an_exit_is_clean(telemetry: Telemetry, error: Exception, kind: str) -> None:
+    with pytest.raises(type(error)):
         telemetry.asset.load(raise_)(error)
     assert telemetry.kinds == [kind]
 

@@ -305,6 +305,23 @@ def test_other_objects_are_recorded_at_the_return(telemetry: Telemetry, warned: 
     assert (telemetry.kinds, telemetry.event.size, len(warned())) == (["AssetSetLoaded"], None, 1)
 
 
+class AnswersAll(type):
+    def __getattr__(cls, name: str) -> str:
+        return name
+
+
+class RaisesAll(type):
+    def __getattr__(cls, name: str) -> str:
+        raise OSError(name)
+
+
+@pytest.mark.parametrize("metaclass", [AnswersAll, RaisesAll])
+def test_result_of_an_unusual_class_is_complete(telemetry: Telemetry, metaclass: type) -> None:
+    result: Any = metaclass("Model", (), {"__len__": lambda self: 2})()
+    assert telemetry.asset.load(lambda: result)() is result
+    assert telemetry.event.size == 2
+
+
 def test_unretrieved_error_is_still_logged_by_asyncio(telemetry: Telemetry) -> None:
     """The instrumentation does not retrieve it for the program."""
     logged = []
