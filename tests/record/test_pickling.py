@@ -138,6 +138,13 @@ def test_operation_keeps_its_arguments(telemetry: Telemetry, again: Callable[[An
     assert (telemetry.event.size, telemetry.event.window) == (3, DAY)
 
 
+def test_pickled_operation_ignores_the_same_exceptions(telemetry: Telemetry) -> None:
+    load = pickle.loads(pickle.dumps(telemetry.asset.load(ignore=(KeyError, OSError))))
+    with pytest.raises(KeyError):
+        load(lambda: {}["gone"])()
+    assert (telemetry.events, len(telemetry.spans)) == ([], 1)
+
+
 def test_copies_of_an_operation_are_blocks_of_their_own(telemetry: Telemetry) -> None:
     save = telemetry.asset.save(window=DAY)
     for operation in (save, copy.copy(save), pickle.loads(pickle.dumps(save))):
