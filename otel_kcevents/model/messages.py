@@ -9,7 +9,7 @@ from datetime import date, datetime, timezone
 from textwrap import indent
 from typing import cast
 
-from otel_kcevents.model.scrubbing import scrubbed
+from otel_kcevents.model.scrubbing import scrubbed, scrubbed_frame
 
 __all__ = [
     "MAX_MESSAGE",
@@ -150,10 +150,15 @@ def _argument(arg: object, error: BaseException, depth: int, quoted: bool) -> st
     return str(arg) if module == "pathlib" or is_description else describe(arg)
 
 
-def stack_trace(error: BaseException, depth: int = 0) -> str:
+def stack_trace(error: BaseException, message: str | None = None, depth: int = 0) -> str:
     """Return the stack trace of *error* and of the exceptions that led to it, as Python prints it, but scrubbed.
 
     Messages are those of `error_message`. Up to 16 exceptions of a chain are listed.
+
+    Args:
+        error: The exception.
+        message: What `error_message` returned for it, if that is known.
+        depth: In how many groups the exception is.
     """
     blocks: list[str] = []
     seen: set[int] = set()
@@ -162,14 +167,14 @@ def stack_trace(error: BaseException, depth: int = 0) -> str:
         seen.add(id(current))
         frames = traceback.format_tb(current.__traceback__)
         lines = ["Traceback (most recent call last):\n"] if frames else []
-        lines += map(scrubbed, frames)
-        message = error_message(current)
+        lines += map(scrubbed_frame, frames)
+        message = error_message(current) if message is None or blocks else message
         lines.append(f"{type_name(current)}: {message}\n" if message else f"{type_name(current)}\n")
         notes = getattr(current, "__notes__", None)
         lines += [f"{error_message(Exception(note))}\n" for note in notes] if isinstance(notes, list) else []
         members = getattr(current, "exceptions", None)  # of an exception group
         if isinstance(members, tuple) and depth < _MAX_DEPTH:
-            lines += [indent(stack_trace(member, depth + 1), "  | ") for member in members[:_MAX_CAUSES]]
+            lines += [indent(stack_trace(member, depth=depth + 1), "  | ") for member in members[:_MAX_CAUSES]]
         blocks.append("".join(lines))
         if current.__cause__ is not None:
             current, link = current.__cause__, _CAUSE

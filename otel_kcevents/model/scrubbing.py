@@ -7,11 +7,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 
 from otel_kcevents.model.scrub import scrub
 
-__all__ = ["scrubbed", "set_scrub"]
+__all__ = ["scrubbed", "scrubbed_frame", "set_scrub"]
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -44,6 +45,7 @@ def set_scrub(function: Callable[[str], str] | bool | None = True) -> None:
         raise TypeError(f"scrub must be a function of a message that returns a string, or False, got a value of {kind}")
     _function = function if callable(function) else _unchanged if function is False else scrub
     _has_warned = False
+    scrubbed_frame.cache_clear()
     if callable(function) and function is not scrub and _name_of(function) is None:
         message = "the scrub function %s cannot be imported by name: spawned processes use the default rules"
         _logger.warning(message, getattr(function, "__qualname__", type(function).__qualname__))
@@ -141,6 +143,12 @@ def scrubbed(text: str) -> str:
         _running.is_running = False
     _warn(getattr(function, "__qualname__", type(function).__qualname__), problem)
     return scrub(text)
+
+
+@lru_cache(maxsize=512)
+def scrubbed_frame(frame: str) -> str:
+    """Return `scrubbed(frame)`, quickly for a frame of an earlier stack trace: those of a function hardly differ."""
+    return scrubbed(frame)
 
 
 _inherit()

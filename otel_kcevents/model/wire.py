@@ -70,7 +70,7 @@ def exception_attributes(error: BaseException, failure: Failure) -> dict[str, st
     return {
         "exception.type": failure.type,
         "exception.message": failure.message,
-        "exception.stacktrace": stack_trace(error),
+        "exception.stacktrace": stack_trace(error, failure.message),
         "exception.escaped": "False",
     }
 

@@ -195,7 +195,12 @@ class EventLog:
             if failure is not None and not buffer.error:
                 event = event._replace(failure=None)
             buffer.count += 1
-            buffer.events.append((self._epoch_of(time), time, event))
+            now = time_ns()
+            if now < self._clock:
+                self._epoch += 1
+                self._set_back.append(now - SECOND)  # the event's own time was read a moment earlier
+            self._clock = now
+            buffer.events.append((self._epoch and self._epoch_of(time), time, event))
             attachments = self._attachments  # read under the lock: a consumer gets exactly the events since `attach`
         for attachment in attachments:
             attachment.deliver(event, span_id, trace_id)
@@ -203,11 +208,6 @@ class EventLog:
 
     def _epoch_of(self, time: int) -> int:
         """Return how often the clock had been set back when an event of this time happened, which arrives now."""
-        now = time_ns()
-        if now < self._clock:
-            self._epoch += 1
-            self._set_back.append(now - SECOND)  # the event's own time was read a moment earlier
-        self._clock = now
         epoch = self._epoch
         for start in reversed(self._set_back):
             if time >= start:

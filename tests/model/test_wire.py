@@ -129,11 +129,6 @@ def test_only_the_unreadable_part_of_a_failure_is_omitted(attributes: dict[str, 
     assert "expected a string" in warnings[0]
 
 
-def test_message_of_other_code_is_scrubbed() -> None:
-    event, _ = read("AssetSetComputeError", {"error.message": "no access to pg://etl:hunter2@db/costs"})
-    assert event.failure == Failure("", "no access to pg://[redacted]@db/costs")
-
-
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")

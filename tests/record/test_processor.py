@@ -248,6 +248,20 @@ def test_unreadable_field_is_omitted_with_one_warning(provider: TracerProvider, 
     assert "kcevents.size=a str of 2 characters" in warning
 
 
+def test_event_is_kept_without_an_unreadable_attribute(provider: TracerProvider, log: EventLog, warned: Warned) -> None:
+    """Even beside an event whose name cannot be looked up."""
+    with provider.get_tracer("program").start_as_current_span("nightly") as span:
+        span.add_event(["AssetSetSaved"], timestamp=TIME)  # type: ignore[arg-type]
+        span.add_event("AssetSetComputeError", {"error.message": 10**5000, "error.type": "OSError", **WINDOW}, TIME)
+    assert events_of(log) == [Event("AssetSetComputeError", TIME, None, DAY, Failure("OSError", ""))]
+    assert len(warned()) == 1
+
+
+def test_message_of_other_code_is_scrubbed(provider: TracerProvider, log: EventLog) -> None:
+    add_event(provider, "AssetSetComputeError", {"error.type": "OSError", "error.message": "password=hunter2"})
+    assert events_of(log) == [Event("AssetSetComputeError", TIME, failure=Failure("OSError", "password=[redacted]"))]
+
+
 @pytest.mark.parametrize(
     ("name", "time"),
     [

@@ -278,6 +278,29 @@ def test_any_message_can_be_exported(telemetry: Telemetry, warned: Warned, messa
     assert warned() == []
 
 
+PASSWORD = "hunter2"
+
+
+def fail_with_secrets(rows: list[int]) -> None:
+    try:
+        raise OSError(f"no route to pg://etl:{PASSWORD}@db/costs")
+    except OSError as error:
+        raise LookupError(f"password={PASSWORD}", {"rows": [PASSWORD]}) from error
+
+
+def test_secrets_and_data_are_not_recorded(telemetry: Telemetry, warned: Warned) -> None:
+    """Neither in the log nor on the span: its status, the message and the stack trace of the whole chain."""
+    with pytest.raises(LookupError):
+        telemetry.asset.save(fail_with_secrets)([1])
+    telemetry.asset.load(fails_when=lambda result: True)(lambda: PASSWORD)()
+    telemetry.asset.load(lambda window: PASSWORD)({"password": PASSWORD})
+    telemetry.asset.emit("compute_error", error=f"token={PASSWORD}")
+    assert "('password=[redacted]', a dict of 1 item)" in telemetry.log.document().to_json()
+    assert "pg://[redacted]@db/costs" in telemetry.spans[0].to_json()
+    recorded = [telemetry.log.document().to_json(), *(span.to_json() for span in telemetry.spans), *warned()]
+    assert [text for text in recorded if PASSWORD in text] == []
+
+
 # Telemetry that fails
 
 

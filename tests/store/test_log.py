@@ -88,6 +88,12 @@ def test_lists_are_newest_first_by_time(log: EventLog) -> None:
     assert [(event.time - NOON) // SECOND for event in log.document().lists["asset"]] == [3, 2, 1, 0]
 
 
+def test_clock_that_is_set_back_keeps_the_newest_first() -> None:
+    """Twice by an hour, and then a hundred times. A window selects by the times of the events all the same."""
+    out, _ = run_program("clock_set_back")
+    assert out.splitlines() == ["[6, 5, 4, 3, 2, 1]", "[6, 5]", "[2, 1]", "[6, 5, 4, 3, 2, 1, 0]", "7 108"]
+
+
 def test_counters_are_alphabetical_without_zeros(log: EventLog) -> None:
     for kind in ("AssetSetSaved", "AllocationSetTotaled", "AssetSetLoaded", "AllocationSetSaved", "AssetSetSaved"):
         log.append(Event(kind, NOON))
