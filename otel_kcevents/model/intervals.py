@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from functools import cache
 from typing import NamedTuple
 
 from otel_kcevents.model.messages import short_repr
@@ -23,15 +24,16 @@ _EPOCH_DAY = _EPOCH.toordinal()
 
 # After an offset, Go prints the name of the zone (`+0200 CEST`), Java its region (`+02:00[Europe/Berlin]`).
 _ZONE = r"(?:Z|z| ?UTC| ?([+-])(\d\d)(?::?(\d\d))?(?: [A-Z]{3,5}| [+-]\d{2,4})?)(?:\[[\w/+-]+\])?"
-_MOMENT = re.compile(
-    rf"(\d{{4}})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?)?(?P<zone>{_ZONE})?)?)?",
-    re.ASCII,
-)
-_DURATION = re.compile(
+_MOMENT = rf"(\d{{4}})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?)?(?P<zone>{_ZONE})?)?)?"
+_DURATION = (
     r"P(?=\d|T)(?:(\d{1,5})Y)?(?:(\d{1,6})M)?(?:(\d{1,7})W)?(?:(\d{1,8})D)?"
-    r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,12})M)?(?:(\d{1,12})S)?)?",
-    re.ASCII,
+    r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,12})M)?(?:(\d{1,12})S)?)?"
 )
+
+
+@cache  # when first needed: to compile both takes 1 ms, which the import of every program would pay
+def _pattern(source: str) -> re.Pattern[str]:
+    return re.compile(source, re.ASCII)
 
 
 class _Moment(NamedTuple):
@@ -104,7 +106,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
     if start is not None and end is None:
         if last == "..":
             return start.ns, None
-        if duration := _DURATION.fullmatch(last):
+        if duration := _pattern(_DURATION).fullmatch(last):
             return start.ns, _shift(start, duration, 1)
         common = start.body[: -len(last)]
         end = _read(common + last) if common.endswith(("-", ":", "T", "t", " ")) else None
@@ -113,7 +115,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
     if start is None:
         if first == "..":
             return None, end.ns
-        duration = _DURATION.fullmatch(first)
+        duration = _pattern(_DURATION).fullmatch(first)
         return None if duration is None else (_shift(end, duration, -1), end.ns)
     if end.offset is None:  # ISO 8601: the zone of the start holds for the end as well
         end = end._replace(offset=start.offset)
@@ -122,7 +124,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
 
 def _read(text: str) -> _Moment | None:
     """Return a date or a time; None if *text* has another form."""
-    match = _MOMENT.fullmatch(text)
+    match = _pattern(_MOMENT).fullmatch(text)
     if match is None:
         return None
     year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes = match.groups()
