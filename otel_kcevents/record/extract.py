@@ -112,6 +112,8 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
         if known.positions != "known" and not args:  # the defaults may not be those of the call
             return source(Call(function, dict(kwargs), result))
         known.check_positions(args, kwargs)
+        if known.positions == "passed":
+            return source(Call(function, signature.bind_partial(*args, **kwargs).arguments, result))
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return source(Call(function, bound.arguments, result))

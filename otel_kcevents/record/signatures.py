@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from dis import get_instructions
 from functools import partial
 from itertools import takewhile
-from types import CellType, FunctionType
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    WrapperDescriptorType,
+)
 from typing import Any, Literal, TypeAlias
 
 __all__ = ["Args", "Extractor", "Kwargs", "Positions", "Signature", "signature_of"]
@@ -32,8 +39,12 @@ _PASSES_ALL = "backoff cachetools contextlib functools joblib opentelemetry otel
 _TRANSPARENT = frozenset(_PASSES_ALL.split())
 
 
-Positions: TypeAlias = Literal["known", "hidden", "unknown"]
-"""Whether the positional arguments of a call are those of the parameters: always, if all are passed, or perhaps not."""
+Positions: TypeAlias = Literal["known", "passed", "hidden", "unknown"]
+"""Whether the positional arguments of a call are those of the parameters.
+
+`known`: they are. `passed`: they are, but arguments that are not passed may be added by name. `hidden`: they are if all
+are passed. `unknown`: perhaps not.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,7 @@ class Signature:
         Raises:
             TypeError: They may be those of other parameters.
         """
-        if self.positions != "known" and not self._is_complete(args, kwargs):
+        if self.positions in ("hidden", "unknown") and not self._is_complete(args, kwargs):
             raise TypeError(
                 "a decorator in between may pass other arguments than it gets, and hides their positions; decorate "
                 "below it, or pass the argument by keyword"
@@ -91,14 +102,19 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         function: The function, not a partial of one.
     """
     layer: Any = function
-    while (wrapped := _wrapped(layer)) is not None and _passes_all(layer, wrapped):
+    positions: Positions = "known"
+    while (wrapped := _wrapped(layer)) is not None:
+        if not _passes_all(layer, wrapped):
+            handed_over = _handed_over(_code_of(layer)[0], wrapped)
+            if handed_over is None:
+                break
+            positions = "passed" if handed_over == "passed" else positions
         layer = wrapped
     try:
         parameters = dict(inspect.signature(function).parameters)
     except (ValueError, TypeError):
         return Signature({}, True)
     own = _own_parameters(layer)
-    positions: Positions = "known"
     if own is not None and [*own] != [*parameters]:
         named = list(takewhile(lambda name: own[name].kind in _POSITIONAL, own))
         if not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in own.values()):
@@ -110,11 +126,12 @@ def signature_of(function: Callable[..., Any]) -> Signature:
 
 def _code_of(layer: Any) -> tuple[Any, bool]:
     """Return the function that holds the code of a callable, and whether its first argument is bound."""
-    if inspect.ismethod(layer):
+    kind = type(layer)  # a proxy has the `__class__` of what it calls
+    if kind is MethodType:
         return layer.__func__, True
-    if inspect.isroutine(layer):
+    if issubclass(kind, (FunctionType, BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType)):
         return layer, False
-    return type(layer).__call__, True
+    return kind.__call__, True
 
 
 def _wrapped(layer: Any) -> Any:
@@ -129,10 +146,8 @@ def _passes_all(layer: Any, wrapped: Any) -> bool:
     module = code.__globals__.get("__name__", "") if isinstance(code, FunctionType) else type(layer).__module__
     if module.partition(".")[0] in _TRANSPARENT and not isinstance(layer, partial):
         return True
-    inner = _code_of(wrapped)[0]
-    if not isinstance(code, FunctionType):
-        return False
-    return (isinstance(inner, FunctionType) and _layout(code) == _layout(inner)) or _hands_over(code, wrapped)
+    inner, _ = _code_of(wrapped)
+    return isinstance(code, FunctionType) and isinstance(inner, FunctionType) and _layout(code) == _layout(inner)
 
 
 def _layout(function: FunctionType) -> tuple[Any, ...]:
@@ -141,32 +156,39 @@ def _layout(function: FunctionType) -> tuple[Any, ...]:
     return names, code.co_argcount, code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
 
 
-def _hands_over(function: FunctionType, wrapped: Any) -> bool:
-    """Return whether the code of a wrapper calls what it wraps as `wrapped(*args, **kwargs)`, and in no other way.
+def _handed_over(function: Any, wrapped: Any) -> Literal["known", "passed"] | None:
+    """Return what is known of the arguments of a function, if the code of a wrapper shows that it passes its own on.
 
-    Most wrappers do. With unknown instructions, as a later version of Python may have, this is False.
+    Most wrappers call what they wrap as `wrapped(*args, **kwargs)`; some add arguments by name, and what is not passed
+    is unknown. Of other calls, and of instructions that a later version of Python may have, nothing is known.
     """
-    code = function.__code__
-    cells = [(name, cell) for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)]
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_argcount or code.co_kwonlyargcount or not code.co_flags & inspect.CO_VARARGS:
+        return None
+    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
     names = [name for name, cell in cells if _content(cell) is wrapped]
-    if code.co_argcount or code.co_kwonlyargcount or len(names) != 1 or not code.co_flags & inspect.CO_VARKEYWORDS:
-        return False
-    args, kwargs = code.co_varnames[:2]
     steps = [(step.opname.removesuffix("_BORROW"), step.argval) for step in get_instructions(code)]
     steps = [step for step in steps if step[0] not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
-    load = ("LOAD_DEREF", names[0])
-    handover = [load, ("LOAD_FAST", args), ("BUILD_MAP", 0), ("LOAD_FAST", kwargs), ("DICT_MERGE", 1)]
-    calls = [at for at, (name, _) in enumerate(steps) if name == "CALL_FUNCTION_EX"]
-    return (
-        steps.count(load) == len(calls) > 0
-        and all(steps[at - len(handover) : at] == handover for at in calls)
-        and not any(name.startswith("STORE") and args in (value, *_pair(value)) for name, value in steps)
-    )
+    args, kwargs = code.co_varnames[0], code.co_varnames[1:2]
+    if any(name.startswith(("STORE", "DELETE")) and args in _variables(value) for name, value in steps):
+        return None
+    calls = [at for at, step in enumerate(steps) if step[1] in names]
+    unchanged = 0
+    for at in calls:
+        following = steps[at + 1 : at + 6]
+        if following[:1] != [("LOAD_FAST", args)]:
+            return None
+        if following[1:] == [("BUILD_MAP", 0), ("LOAD_FAST", *kwargs), ("DICT_MERGE", 1), ("CALL_FUNCTION_EX", 1)]:
+            unchanged += 1
+        elif following[1] != ("BUILD_MAP", 0) and (following[1][0] != "LOAD_CONST" or type(following[1][1]) is not str):
+            return None
+    uses = sum(kwargs[0] in _variables(value) for _, value in steps) if kwargs else 0  # `kwargs["x"] = y` adds one, too
+    return None if not calls else "known" if unchanged == len(calls) == uses else "passed"
 
 
-def _pair(value: Any) -> tuple[Any, ...]:
-    """Return the variables of an instruction that has two of them."""
-    return value if isinstance(value, tuple) else ()
+def _variables(value: Any) -> tuple[Any, ...]:
+    """Return the variables of an instruction: some have two."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _content(cell: CellType) -> Any:

@@ -52,10 +52,44 @@ def as_method(function: Function) -> Function:
 def passes_on(function: Function) -> Function:
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("trace", None)
         for _ in range(3):
             with contextlib.suppress(TimeoutError):
                 return function(*args, **kwargs)
+
+    return inner
+
+
+def adds_by_name(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        if "session" in kwargs:
+            return function(*args, **kwargs)
+        return function(*args, session="session", **kwargs)
+
+    return inner
+
+
+def sets_by_name(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        kwargs["window"] = kwargs.get("window", OTHER)
+        return function(*args, **kwargs)
+
+    return inner
+
+
+def hands_over_one_by_one(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(args[0], *args[1:], **kwargs)
+
+    return inner
+
+
+def drops_keywords(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any) -> Any:
+        return function(*args[:1])
 
     return inner
 
@@ -163,6 +197,10 @@ def plain(window: Any, rows: Any = ()) -> Any:
     return rows
 
 
+def with_session(window: Any, rows: Any, limit: Any = None, *, session: Any = None) -> Any:
+    return rows
+
+
 def of_self(self: Any, window: Any, rows: Any) -> Any:
     return rows
 
@@ -203,6 +241,9 @@ def test_position_behind_a_dropped_argument_is_not_guessed(
         (passes_on(plain), (OTHER, ROWS), {}),
         (passes_on(late), ("connection", OTHER, ROWS), {}),
         (passes_on(optional), ("connection", OTHER), {"rows": ROWS}),
+        (adds_by_name(with_session), (OTHER, ROWS), {}),
+        (adds_by_name(with_session), (OTHER, ROWS, 5), {"session": "session"}),
+        (hands_over_one_by_one(plain), (OTHER, ROWS), {}),
         (retries(plain), (OTHER, ROWS), {}),
         (retries(plain), (OTHER,), {"rows": ROWS}),
         (passes_on(plain), (), {"window": OTHER, "rows": ROWS}),
@@ -254,3 +295,30 @@ def test_default_of_a_function_that_gets_everything_is_read(telemetry: Telemetry
 def test_wrapper_that_also_calls_otherwise_hides_arguments(telemetry: Telemetry, warned: Warned) -> None:
     telemetry.asset.save(calls_otherwise(optional))(OTHER)
     assert (telemetry.event.window, len(warned())) == (None, 2)
+
+
+@pytest.mark.parametrize("add", [sets_by_name, drops_keywords])
+def test_default_that_a_wrapper_may_replace_is_not_read(telemetry: Telemetry, warned: Warned, add: Any) -> None:
+    """The arguments that are passed are read."""
+    telemetry.asset.save(add(lambda rows, window=DAY: None))(ROWS)
+    assert (telemetry.event.window, len(warned())) == (None, 1 if add is sets_by_name else 2)
+
+
+def test_function_of_the_call_sees_what_is_certain(telemetry: Telemetry) -> None:
+    """Without the defaults, which a wrapper may replace."""
+    seen: list[Any] = []
+    total = telemetry.asset.total(window=lambda call: seen.append(call.arguments))
+    total(adds_by_name(with_session))(OTHER, rows=ROWS)
+    assert seen == [{"window": OTHER, "rows": ROWS}]
+
+
+def test_proxy_of_a_function_hides_its_arguments(telemetry: Telemetry, warned: Warned) -> None:
+    wrapt = pytest.importorskip("wrapt")
+
+    @wrapt.decorator  # type: ignore[untyped-decorator]
+    def connects(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return wrapped("connection", *args, **kwargs)
+
+    save = telemetry.asset.save(connects(optional))
+    assert save(OTHER) == ()
+    assert (telemetry.event.window, telemetry.event.size, len(warned())) == (None, None, 2)
