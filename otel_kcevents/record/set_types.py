@@ -6,7 +6,6 @@ a value is read: even `isinstance` and `hasattr` run the work of some lazy objec
 
 from __future__ import annotations
 
-import re
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
 from datetime import date, time, timedelta, tzinfo
 from types import MappingProxyType
@@ -40,10 +39,11 @@ _BASES: tuple[tuple[type, Role], ...] = (
     *((base, "never") for base in (bytearray, memoryview, type, tzinfo)),
     *((base, "time") for base in (date, time, timedelta)),
 )
-_TIME_NAME = re.compile(
-    r"datetime64|timedelta64|(?:Timestamp|Date32|Date64)Scalar"
-    r"|(?:Zoned|Offset|System|Plain)?(?:Date|Time|DateTime|Instant|YearMonth|Timestamp|Period|Interval|Window)"
-)
+_TIME_NAMES = """
+    datetime64 timedelta64 Date Date32Scalar Date64Scalar DateTime Instant Interval OffsetDateTime Period PlainDateTime
+    SystemDateTime Time Timestamp TimestampScalar Window YearMonth ZonedDateTime
+"""
+_time_names = frozenset(_TIME_NAMES.split())
 
 _LAZY = """
     airflow.models.xcom airflow.models.xcom_arg airflow.sdk.definitions.xcom_arg
@@ -98,8 +98,7 @@ _ARGUMENT_WORDS = """
 """
 _class_words = frozenset(_OPTION_WORDS.split())
 _argument_words = _class_words.union(_ARGUMENT_WORDS.split())
-_LAST_WORD = re.compile(r"[A-Z]?[a-z]+\Z|[A-Z]+\Z")
-_LAZY_NAME = re.compile(r"_*Lazy|.*(Query|QuerySet|Future|Promise)\Z")
+_LAZY_ENDINGS = ("Query", "QuerySet", "Future", "Promise")
 _CONNECTION_METHODS = ("execute", "cursor", "write", "read")
 
 _roles: WeakKeyDictionary[type, Role] = WeakKeyDictionary()
@@ -115,8 +114,13 @@ def is_option_name(name: str) -> bool:
 
 
 def _last_word(name: str) -> str:
-    last = _LAST_WORD.search(name.rpartition("_")[2])
-    return last[0].lower() if last else ""
+    last = name.rpartition("_")[2]
+    start = 0 if last.isupper() else max((at for at, letter in enumerate(last) if letter.isupper()), default=0)
+    return last[start:].lower()
+
+
+def _is_lazy_name(name: str) -> bool:
+    return name.lstrip("_").startswith("Lazy") or name.endswith(_LAZY_ENDINGS)
 
 
 def role_of(cls: type) -> Role:
@@ -144,7 +148,7 @@ def _classify(cls: type) -> Role:
     for known, role in _BASES:
         if issubclass(cls, known):
             return role
-    if _TIME_NAME.fullmatch(cls.__name__) or _has(cls, "isoformat") or _has(cls, "ToDatetime"):
+    if cls.__name__ in _time_names or _has(cls, "isoformat") or _has(cls, "ToDatetime"):
         return "time"
     is_sized, is_option = _has(cls, "__len__"), _last_word(cls.__name__) in _class_words
     is_own = False  # whether __len__ is defined by a class that is derived from those of the library
@@ -157,10 +161,10 @@ def _classify(cls: type) -> Role:
         is_own = is_own or "__len__" in vars(base)
     is_iterable = any(_has(cls, name) for name in ("__iter__", "__aiter__", "__next__", "__await__"))
     if not is_sized and (not is_iterable or any(_has(cls, name) for name in _CONNECTION_METHODS)):
-        return "lazy" if _LAZY_NAME.match(cls.__name__) else "number" if _has(cls, "__float__") else "object"
+        return "lazy" if _is_lazy_name(cls.__name__) else "number" if _has(cls, "__float__") else "object"
     if is_option or (is_sized and any(_has(cls, name) for name in ("commit", "cursor"))):
         return "never"
-    if not is_sized or _LAZY_NAME.match(cls.__name__) or _is_entity(cls):
+    if not is_sized or _is_lazy_name(cls.__name__) or _is_entity(cls):
         return "lazy"
     is_row = issubclass(cls, tuple) and (hasattr(cls, "_fields") or hasattr(cls, "n_fields"))
     return "object" if is_row else "records"

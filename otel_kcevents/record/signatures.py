@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from dis import get_instructions
 from functools import partial
 from itertools import takewhile
@@ -20,7 +19,7 @@ from types import (
     MethodType,
     WrapperDescriptorType,
 )
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 __all__ = ["Args", "Extractor", "Kwargs", "Positions", "Signature", "signature_of"]
 
@@ -47,8 +46,7 @@ are passed. `unknown`: perhaps not.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """The parameters of a function.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from enum import IntEnum
+from functools import cache
 from itertools import islice
 from operator import index
 from typing import Any
@@ -21,34 +21,34 @@ _RECORD_ROLES = ("mapping", "object", "collection")
 _REMEDY = "name the size with size=, or record none with size=False"
 _MANY = 16  # so many values of a dict, or items of a tuple, are looked at
 
-_TIME = re.compile(
-    r"""(?:19|20)\d\d (?: -?(?:0[1-9]|1[0-2]) (?: -?(?:0[1-9]|[12]\d|3[01]) )? (?: [T\ ,/].* )? | -?W\d\d.* )?
-    | 1\d{9}(?:\d{3})?(?:\.\d+)? (?: [,-]1\d{9} )?
-    | \d\d?:\d\d.* | \d\d?[./-]\d\d?[./-](?:19|20)\d\d.*
-    | [-+]?\d+\ ?(?:[smhdwy]|ms|sec|min|hr|seconds?|minutes?|hours?|days?|weeks?|months?|years?) (?: \ offset.* )?
-    | P(?=T?\d)(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?
-    | (?:now|today|yesterday|tomorrow)(?:[-+/ ].*)?
-    | (?:(?:this|last|previous|current|next)[ _-]?)?(?:\d+[ _-]?)?(?:hour|day|week|month|quarter|year)s?
-    """,
-    re.ASCII | re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
-_DECIMAL = re.compile(r"[-+]?\d{1,9}(?:\.\d+)?", re.ASCII)
 _UNIX_RANGES = ((6e8, 4.2e9), (6e11, 4.2e12))  # 1989 to 2103 in seconds and in milliseconds
-_PERIOD_KEY = re.compile(
-    r"(?:.*_|window|period|interval)?(?:start|begin|since|from)(?:_?(?:date|time|at|day|ts))?|left|after|gte?",
-    re.IGNORECASE,
-)
 
 
-class _Rank(IntEnum):
-    """How likely an argument of a save is its set."""
+# How likely an argument of a save is its set
+_RECORDS, _VALUES, _NAMED_RECORDS, _NAMED_NUMBERS, _RANGE, _NO_SET = range(6)
 
-    RECORDS = 0
-    VALUES = 1
-    NAMED_RECORDS = 2
-    NAMED_NUMBERS = 3
-    RANGE = 4
-    NO_SET = 5
+
+@cache  # when first needed: the import of every program would pay for it
+def _time_pattern() -> re.Pattern[str]:
+    return re.compile(
+        r"""(?:19|20)\d\d (?: -?(?:0[1-9]|1[0-2]) (?: -?(?:0[1-9]|[12]\d|3[01]) )? (?: [T\ ,/].* )? | -?W\d\d.* )?
+        | 1\d{9}(?:\d{3})?(?:\.\d+)? (?: [,-]1\d{9} )?
+        | \d\d?:\d\d.* | \d\d?[./-]\d\d?[./-](?:19|20)\d\d.*
+        | [-+]?\d+\ ?(?:[smhdwy]|ms|sec|min|hr|seconds?|minutes?|hours?|days?|weeks?|months?|years?) (?: \ offset.* )?
+        | P(?=T?\d)(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?
+        | (?:now|today|yesterday|tomorrow)(?:[-+/ ].*)?
+        | (?:(?:this|last|previous|current|next)[ _-]?)?(?:\d+[ _-]?)?(?:hour|day|week|month|quarter|year)s?
+        """,
+        re.ASCII | re.IGNORECASE | re.VERBOSE | re.DOTALL,
+    )
+
+
+@cache
+def _period_key_pattern() -> re.Pattern[str]:
+    return re.compile(
+        r"(?:.*_|window|period|interval)?(?:start|begin|since|from)(?:_?(?:date|time|at|day|ts))?|left|after|gte?",
+        re.IGNORECASE,
+    )
 
 
 def to_size(value: Any) -> int:
@@ -106,7 +106,7 @@ def set_size(value: Any) -> int:
     role = role_of(type(value))
     if role == "collection":
         return _collection_size(value)
-    if role in ("records", "range") or (role == "mapping" and _rank_of_mapping(value) is not _Rank.NO_SET):
+    if role in ("records", "range") or (role == "mapping" and _rank_of_mapping(value) != _NO_SET):
         return len(value)
     if role == "proxy":
         return set_size(value.__wrapped__)
@@ -125,7 +125,7 @@ def _collection_size(value: Collection[Any]) -> int:
         raise TypeError(f"{describe(value)} is a period, not a set; {_REMEDY}")
     if type(value) is tuple and 0 < len(value) <= _MANY and not _are_alike(value):
         role = role_of(type(first))
-        last_rank = _Rank.RANGE if role == "mapping" else _Rank.VALUES
+        last_rank = _RANGE if role == "mapping" else _VALUES
         others = [item for item in value[1:] if _rank(item) <= last_rank]
         if others or role not in ("records", "collection", "mapping", "proxy"):
             raise TypeError(f"{describe(value)} is not a set: its items are of several types; {_REMEDY}")
@@ -201,16 +201,16 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
     def read(args: Args, kwargs: Kwargs, result: Any) -> int:
         if signature.positions != "known":
             signature.check_positions(args, kwargs)
-        found: dict[_Rank, list[Any]] = {}
+        found: dict[int, list[Any]] = {}
         for value in candidates(args, kwargs):
             size = _list_size(value)
             if size is not None:
                 return size
             rank = _rank(value)
-            if rank is _Rank.RECORDS:
+            if rank == _RECORDS:
                 return set_size(value)
             found.setdefault(rank, []).append(value)
-        if whole is not None and found.keys() <= {_Rank.NO_SET}:
+        if whole is not None and found.keys() <= {_NO_SET}:
             holder = whole(args, kwargs, result)
             if role_of(type(holder)) == "records":
                 return len(holder)
@@ -219,43 +219,43 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
     return read
 
 
-def _choose(found: Mapping[_Rank, list[Any]]) -> Any:
+def _choose(found: Mapping[int, list[Any]]) -> Any:
     """Return the set among arguments that may be one, by their rank."""
-    values, records = found.get(_Rank.VALUES), found.get(_Rank.NAMED_RECORDS, [])
-    named = [*records, *found.get(_Rank.NAMED_NUMBERS, [])]
+    values, records = found.get(_VALUES), found.get(_NAMED_RECORDS, [])
+    named = [*records, *found.get(_NAMED_NUMBERS, [])]
     if (values and records) or (not values and len(named) > 1):
         raise TypeError(f"several arguments may be the set; {_REMEDY}")
-    for candidates in (values, named, found.get(_Rank.RANGE)):
+    for candidates in (values, named, found.get(_RANGE)):
         if candidates:
             return candidates[0]
     raise TypeError(f"no argument is a set with a len(); {_REMEDY}")
 
 
-def _rank(value: Any) -> _Rank:
+def _rank(value: Any) -> int:
     role = role_of(type(value))
     if role == "collection":
         first = next(iter(value), None)
         if _is_period(value):
-            return _Rank.NO_SET
-        return _Rank.VALUES if _is_value(first) else _Rank.RECORDS
+            return _NO_SET
+        return _VALUES if _is_value(first) else _RECORDS
     if role in ("records", "lazy"):
-        return _Rank.RECORDS
+        return _RECORDS
     if role == "mapping":
         return _rank_of_mapping(value)
     if role == "proxy":
         return _rank(value.__wrapped__)
-    return _Rank.RANGE if role == "range" else _Rank.NO_SET
+    return _RANGE if role == "range" else _NO_SET
 
 
-def _rank_of_mapping(value: Mapping[Any, Any]) -> _Rank:
+def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
     """Return what a plain dict holds by name: records, numbers, or something else, such as options or columns."""
     for key in islice(value, _MANY):
-        if isinstance(key, str) and (is_option_name(key) or _PERIOD_KEY.fullmatch(key)):
-            return _Rank.NO_SET
+        if isinstance(key, str) and (is_option_name(key) or _period_key_pattern().fullmatch(key)):
+            return _NO_SET
     roles = {"number" if _is_decimal(item) else role_of(type(item)) for item in islice(value.values(), _MANY)}
     if roles <= {"number"}:
-        return _Rank.NAMED_NUMBERS
-    return _Rank.NAMED_RECORDS if roles <= {"object", "mapping"} else _Rank.NO_SET
+        return _NAMED_NUMBERS
+    return _NAMED_RECORDS if roles <= {"object", "mapping"} else _NO_SET
 
 
 def _is_value(value: Any) -> bool:
@@ -265,7 +265,11 @@ def _is_value(value: Any) -> bool:
 
 def _is_decimal(value: Any) -> bool:
     """Return whether a value is a number in a string, as JSON has costs."""
-    return type(value) is str and _DECIMAL.fullmatch(value[:40]) is not None
+    if type(value) is not str:
+        return False
+    whole, _, fraction = value.lstrip("+-").partition(".")
+    digits = f"{whole}{fraction}"
+    return digits.isascii() and digits.isdecimal() and len(whole) < 10  # longer ones are ids of accounts
 
 
 def _is_period(value: Collection[Any]) -> bool:
@@ -281,7 +285,7 @@ def _is_period(value: Collection[Any]) -> bool:
 def _is_time(value: Any) -> bool:
     role = role_of(type(value))
     if role == "string":
-        return not value or _TIME.fullmatch(str(value[:64])) is not None
+        return not value or _time_pattern().fullmatch(str(value[:64])) is not None
     return role == "time"
 
 
