@@ -140,7 +140,7 @@ def _set_up(service_name: str | None, log: EventLog) -> _Setup:
 
 
 def _configure_again(setup: _Setup, service_name: str | None, log: EventLog) -> None:
-    if log not in setup.logs:
+    if log not in (*setup.logs, default_log):  # that one may be the default of the argument
         setup.logs.append(log)
         _retain_events(log)
     if service_name and service_name not in setup.service_names and not service_is_named():

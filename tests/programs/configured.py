@@ -58,6 +58,15 @@ def again_with_a_log() -> None:
     print(default_log.counts(), log.counts())
 
 
+def again_without_a_log() -> None:
+    log = EventLog()
+    configure(log=log)
+    configure()
+    with trace.get_tracer("test").start_as_current_span("span") as span:
+        span.add_event("AssetSetSaved")
+    print(default_log.counts(), log.counts())
+
+
 def settings() -> None:
     try:
         configure(service_name="nightly")

@@ -53,6 +53,10 @@ def test_second_log_receives_events_too() -> None:
     assert run("again_with_a_log") == ("{'AssetSetSaved': 2} {'AssetSetSaved': 1}\n", [])
 
 
+def test_second_call_without_a_log_adds_none() -> None:
+    assert run("again_without_a_log") == ("{} {'AssetSetSaved': 1}\n", [])
+
+
 def test_log_that_no_processor_can_fill_is_reported() -> None:
     _, [message] = run("noop_provider")
     assert "log=EventLog(retention=256) does not receive" in message
