@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ pytest.importorskip(
     "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
 )
 
+from conftest import wait_until
 from faults import GRPC_FAULTS, HTTP_FAULTS
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -27,6 +29,7 @@ from otel_kcevents.sdk.signals import SpanProcessor
 FAULTS = [("http/protobuf", name) for name in HTTP_FAULTS] + [("grpc", name) for name in GRPC_FAULTS]
 SECRETS = ("s3cret", "hunter2", "p%40ss", "p@ss")
 EMITTED = 20
+EXPORT = "kcevents-export-spans"
 LOST = {"none": 0, "202 without a body": 0, "OTLP in JSON": 0, "partial success": 4, "partial success in JSON": 4}
 """How many spans each of these faults loses; the others lose all of them."""
 
@@ -43,6 +46,7 @@ def test_losses_are_reported_for_every_endpoint_fault(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret,x-tenant=hunter2")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", str(patience))
+    before = threading.enumerate()
     with (GRPC_FAULTS if protocol == "grpc" else HTTP_FAULTS)[fault]() as endpoint:
         address = urlsplit(endpoint.url).netloc
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.url.replace("://", "://user:p%40ss@"))
@@ -63,6 +67,8 @@ def test_losses_are_reported_for_every_endpoint_fault(
         provider.shutdown()
         delivery.close()
         taken = len(endpoint.taken)
+    # An attempt that was abandoned must not log in the next test.
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name == EXPORT and one not in before])
     ours = [record.getMessage() for record in caplog.records if record.name == "otel_kcevents"]
     reports = [re.match(r"failed to export (\d+) span", line) for line in ours]
     lost = sum(int(report[1]) for report in reports if report)
