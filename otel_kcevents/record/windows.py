@@ -92,18 +92,19 @@ def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
             return argument_reader(name, function)
         return (lambda args, kwargs, result: kwargs.get(name, absent)) if signature.takes_any else None
 
-    window = optional_argument("window")
-    found = [[optional_argument(name, _ABSENT) for name in names] for names in _PAIRS]
-    pairs = [(start, end) for start, end in found if start is not None and end is not None]
+    window, pairs = optional_argument("window"), []
+    for first, last in _PAIRS:
+        start, end = optional_argument(first, _ABSENT), optional_argument(last, _ABSENT)
+        if start is not None and end is not None:
+            pairs.append((start, end, None if first in signature.parameters else first))
     if not pairs:
         return None if window is None else FieldReader(window, "before", "window")
 
     def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
         value = None if window is None else window(args, kwargs, result)
-        for start, end in pairs:
-            if value is not None:
-                break
-            value = _between(start(args, kwargs, result), end(args, kwargs, result))
+        for start, end, keyword in pairs:
+            if value is None and (keyword is None or keyword in kwargs):
+                value = _between(start(args, kwargs, result), end(args, kwargs, result))
         return value
 
     return FieldReader(read, "before", "window" if "window" in signature.parameters else None)
@@ -117,7 +118,7 @@ def _between(start: Any, end: Any) -> Any:
     """
     if type(start) is type(end) is datetime:  # the usual case, which `Window.of` remembers
         return start, end
-    if start is _ABSENT or end is _ABSENT or (start is None and end is None):
+    if end is _ABSENT or (start is None and end is None):
         return None
     try:
         start_ns, end_ns = end_to_ns(start), end_to_ns(end)

@@ -256,9 +256,9 @@ def test_now_is_the_clock_by_default() -> None:
     assert before <= end <= time_ns()
 
 
-@pytest.mark.parametrize("now", [NOW.replace(tzinfo=None), NOW.astimezone(timezone(timedelta(hours=9)))])
-def test_now_may_be_naive_or_of_another_zone(now: datetime) -> None:
-    assert Window.parse("today", now) == DAY
+@pytest.mark.parametrize("now", [NOW.replace(tzinfo=None), NOW.astimezone(timezone(timedelta(hours=9))), to_ns(NOW)])
+def test_now_may_be_naive_of_another_zone_or_nanoseconds(now: datetime | int) -> None:
+    assert Window.parse("today", now) == Window.of("today", now) == DAY
 
 
 FORMS = ("15m, 24h, 7d or 2w", "lastmonth", "1586822400,1586908800", "2020-04-01T00:00:00Z,", "45m offset 15m")
