@@ -25,6 +25,7 @@ from otel_kcevents.record.late import LateCallable, Remade
 from otel_kcevents.record.paths import argument_reader
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
 from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan, is_clean_exit
+from otel_kcevents.record.renamed import RenamedFunction, is_renamed
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.sizes import first_size, result_size
 from otel_kcevents.record.target import Target
@@ -177,7 +178,7 @@ class Operation:
         recorder = self._recorder_of(function, *self._fields_of(function))
         wrapper = self._wrap(function, recorder)
         if inspect.isfunction(function):
-            return wrapper
+            return RenamedFunction(wrapper, (function_again, (self, function))) if is_renamed(function) else wrapper
         recorder.share_warnings()  # a bound method may be decorated again for each call
         special = special_methods(function)
         remade = (callable_again, (self, function, shape_of(function), special))
@@ -302,6 +303,16 @@ def recording_again(operation: Operation, function: Callable[..., Any]) -> LateC
         return inner_of(operation._decorate_again(function))
 
     return LateCallable(decorate, (recording_again, (operation, function)))
+
+
+def function_again(operation: Operation, function: Any) -> RenamedFunction:
+    """Return a decorated function that was pickled; pickles of earlier versions call this function.
+
+    Args:
+        operation: The operation that the function was decorated with.
+        function: The undecorated function.
+    """
+    return RenamedFunction(operation._decorate_again(function), (function_again, (operation, function)))
 
 
 def partial_again(operation: Operation, undecorated: partial[Any], shape: Shape) -> RecordedPartial:

@@ -6,7 +6,6 @@ A function in their place would not pickle as they do, and would lack their attr
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from copy import copy, deepcopy
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import ROUTINES
 from otel_kcevents.record.late import Remade
+from otel_kcevents.record.renamed import is_found_as
 
 __all__ = ["RecordedCallable", "RecordedPartial", "reject_indirect", "special_methods"]
 
@@ -120,12 +120,9 @@ class RecordedCallable:
     def __repr__(self) -> str:
         return f"<recorded {self.__wrapped__!r}>"
 
-    def __reduce__(self) -> Any:
-        name = getattr(self.__wrapped__, "__qualname__", None)
-        found: Any = sys.modules.get(getattr(self.__wrapped__, "__module__", None) or "")
-        for part in name.split(".") if isinstance(name, str) else ():
-            found = getattr(found, part, None)
-        return name if found is self else self._kcevents_remade
+    def __reduce__(self) -> str | Remade:
+        name: str = getattr(self.__wrapped__, "__qualname__", "")
+        return name if is_found_as(self, self.__wrapped__) else self._kcevents_remade
 
     def __copy__(self) -> Any:
         return self._kcevents_decorate(copy(self.__wrapped__))

@@ -112,6 +112,20 @@ def load_partially(rows: list[int], window: str = DAY, *, count: int = 1) -> lis
 load_partial = asset.load(functools.partial(load_partially, [1, 2]))
 
 
+def load_plainly(window: str = DAY, *, count: int = 1) -> list[int]:
+    return [1, *load_renamed(count=count - 1)] if count else []
+
+
+load_renamed = allocation.load(load_plainly)
+
+
+def rebound(window: str = DAY, *, count: int = 1) -> list[int]:
+    return [1, *rebound(count=count - 1)] if count else []
+
+
+rebound = allocation.load(rebound)
+
+
 @allocation.load
 async def coroutine(window: str) -> list[int]:
     return [1, 2]
@@ -173,6 +187,8 @@ CASES: dict[str, Callable[..., Any]] = {
     "method of an object": load_method,
     "partial": load_partial,
     "original of a partial": load_partial.__wrapped__,  # type: ignore[attr-defined]
+    "function under another name": load_renamed,
+    "function decorated later": rebound,
     "coroutine": coroutine,
     "generator": generator,
     "async generator": async_generator,
