@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
 from datetime import date, time, timedelta, tzinfo
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
-__all__ = ["Role", "is_library_set", "is_option_name", "role_of"]
+__all__ = ["Role", "is_library_set", "is_option_key", "is_option_name", "role_of"]
 
 Role: TypeAlias = Literal[
     "records", "collection", "mapping", "range", "lazy", "object", "number", "string", "time", "never", "proxy"
@@ -36,7 +37,7 @@ _BUILTINS: dict[type, Role] = {
 }
 _BASES: tuple[tuple[type, Role], ...] = (
     *((base, "string") for base in (str, bytes)),
-    *((base, "never") for base in (bytearray, memoryview, type, tzinfo)),
+    *((base, "never") for base in (bytearray, memoryview, type, tzinfo, Enum)),
     *((base, "time") for base in (date, time, timedelta)),
 )
 _TIME_NAMES = """
@@ -66,14 +67,14 @@ _NEVER = """
     configparser confluent_kafka contextvars _contextvars dagster dateutil dbm diskcache django.contrib
     django.core.handlers django.db.models.manager django.http django.utils.datastructures dynaconf email falcon
     fastapi flask fsspec google.protobuf.struct_pb2 gzip h5py._hl.files h5py._hl.group http httpx io _io ipaddress
-    kafka litestar lmdb logging lzma mmap mock multidict numpy.dtype numpy.void omegaconf openpyxl optparse os
+    kafka litestar lmdb logging lzma mmap mock multidict numpy.dtype numpy.void omegaconf openpyxl optparse os pathlib
     pandas.core.indexes.datetimes pandas.core.indexes.interval pandas.core.indexes.period
     pandas.core.indexes.timedeltas pandas.DatetimeIndex pandas.HDFStore pandas.IntervalIndex pandas.io.pytables
     pandas.PeriodIndex pandas.TimedeltaIndex polars.schema psycopg2.extras pyarrow.lib.DataType pyarrow.lib.Field
     pyarrow.lib.KeyValueMetadata pyarrow.lib.Scalar pyarrow.lib.Schema pydantic_settings pymongo pyramid
     pyspark.sql.types quart redis requests rest_framework sanic shelve snowflake.snowpark.row sqlalchemy.engine.row
     sqlalchemy.sql.schema sqlite3 sqlitedict starlette tarfile tempfile tinydb tornado traitlets types unittest.mock
-    urllib urllib3 webob werkzeug wsgiref yarl zict zipfile
+    urllib urllib3 uuid webob werkzeug wsgiref yarl zict zipfile
 """
 _OBJECTS = "pydantic"  # models are iterable, but they are not sets
 _PROXIES = "wrapt _wrappers"
@@ -87,17 +88,21 @@ _BY_MODULE: dict[str, Role] = {
 }
 """The role of the types in a module, or of one type. The longest entry wins, the first of the base classes too."""
 
+_STORE_WORDS = """
+    bucket cache catalog client connection credentials cursor database db engine pool repo repository session sink
+    storage store writer
+"""
 _OPTION_WORDS = """
-    bucket cache catalog client conf config configuration connection context cookies credentials ctx cursor database db
-    engine env environ environment event headers interval kwargs options opts parameters params payload period pool
-    range repo repository request response schema session settings sink storage store window writer
+    conf config configuration context cookies ctx env environ environment event headers interval kwargs options opts
+    parameters params payload period range request response schema settings window
 """
 _ARGUMENT_WORDS = """
     attributes body column columns date dates day days dtypes field fields filter filters hour hours key keys label
     labels meta metadata month months option ranges tag tags week weeks year years
 """
-_class_words = frozenset(_OPTION_WORDS.split())
+_class_words = frozenset(f"{_STORE_WORDS} {_OPTION_WORDS}".split())
 _argument_words = _class_words.union(_ARGUMENT_WORDS.split())
+_key_words = frozenset(f"{_OPTION_WORDS} {_ARGUMENT_WORDS}".split())
 _LAZY_ENDINGS = ("Query", "QuerySet", "Future", "Promise")
 _CONNECTION_METHODS = ("execute", "cursor", "write", "read")
 
@@ -111,6 +116,15 @@ def is_option_name(name: str) -> bool:
         name: The name, such as `save_options`.
     """
     return _last_word(name) in _argument_words
+
+
+def is_option_key(key: object) -> bool:
+    """Return whether a key of a dict is a word for options, columns, periods or requests, rather than a record's name.
+
+    Args:
+        key: The key.
+    """
+    return type(key) is str and key.lower() in _key_words
 
 
 def _last_word(name: str) -> str:
@@ -161,7 +175,9 @@ def _classify(cls: type) -> Role:
         is_own = is_own or "__len__" in vars(base)
     is_iterable = any(_has(cls, name) for name in ("__iter__", "__aiter__", "__next__", "__await__"))
     if not is_sized and (not is_iterable or any(_has(cls, name) for name in _CONNECTION_METHODS)):
-        return "lazy" if _is_lazy_name(cls.__name__) else "number" if _has(cls, "__float__") else "object"
+        if _is_lazy_name(cls.__name__):
+            return "lazy"
+        return "number" if _has(cls, "__float__") else "never" if _has(cls, "__call__") else "object"
     if is_option or (is_sized and any(_has(cls, name) for name in ("commit", "cursor"))):
         return "never"
     if not is_sized or _is_lazy_name(cls.__name__) or _is_entity(cls):

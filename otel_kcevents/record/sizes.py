@@ -11,7 +11,7 @@ from typing import Any
 
 from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import describe
-from otel_kcevents.record.set_types import is_option_name, role_of
+from otel_kcevents.record.set_types import is_option_key, is_option_name, role_of
 from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
 
 __all__ = ["add_size", "first_size", "result_size", "set_size", "to_size"]
@@ -181,7 +181,7 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
     """
     signature = signature_of(function)
     order = {name: position for position, name in enumerate(signature.parameters)}
-    defaults = [parameter.default for parameter in signature.parameters.values()]
+    defaults = [parameter.default for name, parameter in signature.parameters.items() if signature.is_positional(name)]
     skipped = {name for name in order if name == window or is_option_name(name)}
     skipped.update({"self", "cls"}.intersection([*order][:1]))
     positions = {order[name] for name in skipped if signature.is_positional(name)}
@@ -192,7 +192,7 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
                 yield value
         for name in sorted(kwargs, key=lambda name: order.get(name, len(order))):
             if name in order:
-                is_candidate = name not in skipped and kwargs[name] is not defaults[order[name]]
+                is_candidate = name not in skipped and kwargs[name] is not signature.parameters[name].default
             else:
                 is_candidate = name != window and not is_option_name(name)
             if is_candidate:
@@ -250,7 +250,7 @@ def _rank(value: Any) -> int:
 def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
     """Return what a plain dict holds by name: records, numbers, or something else, such as options or columns."""
     for key in islice(value, _MANY):
-        if isinstance(key, str) and (is_option_name(key) or _period_key_pattern().fullmatch(key)):
+        if is_option_key(key) or (type(key) is str and _period_key_pattern().fullmatch(key)):
             return _NO_SET
     roles = {"number" if _is_decimal(item) else role_of(type(item)) for item in islice(value.values(), _MANY)}
     if roles <= {"number"}:

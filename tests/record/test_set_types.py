@@ -169,7 +169,8 @@ def futures(work: Work) -> dict[str, Any]:
     coroutine.close()
     waiting = loop.create_future()
     loop.close()
-    return {"future": Future(), "coroutine": coroutine, "waiting": waiting}
+    frame = type("LazyFrame", (), {"__module__": "narwhals.dataframe"})()
+    return {"future": Future(), "coroutine": coroutine, "waiting": waiting, "frame": frame}
 
 
 @pytest.mark.parametrize(
