@@ -44,7 +44,7 @@ _SCHEME = r"(?<![\w+.\-])([A-Za-z][\w+.\-]{0,40}://)"
 # In these an @ in the path is not the end of a login; in those of the second pattern a container comes before the @.
 _NO_DATABASE = r"(?:https?|wss?|git|ssh|s3\w?|gs|file|hdfs|dbfs|docker|oci)://"
 _CONTAINER = r"(?:abfss?|wasbs?)://"
-_DSN = r"""(?<![\w:/@.\-])([\w.+\-]{1,64}:)(?!\[red)[^\s:@/'"]{1,256}@(?:[^\s:@/'"]{0,64}@)?(?=[\w\[(])"""
+_DSN = r"""(?<![\w:@.\-])([\w.+\-]{1,64}:)(?!\[red)[^\s:@/'"]{1,256}@(?:[^\s:@/'"]{0,64}@)?(?!sha\d+:)(?=[\w\[(])"""
 _ORACLE = (
     r"""(?<![\w/@.\-])([A-Za-z][\w$#]{0,30}/)(?!\[red)(?:"[^"\n]{1,64}"|[^\s/@"']{1,64})@"""
     r"(?=//|(?!sha\d+:)[\w.\-]{1,99}(?::\d|/\w))"
@@ -54,7 +54,7 @@ _ORACLE = (
 # ("function signature: ..."), so they count only in front of a `=`, or as a quoted key.
 _SECRET_NAME = (
     r"passw|passphrase|pwd|(?<!amz)secret(?!s?manager)|token(?!iz)|authorization|cookie|connectionstring"
-    r"|(?:api|access|account|auth|private|master|encryption|signing|shared|subscription|storage|license)key(?!word)"
+    r"|(?:api|access|account|auth|private|master|encryption|signing|shared|subscription|storage|license|fernet)key(?!word)"
 )
 _ASSIGNED_NAME = r"signature$|credential|(?:^|amz|goog)security|^(?:auth|sig|sas|sid)$|accesskeyid|session(?:id|key)"
 _LAST_WORD = r"(?:^|[_.\-])(?i:pass|pw|psw)$|[a-z](?:Pass|Pw|PW)$"  # DB_PASS, dbPass, but not `bypass`
@@ -71,9 +71,10 @@ _SPACED = (
     r"""|(?:passw\w{0,20}|pwd|passphrase)(?=[ \t]{1,3}["']))([ \t]{1,3})"""
 )
 _IDENTIFIED = r"""\b((?i:IDENTIFIED BY)\s+|SECRET\s+|KEY_ID\s+)('(?!\?')[^'\n]*'?|"[^"\n]*"?)"""
+_LOGIN_OPTION = r"""((?<![\w\-])(?:-u|--user|--proxy-user)(?:["']?,)?[ =]["']?)(?!\[red)[^\s:"']{1,64}:[^\s"']+"""
 
-_EXEMPT = r"""(?i)["']?(?:true|false|none|null|nil|undefined|\*+|\.{3}|…)?["']?\Z|["']?\[redacted\]"""
-_QUOTED = r"""(?s)[bBrRuU]{0,2}(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)"""
+_EXEMPT = r"""(?i)["']?(?:true|false|yes|no|none|null|nil|undefined|\*+|\.{3}|…)?["']?\Z|["']?\[redacted\]"""
+_QUOTED = r"""(?s)[bBfFrRuU]{0,2}(?:"(?:[^"\\]|""|\\.)*"|'(?:[^'\\]|''|\\.)*'|`[^`]*`)"""
 _BRACED = r"\{(?:[^}\n]|\}\})*\}(?!\})"
 _BARE = (  # up to a space, to a quote, or to a separator in front of another name
     r"(?i:(?:bearer|basic|digest|negotiate|token|apikey|sharedkey|jwt)[ ]+(?=[^\s=]))?"
@@ -97,8 +98,8 @@ _ROW = (
     r"(?!.\[redacted\])[({].*?(?:[)}](?=\.?\s|\.?\Z|, ['(]|\}|\))|\Z)"
 )
 _DETAIL = (  # the last of the endings, found by a function, ends the value
-    r"""(Key \([^\n=]{1,300}\)=\(|Duplicate entry ['"]|Duplicate key "|COPY [^\n]{1,200}: "|query argument \$\d+: """
-    r"|input_value=)"
+    r"""(Key \([^\n=]{1,300}\)=\(|Duplicate entry \\?['"]|Duplicate key "|COPY [^\n]{1,200}: "|column values \("""
+    r"|query argument \$\d+: |input_value=)"
     r"([^\n]*)"
 )
 _ENDINGS = (
@@ -139,6 +140,7 @@ def _scrub_once(text: str) -> str:
     text = re.sub(_WEBHOOK, rf"\1{REDACTED}", text)
     text = _scrub_values(_NAMED, text)
     text = _scrub_values(_SPACED, text)
+    text = re.sub(_LOGIN_OPTION, rf"\1{REDACTED}", text)
     text = re.sub(_IDENTIFIED, rf"\1{REDACTED}", text)
     return re.sub(_BEARER, lambda match: f"{match[1] or match[2]} {REDACTED}", text)
 
@@ -210,7 +212,8 @@ def _scrub_url(scheme: str, after: str) -> str:
     if re.fullmatch(_CONTAINER, scheme, re.IGNORECASE):
         return scheme + after
     path = chunk.partition("?")[0]
-    if not re.fullmatch(_NO_DATABASE, scheme, re.IGNORECASE) and ":" in authority:
+    is_web = re.fullmatch(_NO_DATABASE, scheme, re.IGNORECASE)
+    if not is_web and ":" in authority:
         at = max(at, path.rfind("@"))
     if at < 0 and has_login:
         at = path.rfind("@")
@@ -218,6 +221,8 @@ def _scrub_url(scheme: str, after: str) -> str:
             at = chunk.rfind("@")
     if at < 0 and has_login:
         at = _match_end(r"[^\n@]{1,200}(?=@)", after, 0) or -1
+    if at < 0 and has_login and not is_web:  # a login without a host, or one that is cut
+        at = _match_end(r"[^\s/?#'\"]+", after, 0)
     return scheme + after if at < 0 else f"{scheme}{REDACTED}{after[at:]}"
 
 
@@ -252,14 +257,14 @@ def _is_secret(match: re.Match[str], text: str) -> bool:
         return False
     if separator == ">" and not before.endswith("<"):
         return False
-    if "," in separator and not re.search(r"""[(\[]\\*[bu]?\\*["']\Z""", before):
+    if "," in separator and not name.startswith("-") and not re.search(r"""[(\[]\\*[bu]?\\*["']\Z""", before):
         return False
     if re.search(_SECRET_NAME, plain):
         return not re.search(r"(?i)(?:expected|illegal|stray) \Z", before)  # of a parser
     if "=" in separator or "%" in separator or not separator.strip() or separator[0] in "\\\"'`>":
         is_key_of_query = plain == "key" and before.endswith(("?", "&"))
         return bool(is_key_of_query or re.search(_ASSIGNED_NAME, plain) or re.search(_LAST_WORD, name))
-    return plain == "key" and bool(re.search(r"(?i)(?:api|access|account|private|secret|license) \Z", before))
+    return plain == "key" and bool(re.search(r"(?i)(?:api|access|account|private|secret|license|fernet) \Z", before))
 
 
 def _end_of_value(match: re.Match[str], text: str) -> int:
