@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dis import get_instructions
+from dis import Instruction, get_instructions
 from functools import partial
 from itertools import takewhile
 from types import (
@@ -34,6 +34,7 @@ Extractor: TypeAlias = Callable[[Args, Kwargs, Any], Any]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 # Packages whose wrappers pass on the arguments that they get
+_NO_STEPS = ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")
 _PASSES_ALL = "backoff cachetools contextlib functools joblib opentelemetry otel_kcevents stamina tenacity"
 _TRANSPARENT = frozenset(_PASSES_ALL.split())
 
@@ -157,31 +158,42 @@ def _layout(function: FunctionType) -> tuple[Any, ...]:
 def _handed_over(function: Any, wrapped: Any) -> Literal["known", "passed"] | None:
     """Return what is known of the arguments of a function, if the code of a wrapper shows that it passes its own on.
 
-    Most wrappers call what they wrap as `wrapped(*args, **kwargs)`; some add arguments by name, and what is not passed
-    is unknown. Of other calls, and of instructions that a later version of Python may have, nothing is known.
+    Most wrappers call what they wrap as `wrapped(*args, **kwargs)` or `wrapped(self, *args, **kwargs)`; some add
+    arguments by name, and what is not passed is unknown. Of other calls, and of instructions that a later version of
+    Python may have, nothing is known.
     """
     code = getattr(function, "__code__", None)
-    if code is None or code.co_argcount or code.co_kwonlyargcount or not code.co_flags & inspect.CO_VARARGS:
+    if code is None or code.co_argcount > 1 or code.co_kwonlyargcount or not code.co_flags & inspect.CO_VARARGS:
         return None
+    *first, args = code.co_varnames[: code.co_argcount + 1]
+    kwargs = code.co_varnames[code.co_argcount + 1] if code.co_flags & inspect.CO_VARKEYWORDS else None
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
     names = [name for name, cell in cells if _content(cell) is wrapped]
-    steps = [(step.opname.removesuffix("_BORROW"), step.argval) for step in get_instructions(code)]
-    steps = [step for step in steps if step[0] not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
-    args, kwargs = code.co_varnames[0], code.co_varnames[1:2]
-    if any(name.startswith(("STORE", "DELETE")) and args in _variables(value) for name, value in steps):
+    steps = [_step(instruction) for instruction in get_instructions(code) if instruction.opname not in _NO_STEPS]
+    stored = {name for kind, value in steps if kind.startswith(("STORE", "DELETE")) for name in _variables(value)}
+    if stored.intersection((*first, args)):
         return None
-    calls = [at for at, step in enumerate(steps) if step[1] in names]
-    unchanged = 0
+    positional: list[tuple[str, Any]] = [("LOAD_FAST", args)]
+    if first:
+        positional = [("LOAD_FAST", first[0]), ("BUILD_LIST", 1), *positional, ("LIST_EXTEND", 1), ("TO_TUPLE", None)]
+    by_name = [("BUILD_MAP", 0), ("LOAD_FAST", kwargs), ("DICT_MERGE", 1), ("CALL_FUNCTION_EX", 1)]
+    calls, unchanged = [at + 1 for at, step in enumerate(steps) if step[1] in names], 0
     for at in calls:
-        following = steps[at + 1 : at + 6]
-        if following[:1] != [("LOAD_FAST", args)]:
+        rest = steps[at + len(positional) : at + len(positional) + len(by_name)]
+        if steps[at : at + len(positional)] != positional:
             return None
-        if following[1:] == [("BUILD_MAP", 0), ("LOAD_FAST", *kwargs), ("DICT_MERGE", 1), ("CALL_FUNCTION_EX", 1)]:
+        if rest == by_name:
             unchanged += 1
-        elif following[1] != ("BUILD_MAP", 0) and (following[1][0] != "LOAD_CONST" or type(following[1][1]) is not str):
+        elif rest[0] != ("BUILD_MAP", 0) and (rest[0][0] != "LOAD_CONST" or type(rest[0][1]) is not str):
             return None
-    uses = sum(kwargs[0] in _variables(value) for _, value in steps) if kwargs else 0  # `kwargs["x"] = y` adds one, too
+    uses = sum(kwargs in _variables(value) for _, value in steps)  # `kwargs["x"] = y` is one, too
     return None if not calls else "known" if unchanged == len(calls) == uses else "passed"
+
+
+def _step(instruction: Instruction) -> tuple[str, Any]:
+    """Return an instruction by the name and the value that all versions of Python have."""
+    name = instruction.opname.removesuffix("_BORROW")
+    return ("TO_TUPLE", None) if name in ("LIST_TO_TUPLE", "CALL_INTRINSIC_1") else (name, instruction.argval)
 
 
 def _variables(value: Any) -> tuple[Any, ...]:

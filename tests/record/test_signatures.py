@@ -248,6 +248,7 @@ def test_position_behind_a_dropped_argument_is_not_guessed(
         (retries(plain), (OTHER,), {"rows": ROWS}),
         (passes_on(plain), (), {"window": OTHER, "rows": ROWS}),
         (as_method(of_self), ("self", OTHER, ROWS), {}),
+        (as_method(of_self), ("self", OTHER), {"rows": ROWS}),
         (Decorated(), (OTHER, ROWS, None), {}),
         (functools.lru_cache(plain), (OTHER, tuple(ROWS)), {}),
         (opens(late), (OTHER, ROWS), {}),
@@ -287,8 +288,9 @@ def test_default_behind_a_decorator_is_not_read(telemetry: Telemetry, warned: Wa
     assert "pass it by keyword" in warned()[0]
 
 
-def test_default_of_a_function_that_gets_everything_is_read(telemetry: Telemetry, warned: Warned) -> None:
-    telemetry.asset.load(passes_on(lambda region, window=DAY, **options: ROWS))("eu")
+@pytest.mark.parametrize("hide", [passes_on, as_method])
+def test_default_of_a_function_that_gets_everything_is_read(telemetry: Telemetry, warned: Warned, hide: Any) -> None:
+    telemetry.asset.load(hide(lambda self, window=DAY, **options: ROWS))("self")
     assert (telemetry.event.window, warned()) == (DAY, [])
 
 
