@@ -14,20 +14,34 @@ from types import (
     MethodWrapperType,
     WrapperDescriptorType,
 )
-from typing import Any
+from typing import Any, TypeGuard
 
-__all__ = ["ROUTINES", "body_of", "is_async_generator", "is_coroutine", "is_generator", "name_of", "unwrap_partial"]
+__all__ = [
+    "ROUTINES",
+    "body_of",
+    "is_async_generator",
+    "is_coroutine",
+    "is_generator",
+    "is_partial",
+    "name_of",
+    "unwrap_partial",
+]
 
 ROUTINES = (
     *(FunctionType, MethodType, BuiltinFunctionType, MethodWrapperType),
     *(MethodDescriptorType, ClassMethodDescriptorType, WrapperDescriptorType),
 )
-"""The types of functions and methods; `inspect.isroutine` also accepts objects that bind, such as caches."""
+"""The types of functions and methods; `inspect.isroutine` also accepts proxies, and objects that bind."""
+
+
+def is_partial(function: object) -> TypeGuard[partial[Any]]:
+    """Return whether an object is a partial, not a proxy that claims to be one."""
+    return issubclass(type(function), partial)
 
 
 def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that a partial, or a partial of one, calls."""
-    while isinstance(function, partial):
+    while is_partial(function):
         function = function.func
     return function
 
@@ -46,32 +60,35 @@ def body_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], int]:
             whose `__call__` holds it.
     """
     function = unwrap_partial(function)
-    if inspect.ismethod(function):
+    if type(function) is MethodType:
         body, bound = body_of(function.__func__)
         return body, bound + 1
-    call = None if isinstance(function, ROUTINES) else inspect.getattr_static(type(function), "__call__")
-    if isinstance(call, property):
-        return body_of(call.__get__(function))
-    if call is None or isinstance(call, WrapperDescriptorType) or inspect.iscoroutinefunction(function):
-        return function, 0  # it is written in C, or marked as a coroutine function
+    if type(function) in ROUTINES:
+        return function, 0
+    call = inspect.getattr_static(type(function), "__call__")
+    if type(call) is WrapperDescriptorType:  # it is written in C
+        return function, 0
     return body_of(call.__get__(function, type(function)) if hasattr(call, "__get__") else call)
 
 
 def is_coroutine(function: Callable[..., Any]) -> bool:
     """Return whether a callable is a coroutine function, or a generator that `types.coroutine` marked as one."""
-    body, _ = body_of(function)
-    flags = getattr(getattr(body, "__code__", None), "co_flags", 0)
-    # types.coroutine sets a flag of the code, which `inspect` ignores.
-    return inspect.iscoroutinefunction(body) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
+    return bool(_flags_of(function) & (inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE))
 
 
 def is_async_generator(function: Callable[..., Any]) -> bool:
     """Return whether a call returns an async generator, which has no result."""
-    return inspect.isasyncgenfunction(body_of(function)[0])
+    return bool(_flags_of(function) & inspect.CO_ASYNC_GENERATOR)
 
 
 def is_generator(function: Callable[..., Any]) -> bool:
     """Return whether a call returns a generator or an async generator."""
     return is_async_generator(function) or (
-        inspect.isgeneratorfunction(body_of(function)[0]) and not is_coroutine(function)
+        bool(_flags_of(function) & inspect.CO_GENERATOR) and not is_coroutine(function)
     )
+
+
+def _flags_of(function: Callable[..., Any]) -> int:
+    """Return the flags of a callable's code; an object may claim those of another function, and return anything."""
+    body, _ = body_of(function)
+    return body.__code__.co_flags if type(body) is FunctionType else 0

@@ -15,7 +15,7 @@ from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window, current_time
-from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
+from otel_kcevents.record.callables import is_async_generator, is_generator, is_partial, name_of
 from otel_kcevents.record.extract import (
     Call,
     FieldReader,
@@ -171,13 +171,13 @@ class Operation:
         mark, marks = (target.log, target.etl, self.name), marks_of(function)
         if mark in marks:  # decorated twice by mistake
             return function
-        if isinstance(function, partial):
+        if is_partial(function):
             remade: Remade = (partial_again, (self, function, shape_of(function)))
             return RecordedPartial.of(function, self._decorate(function.func), remade)
         reject_indirect(function, f"{target.etl}.{self.name}")
         recorder = self._recorder_of(function, *self._fields_of(function))
         wrapper = self._wrap(function, recorder)
-        if inspect.isfunction(function):
+        if type(function) in (FunctionType, RenamedFunction):  # not another proxy, which binds in its own way
             return RenamedFunction(wrapper, (function_again, (self, function))) if is_renamed(function) else wrapper
         recorder.share_warnings()  # a bound method may be decorated again for each call
         special = special_methods(function)
@@ -190,7 +190,7 @@ class Operation:
 
     def _decorate_again(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a callable that records the calls of an unpickled one."""
-        if isinstance(function, partial):
+        if is_partial(function):
             return partial(self._decorate_again(function.func), *function.args, **function.keywords)
         try:
             recorder = self._recorder_of(function, *self._fields_of(function))

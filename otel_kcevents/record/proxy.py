@@ -47,12 +47,13 @@ class RecordedPartial(partial[Any]):
 
 _OWN = frozenset(
     (
-        *("__call__", "__class__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__signature__"),
-        *("__wrapped__", "_kcevents_call", "_kcevents_decorate", "_kcevents_remade"),
+        *("__class__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__signature__"),
+        *("__wrapped__", "__call__", "_kcevents_decorate", "_kcevents_remade"),
     )
 )
 _SPECIAL = (
     *("__len__", "__iter__", "__contains__", "__getitem__", "__setitem__", "__delitem__", "__bool__"),
+    *("__next__", "__aiter__", "__anext__", "__await__", "__set_name__"),
     *("__enter__", "__exit__", "__aenter__", "__aexit__", "__get__"),
 )
 
@@ -70,10 +71,10 @@ class RecordedCallable:
         remade: What a pickle of the proxy consists of.
     """
 
-    __slots__ = ("__weakref__", "__wrapped__", "_kcevents_call", "_kcevents_decorate", "_kcevents_remade")
+    __slots__ = ("__call__", "__weakref__", "__wrapped__", "_kcevents_decorate", "_kcevents_remade")
 
     __wrapped__: Any
-    _kcevents_call: FunctionType
+    __call__: FunctionType
     _kcevents_decorate: _Decorate
     _kcevents_remade: Remade
 
@@ -89,19 +90,14 @@ class RecordedCallable:
     ) -> None:
         object.__setattr__(self, "__wrapped__", wrapped)
         object.__setattr__(self, "_kcevents_decorate", decorate)
-        object.__setattr__(self, "_kcevents_call", call)
+        object.__setattr__(self, "__call__", call)
         object.__setattr__(self, "_kcevents_remade", remade)
-
-    @property
-    def __call__(self) -> Callable[..., Any]:
-        """The function that records a call; it has the shape of the object's `__call__`."""
-        return self._kcevents_call
 
     @property
     def __signature__(self) -> inspect.Signature:
         try:
             return inspect.signature(self.__wrapped__)
-        except ValueError as error:  # a function in C may have none
+        except (TypeError, ValueError) as error:  # a function in C may have none
             raise AttributeError(str(error)) from None
 
     def __getattribute__(self, name: str) -> Any:
@@ -177,7 +173,7 @@ def reject_indirect(function: Any, decorator: str) -> None:
     Raises:
         TypeError: The object has such a method.
     """
-    if isinstance(function, ROUTINES):
+    if type(function) in ROUTINES:
         return  # a function with such an attribute is called, or found, by its name
     kind = function.__class__  # of a proxy, that of its object
     for name in _INDIRECT:

@@ -110,7 +110,7 @@ def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
         function: The callable; also a method, a partial, or an object whose `__call__` is the shim.
     """
     body, _ = body_of(function)
-    if isinstance(body, FunctionType) and body.__closure__ and body.__code__.co_freevars[0].startswith(_PREFIX):
+    if type(body) is FunctionType and body.__closure__ and body.__code__.co_freevars[0].startswith(_PREFIX):
         inner: Callable[..., Any] = body.__closure__[0].cell_contents
         return inner
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -15,6 +14,7 @@ from otel_kcevents.record.callables import body_of, is_async_generator, is_corou
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, restore
 from otel_kcevents.record.late import Recording, Remade
 from otel_kcevents.record.recorder import CallRecorder
+from otel_kcevents.record.renamed import RenamedFunction
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.unfinished import ORDINARY, StartedCall, record_unfinished
 
@@ -75,7 +75,7 @@ def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], re
     inner.marks = marks  # not on the wrapper, whose attributes `functools.wraps` copies
     inner.remade = remade
     wrapper = make_shim(function, shape, inner)
-    if inspect.isfunction(function):
+    if type(function) in (FunctionType, RenamedFunction):
         functools.update_wrapper(wrapper, function)
     else:
         functools.update_wrapper(wrapper, body_of(function)[0], updated=())

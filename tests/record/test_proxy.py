@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import inspect
 import operator
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -175,6 +177,53 @@ def test_two_operations_on_one_object_both_record(telemetry: Telemetry, make: An
     decorated(DAY)
     assert sorted(telemetry.kinds) == ["AllocationSetLoaded", "AssetSetAggregated"]
     assert telemetry.asset.aggregate(decorated) is decorated
+
+
+# Proxies of other packages, which claim to be functions
+
+
+async def aload(region: str, window: Any) -> list[int]:
+    return [1]
+
+
+def rows(region: str, window: Any) -> Iterator[int]:
+    yield 1
+
+
+def in_region(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Pass on another argument than the caller's, and return something else than the function: no coroutine."""
+    called = wrapped("eu", *args, **kwargs)
+    return asyncio.run(called) if inspect.iscoroutine(called) else list(called)
+
+
+@pytest.mark.parametrize("function", [load, aload, rows], ids=lambda function: function.__name__)
+def test_proxy_that_changes_the_call_records(telemetry: Telemetry, function: Any) -> None:
+    wrapt = pytest.importorskip("wrapt")
+    proxy = wrapt.FunctionWrapper(function, in_region)
+    decorated: Any = telemetry.asset.load(window=lambda call: DAY)(proxy)
+    assert decorated(DAY) == [1]
+    assert len(telemetry.events) == 1
+    assert inspect.iscoroutinefunction(decorated) is inspect.iscoroutinefunction(proxy)
+
+
+@pytest.mark.parametrize("kind", [lambda function: function, classmethod, staticmethod])
+def test_proxy_binds_in_its_own_way(telemetry: Telemetry, kind: Any) -> None:
+    wrapt = pytest.importorskip("wrapt")
+    bound_to = []
+
+    def note(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        bound_to.append(instance)
+        return wrapped(*args, **kwargs)
+
+    def make(decorate: Any) -> Any:
+        function = (lambda window: [1]) if kind is staticmethod else lambda self, window: [1]
+        return type("Etl", (), {"load": decorate(wrapt.FunctionWrapper(kind(function), note))})()
+
+    undecorated, decorated = make(lambda function: function), make(telemetry.asset.load)
+    assert undecorated.load(DAY) == decorated.load(DAY) == [1]
+    first, second = (type(instance).__name__ for instance in bound_to)
+    assert first == second
+    assert telemetry.event.window == DAY
 
 
 # Objects that run their function without being called
