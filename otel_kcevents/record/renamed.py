@@ -50,9 +50,10 @@ def is_renamed(function: Any) -> bool:
 
 
 class RenamedFunction:
-    """A function to everything that asks, and to `cloudpickle`; `pickle` gets the undecorated function instead.
+    """Behaves as the decorated function, but can be pickled: as the undecorated function and the operation.
 
-    If its own name leads to it when it is pickled, as after `load = allocation.load(load)`, it pickles by that name.
+    If its own name leads to it when it is pickled, as after `load = allocation.load(load)`, it is pickled by that name.
+    `inspect.isfunction` and `cloudpickle` take it for the decorated function.
 
     Args:
         function: The function that records.
