@@ -125,6 +125,7 @@ def run_child(target: Any, *args: Any) -> None:
 def child_with_thread() -> None:
     def late() -> None:
         threading.main_thread().join()
+        time.sleep(0.3)
         save([1, 2])
 
     run_child(lambda: threading.Thread(target=late).start())

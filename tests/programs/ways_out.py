@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures.thread  # noqa: F401 - registers hooks that must not be new in a fork
 import multiprocessing
 import os
 import signal
@@ -176,6 +177,16 @@ def task_runner() -> None:
         save()
         atexit._run_exitfuncs()
         os._exit(0)
+    os.waitpid(child, 0)
+
+
+def fork_that_configures() -> None:
+    """The hooks of `configure()` are registered during the fork, and run only after it."""
+    os.register_at_fork(before=configure)
+    child = os.fork()
+    if not child:
+        save()
+        os._exit(0 if flush(20) else 1)
     os.waitpid(child, 0)
 
 

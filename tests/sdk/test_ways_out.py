@@ -34,6 +34,7 @@ NEW_PROCESS_NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--for
         ("signal_inside_append", -signal.SIGTERM),
         ("signal_inside_opentelemetry", -signal.SIGTERM),
         ("task_runner", 0),
+        ("fork_that_configures", 0),
     ],
 )
 def test_event_is_exported_once(name: str, code: int) -> None:
