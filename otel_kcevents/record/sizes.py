@@ -185,18 +185,19 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
     skipped = {name for name in order if name == window or is_option_name(name)}
     skipped.update({"self", "cls"}.intersection([*order][:1]))
     positions = {order[name] for name in skipped if signature.is_positional(name)}
+    by_name = [(name, parameter) for name, parameter in signature.parameters.items() if name not in skipped]
 
     def candidates(args: Args, kwargs: Kwargs) -> Iterator[Any]:
         for position, value in enumerate(args):
             if position not in positions and (position >= len(defaults) or value is not defaults[position]):
                 yield value
-        for name in sorted(kwargs, key=lambda name: order.get(name, len(order))):
-            if name in order:
-                is_candidate = name not in skipped and kwargs[name] is not signature.parameters[name].default
-            else:
-                is_candidate = name != window and not is_option_name(name)
-            if is_candidate:
-                yield kwargs[name]
+        if kwargs:
+            for name, parameter in by_name:
+                if name in kwargs and kwargs[name] is not parameter.default:
+                    yield kwargs[name]
+            for name in kwargs:
+                if name not in order and name != window and not is_option_name(name):
+                    yield kwargs[name]
 
     def read(args: Args, kwargs: Kwargs, result: Any) -> int:
         if signature.positions != "known":
@@ -214,7 +215,8 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
             holder = whole(args, kwargs, result)
             if role_of(type(holder)) == "records":
                 return len(holder)
-        return set_size(_choose(found))
+        chosen = _choose(found)
+        return len(chosen) if type(chosen) in (list, dict) else set_size(chosen)  # their rank depends on their items
 
     return read
 
