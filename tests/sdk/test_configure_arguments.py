@@ -1,4 +1,4 @@
-"""What `configure()` cannot do as it is told: one warning each, in programs of their own."""
+"""What `configure()` cannot do as its arguments and the environment ask: one warning each, in programs of their own."""
 
 from __future__ import annotations
 
