@@ -97,6 +97,10 @@ def __getattr__(name: str) -> object:
     return value
 
 
+for _name in ("OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER"):
+    if not os.environ.get(_name, _name).strip():  # empty: the API looks a provider of that name up, and fails
+        del os.environ[_name]
+
 if os.environ.get("OTEL_PYTHON_KCEVENTS_CHILDREN"):  # set by configure() in a parent process
     from otel_kcevents.sdk.children import join_parent
     from otel_kcevents.sdk.configure import configure

@@ -114,7 +114,7 @@ def flush(timeout: float = 10.0) -> bool:
 
 
 def _set_up(service_name: str | None, log: EventLog) -> _Setup:
-    remove_empty_variables()  # before the API reads OTEL_PYTHON_TRACER_PROVIDER
+    remove_empty_variables()
     delivery = Delivery()
     providers: list[Any] = []
     # These are the API's placeholders for providers that are set later; any other one is the program's choice.

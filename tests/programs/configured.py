@@ -67,6 +67,13 @@ def again_without_a_log() -> None:
     print(default_log.counts(), log.counts())
 
 
+def unconfigured() -> None:
+    from otel_kcevents import asset
+
+    asset.emit("saved")
+    print(default_log.counts())
+
+
 def settings() -> None:
     try:
         configure(service_name="nightly")

@@ -71,6 +71,11 @@ def test_every_empty_variable_is_unset(value: str) -> None:
     assert run("settings", **dict.fromkeys(names, value)) == ("nightly\n", [])
 
 
+@pytest.mark.parametrize("name", ["OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER"])
+def test_empty_provider_name_breaks_no_decorator(name: str) -> None:
+    assert run("unconfigured", **{name: " "}) == ("{'AssetSetSaved': 1}\n", [])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
