@@ -53,7 +53,7 @@ _ORACLE = (
 # Parts of names whose values are secret, without `_`, `-` and `.`. Those of the second pattern also occur in sentences
 # ("function signature: ..."), so they count only in front of a `=`, or as a quoted key.
 _SECRET_NAME = (
-    r"passw|passphrase|pwd|(?<!amz)secret(?!s?manager)|token(?!iz)|authorization|cookie|connectionstring"
+    r"passw|passphrase|pwd|secret(?!s?manager)|token(?!iz)|authorization|cookie|connectionstring"
     r"|(?:api|access|account|auth|private|master|encryption|signing|shared|subscription|storage|license|fernet)key(?!word)"
 )
 _ASSIGNED_NAME = r"signature$|credential|(?:^|amz|goog)security|^(?:auth|sig|sas|sid)$|accesskeyid|session(?:id|key)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -64,10 +64,11 @@ def test_function_that_records_a_failure_does_not_call_itself(telemetry: Telemet
     assert telemetry.event.failure == Failure("ValueError", DEFAULT, "compute")
 
 
+@pytest.mark.parametrize("choose", [set_scrub, lambda choice: otel_kcevents.configure(scrub=choice)])
 @pytest.mark.parametrize("choice", [5, "hide"])
-def test_other_choices_are_refused(choice: Any) -> None:
+def test_other_choices_are_refused(choose: Callable[[Any], None], choice: Any) -> None:
     with pytest.raises(TypeError, match="scrub must be a function"):
-        set_scrub(choice)
+        choose(choice)
 
 
 def test_lambda_is_used_with_a_warning(warned: Warned) -> None:
@@ -88,8 +89,9 @@ def test_child_processes_have_the_choice(method: str, choice: str, message: str)
     assert run_program("scrub_choice", method, choice, "2") == (f"{message}\n" * 3, "")
 
 
-def test_child_of_a_fork_server_has_the_choice() -> None:
-    out, _ = run_program("scrub_choice", "forkserver", "named", "1")
+def test_child_of_a_configured_process_has_the_choice() -> None:
+    """Of a fork server, too."""
+    out, _ = run_program("scrub_choice", "forkserver", "configured", "1")
     assert out == "hidden: password=hunter2\n" * 2
 
 

@@ -6,7 +6,7 @@ import multiprocessing
 import sys
 from typing import Any
 
-from otel_kcevents import EventLog, RecordSet, set_scrub
+from otel_kcevents import EventLog, RecordSet, configure, set_scrub
 
 
 def hide(message: str) -> str:
@@ -37,6 +37,8 @@ def work(method: str, depth: int) -> None:
 
 if __name__ == "__main__":
     method, choice, depth = sys.argv[1:]
-    if choice in CHOICES:
+    if choice == "configured":
+        configure(service_name="scrub", scrub=hide)
+    elif choice in CHOICES:
         set_scrub(CHOICES[choice])
     work(method, int(depth))
