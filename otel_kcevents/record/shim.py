@@ -85,8 +85,7 @@ def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable
             one with `asend` and `athrow`, which end with StopIteration or StopAsyncIteration.
     """
     body, bound = (None, 0) if function is None else body_of(function)
-    # A proxy of wrapt has the `__class__` of what it calls.
-    if not isinstance(body, FunctionType) or not issubclass(type(body), FunctionType):
+    if type(body) is not FunctionType:  # a proxy may claim to be one, and accept other arguments
         code = _compile(shape, "*args, **kwargs", "*args, **kwargs", _PREFIX)
         return FunctionType(code, {"__builtins__": __builtins__}, code.co_name, None, (CellType(inner),))
     parameters, arguments, prefix, count = _parameters(body.__code__, bound)

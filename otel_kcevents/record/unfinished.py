@@ -117,7 +117,7 @@ async def _finish_awaited(call: StartedCall, awaitable: Awaitable[Any]) -> Any:
 
 def _record_future(call: StartedCall, future: Any) -> Any:
     kind = type(future)
-    is_asyncio = hasattr(kind, "_asyncio_future_blocking")  # the mark of everything that asyncio awaits as a future
+    is_asyncio = hasattr(kind, "_asyncio_future_blocking") and hasattr(kind, "_exception")
     # The result of another library's future may be the data itself, on another machine: it is not fetched.
     is_here = is_asyncio or any(base.__module__.startswith("concurrent.futures") for base in kind.__mro__)
 
@@ -139,8 +139,11 @@ def _record_future(call: StartedCall, future: Any) -> Any:
 
     if is_asyncio and future.done():
         finish(future)  # a callback would wait for the event loop
-    else:
+        return future
+    try:
         future.add_done_callback(finish)
+    except Exception:  # it means something else
+        return None
     return future
 
 

@@ -298,7 +298,17 @@ class Sealed:
         return fetch([1]).__await__()
 
 
-@pytest.mark.parametrize("make", [Query, Sealed])
+class Button:
+    """Not a future, in spite of its methods."""
+
+    def add_done_callback(self, name: str, callback: Any) -> None:
+        raise AssertionError
+
+    def cancelled(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("make", [Query, Sealed, Button])
 def test_other_objects_are_recorded_at_the_return(telemetry: Telemetry, warned: Warned, make: Any) -> None:
     result = make()
     assert telemetry.asset.load(lambda: result)() is result
