@@ -47,6 +47,8 @@ SERVERS = {
     "uvicorn, workers": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan"),
     "uvicorn, workers, Ctrl-C": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan", signal.SIGINT, True),
     "uvicorn, reload": Run(f"{UVICORN} --reload web:asgi_with_lifespan"),
+    "uvicorn, factory": Run(f"{UVICORN} --factory web_factory:make"),
+    "uvicorn, workers of a program": Run("web_program"),
     "gunicorn": Run(f"{GUNICORN} --workers 2 web:wsgi"),
     "gunicorn, threads, quick end": Run(f"{GUNICORN} --threads 2 web:wsgi", signal.SIGQUIT),
     "gunicorn, recycled workers": Run(f"{GUNICORN} --max-requests 2 web:wsgi"),
