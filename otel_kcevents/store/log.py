@@ -31,7 +31,7 @@ Consumer: TypeAlias = Callable[[Event, int, int], object]
 _Entry: TypeAlias = tuple[int, int, Event]
 """An event, after the number of times that the clock had been set back before it, and its own time."""
 
-_by_time = itemgetter(0, 1)
+_by_time, _by_epoch_and_time, _event_of = itemgetter(1), itemgetter(0, 1), itemgetter(2)
 
 _REMEMBERED_STEPS = 64
 _REMEMBERED = 4096  # the minimum number of event keys that a log remembers to recognize duplicates
@@ -285,9 +285,10 @@ class EventLog:
             if window is not None:
                 entries = [entry for entry in entries if window.contains(entry[1])]
             lists[self._kinds[name].etl] += reversed(entries[-limit:])
+        order = _by_epoch_and_time if self._epoch else _by_time  # which is twice as fast
         for entries in lists.values():
-            entries.sort(key=_by_time, reverse=True)
-        return Document({etl: tuple(event for _, _, event in entries) for etl, entries in lists.items()}, counters)
+            entries.sort(key=order, reverse=True)
+        return Document({etl: tuple(map(_event_of, entries)) for etl, entries in lists.items()}, counters)
 
 
 _logs: WeakSet[EventLog] = WeakSet()
