@@ -153,7 +153,8 @@ def _argument(arg: object, error: BaseException, depth: int, quoted: bool) -> st
 def stack_trace(error: BaseException, message: str | None = None, depth: int = 0) -> str:
     """Return the stack trace of *error* and of the exceptions that led to it, as Python prints it, but scrubbed.
 
-    Messages are those of `error_message`. Up to 16 exceptions of a chain are listed.
+    Messages are those of `error_message`. Up to 16 exceptions of a chain, 16 notes of an exception and 16 exceptions of
+    a group are listed.
 
     Args:
         error: The exception.
@@ -171,10 +172,16 @@ def stack_trace(error: BaseException, message: str | None = None, depth: int = 0
         message = error_message(current) if message is None or blocks else message
         lines.append(f"{type_name(current)}: {message}\n" if message else f"{type_name(current)}\n")
         notes = getattr(current, "__notes__", None)
-        lines += [f"{error_message(Exception(note))}\n" for note in notes] if isinstance(notes, list) else []
+        if isinstance(notes, list):
+            lines += [f"{error_message(Exception(note))}\n" for note in notes[:_MAX_CAUSES]]
         members = getattr(current, "exceptions", None)  # of an exception group
         if isinstance(members, tuple) and depth < _MAX_DEPTH:
-            lines += [indent(stack_trace(member, depth=depth + 1), "  | ") for member in members[:_MAX_CAUSES]]
+            traces = [
+                stack_trace(one, depth=depth + 1)
+                for one in members[:_MAX_CAUSES]
+                if issubclass(type(one), BaseException)
+            ]
+            lines += [indent(trace, "  | ") for trace in traces]
         blocks.append("".join(lines))
         if current.__cause__ is not None:
             current, link = current.__cause__, _CAUSE

@@ -208,7 +208,7 @@ def test_stack_trace_has_notes_and_members_of_a_group() -> None:
     """As attributes, which Python 3.10 does not have."""
     error: Any = ValueError("group")
     error.__notes__ = ["secret=hunter2", 5]
-    error.exceptions = (OSError("full"), KeyError("day"))
+    error.exceptions = (OSError("full"), "no exception", KeyError("day"))
     assert stack_trace(error) == "ValueError: group\nsecret=[redacted]\n5\n  | OSError: full\n  | KeyError: 'day'\n"
 
 
