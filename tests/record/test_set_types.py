@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from telemetry import Telemetry, Warned
 ROWS = [{"cost": 1}, {"cost": 2}]
 
 
-class Work:
-    """Counts how often the work of a lazy set ran."""
+class Work(ExitStack):
+    """Counts how often the work of a lazy set ran; closes what a test opens."""
 
     runs = 0
 
@@ -60,7 +61,8 @@ def django_sets(work: Work) -> dict[str, Any]:
         class Meta:
             app_label = "bills"
 
-    connection.execute_wrappers.append(work.run)
+    work.callback(connection.close)
+    work.enter_context(connection.execute_wrapper(work.run))
     bills = Bill.objects.order_by("cost")
     sets = {"queryset": bills, "values": bills.values(), "raw": Bill.objects.raw("SELECT 1")}
     return {**sets, "page": Page(bills, 1, Paginator(ROWS, 5)), "object": SimpleLazyObject(lambda: work.run(ROWS))}
@@ -70,7 +72,8 @@ def sqlalchemy_sets(work: Work) -> dict[str, Any]:
     sqlalchemy: Any = pytest.importorskip("sqlalchemy")
     orm: Any = pytest.importorskip("sqlalchemy.orm")
     engine = sqlalchemy.create_engine("sqlite://")
-    session = orm.Session(engine)
+    work.callback(engine.dispose)
+    session = work.enter_context(orm.Session(engine))
 
     class Base(orm.DeclarativeBase):  # type: ignore[misc]
         pass
@@ -101,6 +104,7 @@ def peewee_sets(work: Work) -> dict[str, Any]:
         cost = peewee.IntegerField()
 
     database = Database(":memory:")
+    work.callback(database.close)
     Bill.bind(database)
     database.create_tables([Bill])
     cursor = Bill.select().execute()
@@ -110,7 +114,7 @@ def peewee_sets(work: Work) -> dict[str, Any]:
 
 def duckdb_sets(work: Work) -> dict[str, Any]:
     duckdb: Any = pytest.importorskip("duckdb")
-    connection = duckdb.connect()
+    connection = work.enter_context(duckdb.connect())
     connection.create_function("seen", work.run, ["BIGINT"], "BIGINT", side_effects=True)
     return {"relation": connection.sql("SELECT i FROM range(5) t(i) WHERE seen(i) >= 0")}
 
@@ -118,6 +122,7 @@ def duckdb_sets(work: Work) -> dict[str, Any]:
 def ibis_sets(work: Work) -> dict[str, Any]:
     ibis: Any = pytest.importorskip("ibis")
     backend = ibis.duckdb.connect()
+    work.callback(backend.disconnect)
     table = backend.create_table("bills", schema=ibis.schema({"cost": "int64"}))
     backend.execute = work.run
     return {"table": table, "column": table.cost, "count": table.count()}
@@ -192,16 +197,16 @@ def test_lazy_set_is_never_computed(
     telemetry: Telemetry, warned: Warned, make: Callable[[Work], dict[str, Any]]
 ) -> None:
     """As a result, as an argument of a save or in a path with `[*]`: its size is omitted, not another argument's."""
-    work = Work()
-    sets = make(work)
-    for name, lazy in sets.items():
-        before = len(warned())
-        assert telemetry.asset.load(lambda lazy=lazy: lazy)() is lazy
-        telemetry.asset.save(lambda lazy, names, window: None)(lazy, ["name", "cost"], "24h")
-        telemetry.asset.load(window="bills[*].day", size="bills[*].rows")(lambda bills: [])(lazy)
-        assert [event.size for event in telemetry.events[-3:]] == [None] * 3, name
-        assert len(warned()) == before + 4
-    assert work.runs == 0
+    with Work() as work:
+        sets = make(work)
+        for name, lazy in sets.items():
+            before = len(warned())
+            assert telemetry.asset.load(lambda lazy=lazy: lazy)() is lazy
+            telemetry.asset.save(lambda lazy, names, window: None)(lazy, ["name", "cost"], "24h")
+            telemetry.asset.load(window="bills[*].day", size="bills[*].rows")(lambda bills: [])(lazy)
+            assert [event.size for event in telemetry.events[-3:]] == [None] * 3, name
+            assert len(warned()) == before + 4
+        assert work.runs == 0
 
 
 def test_set_that_is_not_there_yet_is_not_measured(telemetry: Telemetry, warned: Warned) -> None:

@@ -319,6 +319,9 @@ def test_save_has_the_size_of_its_first_set(
     assert telemetry.event.size == size
 
 
+CONNECTION = sqlite3.connect(":memory:")
+CURSOR = CONNECTION.cursor()
+CONNECTION.close()  # an open one would be reported at the end of the tests
 PERIODS: list[Any] = [
     (START, END),
     [START, END],
@@ -378,8 +381,8 @@ OPTIONS: list[Any] = [
     MagicMock(spec=list),
     Mock(),
     create_autospec(AllocationSet, instance=True),
-    sqlite3.connect(":memory:"),
-    sqlite3.connect(":memory:").cursor(),
+    CONNECTION,
+    CURSOR,
     io.StringIO("name,cost\ncpu,1\n"),
     io.BytesIO(b"cpu"),
     memoryview(b"cpu"),
