@@ -168,7 +168,9 @@ def stack_trace(error: BaseException, message: str | None = None, depth: int = 0
         seen.add(id(current))
         frames = traceback.format_tb(current.__traceback__)
         lines = ["Traceback (most recent call last):\n"] if frames else []
-        lines += map(scrubbed_frame, frames)
+        lines += [
+            scrubbed_frame(truncate(frame.rstrip("\n"))) + "\n" for frame in frames
+        ]  # generated code has long lines
         message = error_message(current) if message is None or blocks else message
         lines.append(f"{type_name(current)}: {message}\n" if message else f"{type_name(current)}\n")
         notes = getattr(current, "__notes__", None)

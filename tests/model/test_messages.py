@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,14 @@ def test_stack_trace_of_a_long_chain_is_cut() -> None:
         error.__context__ = ValueError(str(number))
         error = error.__context__
     assert stack_trace(last).count("ValueError") == 16
+
+
+def test_long_line_of_code_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = compile(f"{'x' * 100_000} = 1 / 0", "generated", "exec")
+    monkeypatch.setitem(linecache.cache, "generated", (0, None, [f"{'x' * 100_000} = 1 / 0\n"], "generated"))
+    trace = stack_trace(caught(lambda: exec(code)))
+    assert len(trace) < 10_000
+    assert trace.endswith("…\nZeroDivisionError: division by zero\n")
 
 
 def test_stack_trace_has_notes_and_members_of_a_group() -> None:
