@@ -60,7 +60,7 @@ SERVERS = {
 WORKER = "celery --app celery_app worker --without-mingle --without-gossip"
 QUEUES = {
     "celery, prefork": Run(f"{WORKER} --concurrency 2"),
-    "celery, recycled children": Run(f"{WORKER} --concurrency 2 --max-tasks-per-child 1"),
+    "celery, recycled children": Run(f"{WORKER} --concurrency 2 --max-tasks-per-child 1", signal.SIGKILL, True),
     "celery, solo": Run(f"{WORKER} --pool solo"),
     "celery, threads": Run(f"{WORKER} --pool threads"),
 }
@@ -102,6 +102,8 @@ def end_after_events(folder: Path, run: Run) -> Received:
     with http_receiver() as received, running(folder, run.command, **received.environment, **preloaded) as program:
         if run in QUEUES.values():
             wait_until(lambda: len(list(folder.glob("done/*"))) == EVENTS, 60)
+            if "--max-tasks-per-child" in run.command:  # each child exports at its own end
+                wait_until(lambda: sum(received.total.values()) == EVENTS, 60)
         else:
             for _ in range(EVENTS):
                 wait_until(lambda: request(folder), 60)
