@@ -22,7 +22,7 @@ _TOKENS = (  # secrets that their form gives away
     rf"""(?:["'\s,:/]{{1,6}}(?:[Ss]ecret\w{{0,20}}["'\s:=]{{1,6}})?{_BASE64}{{40}}(?![\w+/=]))?"""
     r"|gh[a-z]_\w{16,}|github_pat_\w{16,}|glpat-[\w\-]{16,}"
     r"|xox[a-z][\-.][\w\-.]{8,}|xapp-[\w\-]{8,}"
-    r"|AIza[\w\-]{20,}|ya29\.[\w.\-]{8,}|1//0[\w\-]{20,}|GOCSPX-[\w\-]{8,}"
+    r"|AIza[\w\-]{20,}|AQ\.Ab[\w\-]{20,}|ya29\.[\w.\-]{8,}|1//0[\w\-]{20,}|GOCSPX-[\w\-]{8,}"
     r"|(?:sk|rk|pk)_(?:live|test)_\w{8,}|whsec_\w{8,}|sk-[\w\-]{16,}"
     r"|SG\.[\w\-]{16,}(?:\.[\w\-]{16,})?|npm_\w{30,}|pypi-[\w\-]{16,}|hf_\w{20,}|dapi[0-9a-f]{32}\S{0,2}"
     r"|do[opr]_v1_[0-9a-f]{32,}|hv[sbr]\.[\w\-]{20,}|shp[a-z]{2}_[0-9a-f]{32}|SK[0-9a-f]{32}|key-[0-9a-f]{32}"
@@ -44,7 +44,11 @@ _SCHEME = r"(?<![\w+.\-])([A-Za-z][\w+.\-]{0,40}://)"
 # In these an @ in the path is not the end of a login; in those of the second pattern a container comes before the @.
 _NO_DATABASE = r"(?:https?|wss?|git|ssh|s3\w?|gs|file|hdfs|dbfs|docker|oci)://"
 _CONTAINER = r"(?:abfss?|wasbs?)://"
-_DSN = r"""(?<![\w:@.\-])([\w.+\-]{1,64}:)(?!\[red)[^\s:@/'"]{1,256}@(?:[^\s:@/'"]{0,64}@)?(?!sha\d+:)(?=[\w\[(])"""
+_ENCODED_LOGIN = r"""(?i)(%3A%2F%2F)(?!\[red)(?:(?!%2F|%3F|%23)[^\s&"'])+(?=%40)"""
+_DSN = (
+    r"""(?<![\w:@.\-])(?!\d\d?:\d\d@)([\w.+\-]{1,64}:)(?!\[red)"""
+    r"""[^\s:@/'"]{1,256}@(?:[^\s:@/'"]{0,64}@)?(?!sha\d+:)(?=[\w\[(])"""
+)
 _ORACLE = (
     r"""(?<![\w/@.\-])([A-Za-z][\w$#]{0,30}/)(?!\[red)(?:"[^"\n]{1,64}"|[^\s/@"']{1,64})@"""
     r"(?=//|(?!sha\d+:)[\w.\-]{1,99}(?::\d|/\w))"
@@ -53,8 +57,8 @@ _ORACLE = (
 # Parts of names whose values are secret, without `_`, `-` and `.`. Those of the second pattern also occur in sentences
 # ("function signature: ..."), so they count only in front of a `=`, or as a quoted key.
 _SECRET_NAME = (
-    r"passw|passphrase|pwd|secret(?!s?manager)|token(?!iz)|authorization|cookie|connectionstring"
-    r"|(?:api|access|account|auth|private|master|encryption|signing|shared|subscription|storage|license|fernet)key(?!word)"
+    r"passw|passphrase|pwd|secret(?!s?manager|ar(?:y|ies))|token(?!iz)|authorization|cookie|connectionstring|clientassertion"
+    r"|(?:api|app|access|account|admin|auth|consumer|private|master|encryption|signing|shared|subscription|storage|license|fernet)key(?!word)"
 )
 _ASSIGNED_NAME = r"signature$|credential|(?:^|amz|goog)security|^(?:auth|sig|sas|sid)$|accesskeyid|session(?:id|key)"
 _LAST_WORD = r"(?:^|[_.\-])(?i:pass|pw|psw)$|[a-z](?:Pass|Pw|PW)$"  # DB_PASS, dbPass, but not `bypass`
@@ -64,14 +68,29 @@ _OTHER_NAME = (  # such as token_uri, password_file
 )
 _NAMED = (
     r"(?<![\w.\-])([\w.\-]{1,100})"
-    r"""(\\*["'`]?\]?[ \t]{0,3}(?:=>|:=|={1,2}|:|%3[DdAa])\s{0,3}|\\*["'][ ]?,[ ]?(?=[bu]?\\*["'])|>(?=[^\s<]))"""
+    r"""(\\*["'`]?(?:%2[27])?\]?[ \t\xa0]{0,3}(?:=>|:=|={1,2}|[:\uff1a]|%3[DdAa])"""
+    r"""[ \t\xa0]{0,3}(?:[>|][+\-]?(?=\n))?(?:\r?\n)?[ \t]{0,40}"""
+    r"""|(?:["'],?|,?\n)\s{0,40}["']?[Vv]alue["']?\s?[:=]\s?"""  # the name is itself a value
+    r"""|\\*["'][ ]?,[ ]?(?=[bu]?\\*["'])|>(?=[^\s<]))"""
 )
 _SPACED = (
     r"(?i)(?<![\w.\-])(--?[\w\-]{2,60}(?=[ \t]{1,3}[^\s\-])"
-    r"""|(?:passw\w{0,20}|pwd|passphrase)(?=[ \t]{1,3}["']))([ \t]{1,3})"""
+    r"""|(?:passw\w{0,20}|pwd|passphrase|api[ _\-]?key)(?:[ ](?:is|was))?(?=[ \t]{1,3}["'])"""
+    r"""|api[ _\-]?key[ ]provided(?=:))(:?[ \t]{1,3})"""
 )
-_IDENTIFIED = r"""\b((?i:IDENTIFIED BY)\s+|SECRET\s+|KEY_ID\s+)('(?!\?')[^'\n]*'?|"[^"\n]*"?)"""
+_IDENTIFIED = (
+    r"""\b((?i:IDENTIFIED BY)\s+|SECRET\s+|KEY_ID\s+)"""
+    r"""(?:'(?!\?')[^'\n]*'?|"[^"\n]*"?|(?<=BY )(?!VALUES|\[red)[^\s;'",)]+)"""
+)
 _LOGIN_OPTION = r"""((?<![\w\-])(?:-u|--user|--proxy-user)(?:["']?,)?[ =]["']?)(?!\[red)[^\s:"']{1,64}:[^\s"']+"""
+
+# Programs that take a password in an option of one letter, or as USER/PASSWORD.
+_COMMAND = (
+    r"""((?:\b(?:mysql|mariadb)[\w\-]{0,20}(?=[\s"'])[^\n]{0,300}?[\s"']-p|\bsshpass["',\s]{1,4}-p["',\s]{0,4}"""
+    r"""|\b(?:docker|podman|az)["',\s]{1,4}login(?=[\s"'])[^\n]{0,300}?[\s"']-p["',\s]{1,4}"""
+    r"""|\b(?:sqlcmd|bcp)(?=[\s"'])[^\n]{0,300}?[\s"']-P["',\s]{1,4}|\bredis-cli(?=[\s"'])[^\n]{0,300}?[\s"']-a["',\s]{1,4}"""
+    r"""|\b(?:sqlplus|sqlldr|expdp|impdp)(?=[\s"'])[^\n]{0,300}?[\s"'][A-Za-z][\w$#]{0,30}/))(?!\[red)[^\s"'@,][^\s"'@]*"""
+)
 
 _EXEMPT = r"""(?i)["']?(?:true|false|yes|no|none|null|nil|undefined|\*+|\.{3}|…)?["']?\Z|["']?\[redacted\]"""
 _QUOTED = r"""(?s)[bBfFrRuU]{0,2}(?:"(?:[^"\\]|""|\\.)*"|'(?:[^'\\]|''|\\.)*'|`[^`]*`)"""
@@ -81,7 +100,7 @@ _BARE = (  # up to a space, to a quote, or to a separator in front of another na
     r"""(?:[^\s,;&"'`<>()\[\]{}\\]|\\(?![nrt"'])|[,;&](?!\s{0,8}[\w.\-%\[\] ]{1,64}(?:=|:|%3D)|\s|\Z)"""
     r"""|["'`()\[\]{}](?=\w))+"""
 )
-_ENCODED = r"""(?:(?!%3[Bb]|%26|%0[AaDd])[^\s&;"'<>])+"""
+_ENCODED = r"""%22(?:(?!%22)[^\s&;"'<>])*(?:%22)?|(?:(?!%3[Bb]|%26|%0[AaDd])[^\s&;"'<>])+"""
 _HEADER = r"""[^\n\r"'}]+"""
 _UP_TO_SEMICOLON = r"""[^;\n"']+"""
 _REST_OF_LINE = r"[^\n]*"
@@ -91,7 +110,7 @@ _PARAMETERS = (
     r"\[(?:\w{1,20} )?param(?:eter)?s: |(?i:\b(?:bind|bound|query|sql|with)[ _](?:bind |bound )?param(?:eter)?s?"
     r"|\bparam(?:eter)?s(?==))\s?[=:]?\s?(?=[(\[{])"
 )
-_STATEMENT = r"\[SQL: |LINE \d+: "
+_STATEMENT = r"\[SQL: |LINE \d+: |Execution failed on sql '|Execution failed on sql: |== SQL ==\n"
 _LITERAL = r"'(?:[^'\\]|''|\\.)*(?:'|\Z)"
 _ROW = (
     r"(?s)(Failing row contains |duplicate key value is |dup key: |keyValue'?: )"
@@ -106,6 +125,14 @@ _ENDINGS = (
     *(") already exists", ") is not present", ") is still", ") conflicts", ")=("),
     *("' for key", '" for key', '" violates', ", input_type=", " (", '"', ")"),
 )
+
+_QUOTED_DATA = (  # of a statement's parameter, or of a request's header
+    r"""(?i)((?:header value:?|invalid input (?:syntax|value) for [\w ]{1,60}:|(?:incorrect|bad) \w{1,20} value:"""
+    r"""|converting the \w{1,20} value|could not convert string|numeric value)[ ]{1,2}b?)"""
+    r"""(["'])(?!\[red)(?:(?!\2)[^\n\\]|\\.)*\2?"""
+)
+_HEADER_PART = r"Header part \((?!\[red)[^\n]{1,999}?\) from \(([^\n,]{1,99}, )[^\n]{1,999}\)(?= must)"
+_PIPELINE = r"(Command # \d{1,9} \(\w{1,30} )(?!\[red)[^\n]{1,999}?(?=\) of pipeline)"
 
 _PASSES = 4  # what takes the place of a secret can be part of another one: two passes are enough for most messages
 
@@ -130,25 +157,30 @@ def scrub(text: str) -> str:
 def _scrub_once(text: str) -> str:
     if "-----BEGIN" in text:
         text = re.sub(_PEM, REDACTED, text)
-    text = _scrub_sql(text)
+    text = _scrub_data(text)
     if "://" in text:
         before, *pairs = re.split(_SCHEME, text)
         text = before + "".join(map(_scrub_url, pairs[::2], pairs[1::2]))
     if "@" in text:
         text = re.sub(_ORACLE, rf"\1{REDACTED}@", re.sub(_DSN, rf"\1{REDACTED}@", text))
+    text = re.sub(_ENCODED_LOGIN, rf"\1{REDACTED}", text)
     text = re.sub(_TOKEN, REDACTED, text)
     text = re.sub(_WEBHOOK, rf"\1{REDACTED}", text)
     text = _scrub_values(_NAMED, text)
     text = _scrub_values(_SPACED, text)
     text = re.sub(_LOGIN_OPTION, rf"\1{REDACTED}", text)
+    text = re.sub(_COMMAND, rf"\1{REDACTED}", text)
     text = re.sub(_IDENTIFIED, rf"\1{REDACTED}", text)
     return re.sub(_BEARER, lambda match: f"{match[1] or match[2]} {REDACTED}", text)
 
 
-def _scrub_sql(text: str) -> str:
-    """Remove bound parameters, literals in quoted statements, and values that a database quotes."""
+def _scrub_data(text: str) -> str:
+    """Remove bound parameters, literals in quoted statements, and values that a database or a client quotes."""
     text = _replace_each(_PARAMETERS, text, _end_of_parameters, lambda value: REDACTED)
     text = _replace_each(_STATEMENT, text, _end_of_statement, lambda value: re.sub(_LITERAL, "'?'", value))
+    text = re.sub(_QUOTED_DATA, rf"\1\2{REDACTED}\2", text)
+    text = re.sub(_HEADER_PART, rf"Header part ({REDACTED}) from (\1{REDACTED})", text)
+    text = re.sub(_PIPELINE, rf"\1{REDACTED}", text)
     return re.sub(_DETAIL, _scrub_detail, re.sub(_ROW, rf"\1({REDACTED})", text))
 
 
@@ -174,6 +206,9 @@ def _end_of_parameters(text: str, match: re.Match[str]) -> int:
 def _end_of_statement(text: str, match: re.Match[str]) -> int:
     if match[0].startswith("LINE"):
         return _match_end(_REST_OF_LINE, text, match.end())
+    if not match[0].startswith("["):
+        end = text.find("': " if match[0].endswith("'") else "\n---", match.end())
+        return len(text) if end < 0 else end
     end = text.find("]\n", match.end())
     return _end_of_brackets(text, match.start()) if end < 0 else end
 
@@ -249,7 +284,7 @@ def _scrub_values(pattern: str, text: str) -> str:
 def _is_secret(match: re.Match[str], text: str) -> bool:
     """Return whether the value of a name is secret."""
     name, separator = match.groups()
-    plain = re.sub(r"[_.\-]", "", name).lower()
+    plain = re.sub(r"[_.\- ]", "", name).lower()
     before = text[max(0, match.start() - 12) : match.start()]
     if re.search(_OTHER_NAME, plain):
         return False
@@ -257,7 +292,12 @@ def _is_secret(match: re.Match[str], text: str) -> bool:
         return False
     if separator == ">" and not before.endswith("<"):
         return False
-    if "," in separator and not name.startswith("-") and not re.search(r"""[(\[]\\*[bu]?\\*["']\Z""", before):
+    if (
+        "," in separator
+        and not name.startswith("-")
+        and "alue" not in separator
+        and not re.search(r"""[(\[]\\*[bu]?\\*["']\Z""", before)
+    ):
         return False
     if re.search(_SECRET_NAME, plain):
         return not re.search(r"(?i)(?:expected|illegal|stray) \Z", before)  # of a parser
