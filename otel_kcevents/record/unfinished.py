@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABCMeta
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import cache
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
@@ -161,29 +162,50 @@ class _Original(NamedTuple):
 def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
     """Record an awaitable of any class when it is awaited, entered with `async with`, or run as a task.
 
-    Until then it has a class of its own, because the program may need this very object.
+    Until then it has a class of its own, because the program may need this very object. None if its class cannot have
+    a subclass that nobody notices.
     """
     kind: Any = type(awaitable)
-    methods: dict[str, Any] = {"__slots__": (), "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    recorder = call.recorder
+    recorded_as = (recorder.target, recorder.operation, recorder.name)
+    if any(vars(base).get("_kcevents_recorded_as") == recorded_as for base in kind.__mro__):
+        recorder.skip(call.started[0])  # the same object again, such as one in a cache: it is awaited once for all
+        return awaitable
+    pending = [call]  # two tasks may await the object at the same time
 
-    def await_(self: Any) -> Generator[Any, Any, Any]:
+    def record(self: Any, awaited: Any) -> Any:
         object.__setattr__(self, "__class__", kind)
-        return _finish_awaited(call, self).__await__()
+        return _finish_awaited(pending.pop(), awaited) if pending else awaited
 
-    def enter(self: Any) -> Any:
-        object.__setattr__(self, "__class__", kind)
-        return _finish_awaited(call, self.__aenter__())
+    def reduce(self: Any, protocol: Any) -> Any:
+        object.__setattr__(self, "__class__", kind)  # which has a name that pickle finds
+        return self.__reduce_ex__(protocol)
 
-    methods["__await__"] = await_
+    methods: dict[str, Any] = {
+        "__slots__": (),
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__await__": lambda self: record(self, self).__await__(),
+        "__reduce_ex__": reduce,
+        "_kcevents_recorded_as": recorded_as,
+    }
     if hasattr(kind, "__aenter__"):
-        methods["__aenter__"] = enter
+        methods["__aenter__"] = lambda self: record(self, kind.__aenter__(self))
     if issubclass(kind, Coroutine):
         methods.update(_coroutine_methods(call, kind))
     try:
-        object.__setattr__(awaitable, "__class__", type(kind.__name__, (kind,), methods))
-    except Exception:  # it is written in C, or its class refuses subclasses
+        if not _is_plain(kind):
+            return None
+        object.__setattr__(awaitable, "__class__", type(kind)(kind.__name__, (kind,), methods))
+    except Exception:  # it is written in C
         return _finish_awaited(call, awaitable) if issubclass(kind, Coroutine) else None
     return awaitable
+
+
+def _is_plain(kind: Any) -> bool:
+    """Return whether no code of the program runs if a subclass is made, and equality does not depend on the class."""
+    hooks = {base.__module__ for base in kind.__mro__ if "__init_subclass__" in vars(base)}
+    return type(kind) in (type, ABCMeta) and kind.__eq__ is object.__eq__ and hooks <= {"builtins", "typing"}
 
 
 def _coroutine_methods(call: StartedCall, kind: Any) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import inspect
+import pickle
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 from opentelemetry.context import get_current
@@ -250,6 +253,25 @@ def test_awaitable_is_the_same_object_of_its_class(telemetry: Telemetry) -> None
     assert telemetry.event.size == 2
 
 
+def test_awaitable_that_is_returned_often_is_recorded_once(telemetry: Telemetry) -> None:
+    """Such as one in a cache; two operations record it once each."""
+    request = Request([1, 2])
+    load: Any = telemetry.asset.load(telemetry.allocation.load(lambda: request))
+    for _ in range(2000):
+        load()
+
+    async def main() -> Any:
+        return await asyncio.gather(request, request)
+
+    assert asyncio.run(main()) == [[1, 2], [1, 2]]
+    assert telemetry.log.counts() == {"AllocationSetLoaded": 1, "AssetSetLoaded": 1}
+
+
+def test_awaitable_can_be_pickled_and_copied(telemetry: Telemetry) -> None:
+    request: Any = telemetry.asset.load(lambda: Request([1]))()
+    assert type(copy.copy(request)) is type(pickle.loads(pickle.dumps(request))) is Request
+
+
 def test_entering_an_awaitable_records_it(telemetry: Telemetry) -> None:
     """As in `async with session.get(url) as response`."""
 
@@ -288,11 +310,35 @@ class Query:
         yield 1
 
 
-class Sealed:
-    """An awaitable whose class refuses subclasses."""
+class Registry(type):
+    """A metaclass that refuses a second class, as one that registers classes by their names may."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        assert not bases
+
+
+class Registered(metaclass=Registry):
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return fetch([1]).__await__()
+
+
+class Plugin:
+    """An awaitable whose class notices subclasses."""
+
+    plugins: ClassVar[list[type]] = []
 
     def __init_subclass__(cls) -> None:
-        raise RuntimeError("sealed")
+        cls.plugins.append(cls)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return fetch([1]).__await__()
+
+
+@dataclass
+class Ticket:
+    """An awaitable that equals others of exactly its class."""
+
+    number: int = 1
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return fetch([1]).__await__()
@@ -308,10 +354,12 @@ class Button:
         raise AssertionError
 
 
-@pytest.mark.parametrize("make", [Query, Sealed, Button])
+@pytest.mark.parametrize("make", [Query, Registered, Plugin, Ticket, Button])
 def test_other_objects_are_recorded_at_the_return(telemetry: Telemetry, warned: Warned, make: Any) -> None:
     result = make()
     assert telemetry.asset.load(lambda: result)() is result
+    assert type(result) is make
+    assert Plugin.plugins == []
     assert (telemetry.kinds, telemetry.event.size, len(warned())) == (["AssetSetLoaded"], None, 1)
 
 
