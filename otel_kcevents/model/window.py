@@ -155,16 +155,19 @@ class Window:
 
     @classmethod
     def _from_text(cls, text: str, now: datetime | int | None) -> Window:
-        shown, reason = describe_time(text), ""
+        reason = ""
         try:
-            ends = None
             if len(text) <= _MAX_LENGTH:  # a whole file takes long to search
-                ends = parse_interval(text) or _parse(text, _now_ns(now))
-            if ends is not None:
-                return cls.from_ns(*ends)
+                window = _interval(text)
+                if window is not None:
+                    return window
+                ends = _parse(text, _now_ns(now))
+                if ends is not None:
+                    return cls.from_ns(*ends)
         except ValueError as error:
-            if shown == short_repr(text):  # else the string may be data, and the reason may show a part of it
+            if describe_time(text) == short_repr(text):  # else it may be data, and the reason may show a part of it
                 reason = f": {error}"
+        shown = describe_time(text)
         raise ValueError(f"cannot convert {shown} to a Window{reason}; expected {INTERVAL_FORMS}; {_FORMS}")
 
     @property
@@ -209,6 +212,12 @@ def _now_ns(now: datetime | int | None) -> int:
 @lru_cache(maxsize=1024)
 def _between(start: datetime, end: datetime) -> Window:
     return Window(start, end)
+
+
+@lru_cache(maxsize=1024)
+def _interval(text: str) -> Window | None:
+    ends = parse_interval(text)
+    return None if ends is None else Window.from_ns(*ends)
 
 
 def _parse(text: str, now: int) -> tuple[int, int] | None:

@@ -269,32 +269,26 @@ class CallRecorder(Recorder):
             The window and the size; None for one that is not read now, or cannot be read.
         """
         window: Window | PendingWindow | None = None
-        size = None
+        size = value = None
+        is_pending = self._last_window is not None
         if self._first_window is not None:
-            window = self._begin_window(self._first_window, args, kwargs)
-        elif self._last_window is not None:
+            try:
+                value = self._first_window(args, kwargs, None)
+            except Exception as error:
+                if not is_pending or not isinstance(error, (AttributeError, LookupError)):
+                    self.warn("the window", error)
+                    is_pending = False
+        if value is not None:
+            window = self.window_of(value)
+        elif is_pending:
             window = PendingWindow(current_time())
         if self._first_size is not None:
             size = self._read("the size", self._first_size, args, kwargs, None, True)
         return window, size
 
-    def _begin_window(self, read: Extractor, args: Args, kwargs: Kwargs) -> Window | PendingWindow | None:
-        value = None
-        try:
-            value = read(args, kwargs, None)
-        except Exception as error:
-            if self._last_window is None or not isinstance(error, (AttributeError, LookupError)):
-                self.warn("the window", error)
-                return None
-        if value is None and self._last_window is not None:
-            return PendingWindow(current_time())
-        return self.window_of(value)
-
     def _end_window(
-        self, window: Window | PendingWindow | None, args: Args, kwargs: Kwargs, result: Any, has_result: bool
+        self, window: PendingWindow, args: Args, kwargs: Kwargs, result: Any, has_result: bool
     ) -> Window | None:
-        if not isinstance(window, PendingWindow):
-            return window
         assert self._last_window is not None
         return self.window_of(self._read("the window", self._last_window, args, kwargs, result, has_result), window.now)
 
@@ -320,7 +314,8 @@ class CallRecorder(Recorder):
         has_result = result is not NO_RESULT
         if not has_result:
             result = None
-        window = self._end_window(window, args, kwargs, result, has_result)
+        if isinstance(window, PendingWindow):
+            window = self._end_window(window, args, kwargs, result, has_result)
         fails_when = self._fails_when
         if fails_when is not None and has_result and (failure := self._failure_from(fails_when, result)):
             return self.fail(span, failure, window)
@@ -343,7 +338,8 @@ class CallRecorder(Recorder):
         """
         if isinstance(error, self._ignore):
             return self.skip(span)
-        window = self._end_window(window, args, kwargs, None, False)
+        if isinstance(window, PendingWindow):
+            window = self._end_window(window, args, kwargs, None, False)
         if is_clean_exit(error):
             self.finish(span, None, window)
         else:

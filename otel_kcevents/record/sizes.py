@@ -151,9 +151,8 @@ def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
     Raises:
         TypeError: The result is not a set, is lazy, or has a `len()` that does not count records.
     """
-    size = _list_size(result)
-    if size is not None:
-        return size
+    if type(result) is list and result and role_of(type(result[0])) in _RECORD_ROLES:  # as `_list_size`, without a call
+        return len(result)
     if type(result) is tuple and len(result) == 2 and _is_value(result[0]):
         raise TypeError(f"{describe(result)} may be two results; {_REMEDY}")
     return set_size(result)
