@@ -22,6 +22,7 @@ _MAX_LENGTH = 256  # of a window as a string: more than two times with the names
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
 _DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
+_YEARS = re.compile(r"\d{4}[,-]\d{4}", re.ASCII)
 _UNIX_PAIR = re.compile(r"(\d{1,12})[,-](\d{1,12})", re.ASCII)
 _FORMS = (
     "15m, 24h, 7d or 2w; today, yesterday, week, month, lastweek or lastmonth; two Unix times as in "
@@ -122,7 +123,7 @@ class Window:
                 day; a pair of datetimes, dates or strings of times, None for an open end; a time or a period of numpy,
                 pandas or pyarrow in place of any of these; or an object with the attributes, or a mapping with the
                 keys, `start` and `end`, `start_time` and `end_time` or `left` and `right`. In a pair, a day, a month or
-                a period means its beginning. `2024-09` is a month, and not two Unix times.
+                a period means its beginning. `2024-09` is a month, and not two Unix times; `2015-2016` is refused.
             now: The time that relative forms count from: a datetime, or nanoseconds since 1970; default: now.
 
         Raises:
@@ -161,6 +162,8 @@ class Window:
                 window = _interval(text)
                 if window is not None:
                     return window
+                if _YEARS.fullmatch(text):
+                    raise ValueError("it may be years or Unix times; write dates, such as 2015-01-01/2017-01-01")
                 ends = _parse(text, _now_ns(now))
                 if ends is not None:
                     return cls.from_ns(*ends)

@@ -7,23 +7,25 @@ a value is read: even `isinstance` and `hasattr` run the work of some lazy objec
 from __future__ import annotations
 
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
+from collections.abc import Iterable
 from datetime import date, time, timedelta, tzinfo
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
-__all__ = ["Role", "is_library_set", "is_option_key", "is_option_name", "role_of"]
+__all__ = ["Role", "has_option_keys", "is_library_set", "is_option_name", "role_of"]
 
 Role: TypeAlias = Literal[
-    "records", "collection", "mapping", "range", "lazy", "object", "number", "string", "time", "never", "proxy"
+    "records", "array", "collection", "mapping", "range", "lazy", "object", "number", "string", "time", "never", "proxy"
 ]
 """What a value is.
 
-`records`: a set whose `len()` is free. `collection`: a list, a tuple or another collection of Python's own; its items
-decide. `mapping`: a plain dict; its values decide. `range`: a range. `lazy`: a set whose `len()` would run its work,
-counts something else, or does not exist. `object`: not a set, but maybe a record. `number`, `string` and `time` (also a
-period): single values. `never`: none of these. `proxy`: what its `__wrapped__` is.
+`records`: a set whose `len()` is free. `array`: one of numpy or pandas, which may hold times. `collection`: a list, a
+tuple or another collection of Python's own; its items decide. `mapping`: a plain dict; its values decide. `range`: a
+range. `lazy`: a set whose `len()` would run its work, counts something else, or does not exist. `object`: not a set,
+but maybe a record. `number`, `string` and `time` (also a period): single values. `never`: none of these. `proxy`: what
+its `__wrapped__` is.
 """
 
 _BUILTINS: dict[type, Role] = {
@@ -77,6 +79,7 @@ _NEVER = """
     urllib urllib3 uuid webob werkzeug wsgiref yarl zict zipfile
 """
 _OBJECTS = "pydantic"  # models are iterable, but they are not sets
+_ARRAYS = "numpy.ndarray pandas.Series pandas.core.series.Series"
 _PROXIES = "wrapt _wrappers"
 
 _BY_MODULE: dict[str, Role] = {
@@ -85,6 +88,7 @@ _BY_MODULE: dict[str, Role] = {
     **dict.fromkeys(_NEVER.split(), "never"),
     **dict.fromkeys(_OBJECTS.split(), "object"),
     **dict.fromkeys(_PROXIES.split(), "proxy"),
+    **dict.fromkeys(_ARRAYS.split(), "array"),
 }
 """The role of the types in a module, or of one type. The longest entry wins, the first of the base classes too."""
 
@@ -102,7 +106,8 @@ _ARGUMENT_WORDS = """
 """
 _class_words = frozenset(f"{_STORE_WORDS} {_OPTION_WORDS}".split())
 _argument_words = _class_words.union(_ARGUMENT_WORDS.split())
-_key_words = frozenset(f"{_OPTION_WORDS} {_ARGUMENT_WORDS}".split())
+_keys = f"{_OPTION_WORDS} {_ARGUMENT_WORDS}"
+_key_words = frozenset(f"{_keys} {_keys.title()} {_keys.upper()}".split())  # as of AWS, and of the environment
 _LAZY_ENDINGS = ("Query", "QuerySet", "Future", "Promise")
 _CONNECTION_METHODS = ("execute", "cursor", "write", "read")
 
@@ -118,13 +123,13 @@ def is_option_name(name: str) -> bool:
     return _last_word(name) in _argument_words
 
 
-def is_option_key(key: object) -> bool:
+def has_option_keys(keys: Iterable[object]) -> bool:
     """Return whether a key of a dict is a word for options, columns, periods or requests, rather than a record's name.
 
     Args:
-        key: The key.
+        keys: Some of its keys.
     """
-    return type(key) is str and key.lower() in _key_words
+    return not _key_words.isdisjoint(keys)
 
 
 def _last_word(name: str) -> str:
@@ -155,7 +160,7 @@ def is_library_set(cls: type) -> bool:
     Args:
         cls: The type.
     """
-    return any(_by_module(base) in ("lazy", "records") for base in cls.__mro__)
+    return any(_by_module(base) in ("lazy", "records", "array") for base in cls.__mro__)
 
 
 def _classify(cls: type) -> Role:

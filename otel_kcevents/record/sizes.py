@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from itertools import islice
 from operator import index
+from types import NoneType
 from typing import Any
 
 from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import describe
-from otel_kcevents.record.set_types import is_option_key, is_option_name, role_of
+from otel_kcevents.record.set_types import has_option_keys, is_option_name, role_of
 from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
 
-__all__ = ["add_size", "first_size", "result_size", "set_size", "to_size"]
+__all__ = ["add_size", "first_size", "result_size", "to_size"]
 
 _NOT_SETS = (str, bytes, bytearray, bool)
-_RECORD_ROLES = ("mapping", "object", "collection")
 _REMEDY = "name the size with size=, or record none with size=False"
-_MANY = 16  # so many values of a dict, or items of a tuple, are looked at
+_MANY = 16  # the first values of a dict, and the most results of one function, that are looked at
+
+# A list with a first item of these types has its `len()` as its size, unless it has two items, which may be a period.
+# Most sets are such lists, and a look at one type is all that they cost.
+_RECORD_TYPES: frozenset[type] = frozenset((dict, tuple))
+_ITEM_TYPES: frozenset[type] = _RECORD_TYPES | {int, float, NoneType}  # of an empty list, too
+_RESULT_TYPES: frozenset[type] = _ITEM_TYPES | {str}
+
+# How likely an argument of a save is its set, the likeliest first
+_RECORDS, _VALUES, _NAMED_RECORDS, _NAMED_NUMBERS, _RANGE, _NO_SET = range(6)
 
 _UNIX_RANGES = ((6e8, 4.2e9), (6e11, 4.2e12))  # 1989 to 2103 in seconds and in milliseconds
-
-
-# How likely an argument of a save is its set
-_RECORDS, _VALUES, _NAMED_RECORDS, _NAMED_NUMBERS, _RANGE, _NO_SET = range(6)
 
 
 @cache  # when first needed: the import of every program would pay for it
@@ -89,27 +94,39 @@ def add_size(total: int, value: Any) -> int:
     return total if value is None else to_size(total + to_size(value))
 
 
-def _list_size(value: Any) -> int | None:
-    """Return the number of records in a list of them, which is the usual set; None for anything else."""
-    return len(value) if type(value) is list and value and role_of(type(value[0])) in _RECORD_ROLES else None
+def _list_size(value: Any, types: Collection[type]) -> int | None:
+    """Return the size of a list whose first item has one of these types; None for what takes a closer look."""
+    if type(value) is list and len(value) != 2 and type(value[0] if value else None) in types:
+        return len(value)
+    return None
 
 
-def set_size(value: Any) -> int:
-    """Return the number of records in a set, if that is free; no work of a lazy set runs.
-
-    Args:
-        value: The set.
+def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
+    """Return the number of records in what a call returned, if that is free; no work of a lazy set runs.
 
     Raises:
-        TypeError: The value is not a set, is lazy, or has a `len()` that does not count records.
+        TypeError: The result is not a set, is lazy, or has a `len()` that does not count records.
     """
+    size = _list_size(result, _RESULT_TYPES)
+    if size is not None:
+        return size
+    if type(result) is tuple and len(result) == 2 and _is_value(result[0]):
+        raise TypeError(f"{describe(result)} may be two results; {_REMEDY}")
+    return _set_size(result)
+
+
+def _set_size(value: Any) -> int:
     role = role_of(type(value))
-    if role == "collection":
-        return _collection_size(value)
     if role in ("records", "range") or (role == "mapping" and _rank_of_mapping(value) != _NO_SET):
         return len(value)
+    if role == "collection":
+        return _collection_size(value)
+    if role == "array":
+        if _is_period(value):
+            raise TypeError(f"{describe(value)} is a period, not a set; {_REMEDY}")
+        return len(value)
     if role == "proxy":
-        return set_size(value.__wrapped__)
+        return _set_size(value.__wrapped__)
     if role == "lazy":
         library = type(value).__module__.partition(".")[0]
         raise TypeError(f"{describe(value)} ({library}) is lazy, or its len() does not count records; {_REMEDY}")
@@ -120,17 +137,18 @@ def set_size(value: Any) -> int:
 
 def _collection_size(value: Collection[Any]) -> int:
     """Return the number of items, which are records; or the size of the set that is first in a tuple of results."""
-    first = next(iter(value), None)
     if _is_period(value):
         raise TypeError(f"{describe(value)} is a period, not a set; {_REMEDY}")
+    first = next(iter(value), None)
+    role = role_of(type(first))
     if type(value) is tuple and 0 < len(value) <= _MANY and not _are_alike(value):
-        role = role_of(type(first))
         last_rank = _RANGE if role == "mapping" else _VALUES
         others = [item for item in value[1:] if _rank(item) <= last_rank]
-        if others or role not in ("records", "collection", "mapping", "proxy"):
+        if others or role not in ("records", "array", "collection", "mapping", "proxy"):
             raise TypeError(f"{describe(value)} is not a set: its items are of several types; {_REMEDY}")
-        return set_size(first)
-    if role_of(type(first)) in ("records", "lazy"):
+        return _set_size(first)
+    is_page = type(first) is list and bool(first) and role_of(type(first[0])) in ("mapping", "object")
+    if is_page or role in ("records", "array", "lazy"):
         raise TypeError(f"{describe(value)} holds sets rather than records; {_REMEDY}, such as size='result[*]'")
     return len(value)
 
@@ -142,20 +160,7 @@ def _are_alike(items: tuple[Any, ...]) -> bool:
         return False
     if type(first) is dict:
         return all(item.keys() == first.keys() for item in items)
-    return type(first) is not list and role_of(type(first)) not in ("records", "lazy")
-
-
-def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
-    """Return the number of records in what a call returned.
-
-    Raises:
-        TypeError: The result is not a set, is lazy, or has a `len()` that does not count records.
-    """
-    if type(result) is list and result and role_of(type(result[0])) in _RECORD_ROLES:  # as `_list_size`, without a call
-        return len(result)
-    if type(result) is tuple and len(result) == 2 and _is_value(result[0]):
-        raise TypeError(f"{describe(result)} may be two results; {_REMEDY}")
-    return set_size(result)
+    return type(first) is not list and role_of(type(first)) not in ("records", "array", "lazy")
 
 
 def first_size(function: Callable[..., Any], window: str, whole: Extractor | None = None) -> Extractor:
@@ -164,7 +169,7 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
     The set is the first argument, in this order of preference:
 
     1. a data frame, a list of records, an object of a class with `__len__`, or a lazy or unsized set (no size)
-    2. a list, a tuple or a set of strings or numbers
+    2. a list, a tuple or a set of strings or numbers; if there are several of different lengths, none of them
     3. a dict of records by name, then one of numbers by name; if there are several, none of them
     4. a range
     5. an object that has a `len()` and holds the window, as in `window="batch.window"`
@@ -183,48 +188,50 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
     defaults = [parameter.default for name, parameter in signature.parameters.items() if signature.is_positional(name)]
     skipped = {name for name in order if name == window or is_option_name(name)}
     skipped.update({"self", "cls"}.intersection([*order][:1]))
-    positions = {order[name] for name in skipped if signature.is_positional(name)}
-    by_name = [(name, parameter) for name, parameter in signature.parameters.items() if name not in skipped]
+    skipped_positions = {order[name] for name in skipped if signature.is_positional(name)}
+    by_position = [(at, default) for at, default in enumerate(defaults) if at not in skipped_positions]
+    by_name = [(name, parameter.default) for name, parameter in signature.parameters.items() if name not in skipped]
 
-    def candidates(args: Args, kwargs: Kwargs) -> Iterator[Any]:
-        for position, value in enumerate(args):
-            if position not in positions and (position >= len(defaults) or value is not defaults[position]):
-                yield value
+    def candidates(args: Args, kwargs: Kwargs) -> list[Any]:
+        found = [args[at] for at, default in by_position if at < len(args) and args[at] is not default]
+        found += args[len(defaults) :]
         if kwargs:
-            for name, parameter in by_name:
-                if name in kwargs and kwargs[name] is not parameter.default:
-                    yield kwargs[name]
-            for name in kwargs:
-                if name not in order and name != window and not is_option_name(name):
-                    yield kwargs[name]
+            found += [kwargs[name] for name, default in by_name if kwargs.get(name, default) is not default]
+            found += [
+                kwargs[name] for name in kwargs if name not in order and name != window and not is_option_name(name)
+            ]
+        return found
 
     def read(args: Args, kwargs: Kwargs, result: Any) -> int:
         if signature.positions != "known":
             signature.check_positions(args, kwargs)
+        values = candidates(args, kwargs)
+        types = _ITEM_TYPES if len(values) == 1 else _RECORD_TYPES  # those that precede all other arguments
         found: dict[int, list[Any]] = {}
-        for value in candidates(args, kwargs):
-            size = _list_size(value)
+        for value in values:
+            size = _list_size(value, types)
             if size is not None:
                 return size
             rank = _rank(value)
             if rank == _RECORDS:
-                return set_size(value)
+                return _set_size(value)
             found.setdefault(rank, []).append(value)
         if whole is not None and found.keys() <= {_NO_SET}:
             holder = whole(args, kwargs, result)
             if role_of(type(holder)) == "records":
                 return len(holder)
         chosen = _choose(found)
-        return len(chosen) if type(chosen) in (list, dict) else set_size(chosen)  # their rank depends on their items
+        return len(chosen) if type(chosen) in (list, dict) else _set_size(chosen)  # their rank depends on their items
 
     return read
 
 
 def _choose(found: Mapping[int, list[Any]]) -> Any:
     """Return the set among arguments that may be one, by their rank."""
-    values, records = found.get(_VALUES), found.get(_NAMED_RECORDS, [])
+    values, records = found.get(_VALUES, []), found.get(_NAMED_RECORDS, [])
     named = [*records, *found.get(_NAMED_NUMBERS, [])]
-    if (values and records) or (not values and len(named) > 1):
+    is_uncertain = records or len(set(map(len, values))) > 1 if values else len(named) > 1
+    if is_uncertain:
         raise TypeError(f"several arguments may be the set; {_REMEDY}")
     for candidates in (values, named, found.get(_RANGE)):
         if candidates:
@@ -234,13 +241,16 @@ def _choose(found: Mapping[int, list[Any]]) -> Any:
 
 def _rank(value: Any) -> int:
     role = role_of(type(value))
-    if role == "collection":
-        first = next(iter(value), None)
-        if _is_period(value):
-            return _NO_SET
-        return _VALUES if _is_value(first) else _RECORDS
     if role in ("records", "lazy"):
         return _RECORDS
+    if role in ("collection", "array"):
+        if _is_period(value) or _are_times(value):
+            return _NO_SET
+        first = next(iter(value), None) if role == "collection" else value
+        if not _is_value(first):
+            return _RECORDS
+        # Two numbers are the hours of a range rather than a set.
+        return _NO_SET if type(value) is tuple and len(value) == 2 and type(first) in (int, float) else _VALUES
     if role == "mapping":
         return _rank_of_mapping(value)
     if role == "proxy":
@@ -250,13 +260,17 @@ def _rank(value: Any) -> int:
 
 def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
     """Return what a plain dict holds by name: records, numbers, or something else, such as options or columns."""
-    for key in islice(value, _MANY):
-        if is_option_key(key) or (type(key) is str and _period_key_pattern().fullmatch(key)):
-            return _NO_SET
-    roles = {"number" if _is_decimal(item) else role_of(type(item)) for item in islice(value.values(), _MANY)}
-    if roles <= {"number"}:
-        return _NAMED_NUMBERS
-    return _NAMED_RECORDS if roles <= {"object", "mapping"} else _NO_SET
+    if has_option_keys(islice(value, _MANY)):
+        return _NO_SET
+    items = [*islice(value.values(), _MANY)]
+    roles = {role_of(kind) for kind in set(map(type, items))}
+    if roles <= {"number", "string"} and all(map(_is_number, items)):
+        is_period = any(type(key) is str and _period_key_pattern().fullmatch(key) for key in islice(value, _MANY))
+        return _NO_SET if is_period else _NAMED_NUMBERS
+    if not roles <= {"object", "mapping"}:
+        return _NO_SET
+    is_group = role_of(type(items[0])) == "mapping" and _rank_of_mapping(items[0]) == _NAMED_RECORDS
+    return _NO_SET if is_group else _NAMED_RECORDS
 
 
 def _is_value(value: Any) -> bool:
@@ -264,23 +278,33 @@ def _is_value(value: Any) -> bool:
     return value is None or role_of(type(value)) in ("string", "number")
 
 
-def _is_decimal(value: Any) -> bool:
-    """Return whether a value is a number in a string, as JSON has costs."""
+def _is_number(value: Any) -> bool:
+    """Return whether a string or a number is a number: JSON has costs as strings."""
     if type(value) is not str:
-        return False
+        return role_of(type(value)) == "number"
     whole, _, fraction = value.lstrip("+-").partition(".")
     digits = f"{whole}{fraction}"
     return digits.isascii() and digits.isdecimal() and len(whole) < 10  # longer ones are ids of accounts
 
 
-def _is_period(value: Collection[Any]) -> bool:
-    """Return whether a list or a tuple is a start and an end, or a series of times."""
-    if type(value) not in (list, tuple) or not value:
-        return False
-    first, last = value[0], value[-1]  # type: ignore[index]
-    if len(value) != 2:
-        return _is_time(first) and _is_time(last)
-    return all(end is None or _is_time(end) or _is_unix_time(end) for end in (first, last))
+def _is_period(value: Any) -> bool:
+    """Return whether a list, a tuple or an array is a start and an end."""
+    if type(value) not in (list, tuple):
+        return role_of(type(value)) == "array" and _are_times(value) and len(value) == 2
+    return len(value) == 2 and _is_end(value[0]) and _is_end(value[1])
+
+
+def _are_times(value: Any) -> bool:
+    """Return whether a list, a tuple or an array is a series of times."""
+    if type(value) in (list, tuple):
+        return bool(value) and _is_time(value[0]) and _is_time(value[-1])
+    return role_of(type(value)) == "array" and value.dtype.kind in "mM"
+
+
+def _is_end(value: Any) -> bool:
+    if type(value) in (int, float):
+        return any(low <= value < high for low, high in _UNIX_RANGES)
+    return value is None or _is_time(value)
 
 
 def _is_time(value: Any) -> bool:
@@ -288,7 +312,3 @@ def _is_time(value: Any) -> bool:
     if role == "string":
         return not value or _time_pattern().fullmatch(str(value[:64])) is not None
     return role == "time"
-
-
-def _is_unix_time(value: Any) -> bool:
-    return type(value) in (int, float) and any(low <= value < high for low, high in _UNIX_RANGES)

@@ -389,7 +389,14 @@ def test_query_does_not_have_the_forms_of_programs(text: str) -> None:
 
 def test_month_is_not_two_unix_times() -> None:
     assert Window.of("1970-12") == Window.of(("1970-12-01", "1971-01-01"))
-    assert ends(Window.parse("1970-2012")) == ends(Window.of("1970-2012")) == (1970 * 10**9, 2012 * 10**9)
+    assert ends(Window.parse("1970-2012")) == (1970 * 10**9, 2012 * 10**9)
+
+
+@pytest.mark.parametrize("text", ["2015-2016", "2015,2016"])
+def test_years_are_not_read_as_unix_times(text: str) -> None:
+    """Only a query has them as Unix times."""
+    with pytest.raises(ValueError, match=f"cannot convert '{text}' .* years or Unix times; write dates"):
+        Window.of(text)
 
 
 def test_string_that_may_be_data_is_not_shown() -> None:

@@ -246,6 +246,14 @@ def test_size_that_is_free_is_taken(telemetry: Telemetry, warned: Warned) -> Non
     assert warned() == []
 
 
+def test_array_of_times_counts_unless_it_is_a_pair(telemetry: Telemetry, warned: Warned) -> None:
+    numpy = pytest.importorskip("numpy")
+    for count in (3, 2):
+        telemetry.asset.load(lambda count=count: numpy.arange(count).astype("datetime64[D]"))()
+    assert [event.size for event in telemetry.events] == [3, None]
+    assert "is a period" in warned()[0]
+
+
 def other_arguments() -> list[Any]:
     """Requests, sessions, connections and configurations of other libraries."""
     flask, werkzeug = pytest.importorskip("flask"), pytest.importorskip("werkzeug.datastructures")
@@ -272,6 +280,8 @@ def other_arguments() -> list[Any]:
         *(pandas.Interval(0, 1), pandas.ExcelFile, pyarrow.schema([("cost", "int64")])),
         [pandas.Timestamp("2024-09-18"), pandas.Timestamp("2024-09-19")],
         (numpy.datetime64("2024-09-18"), numpy.datetime64("2024-09-19")),
+        numpy.array(["2024-09-18", "2024-09-19"], "datetime64[s]"),
+        pandas.Series(pandas.date_range("2024-09-18", periods=5, tz="UTC")),
         [pandas.Period("2024-09"), pandas.Period("2024-10"), pandas.Period("2024-11")],
         type("SparkSession", (), {"__module__": "pyspark.sql.session"})(),
         type("LambdaContext", (), {"__module__": "awslambdaric.lambda_context"})(),
