@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from otel_kcevents.model.document import Document, read_document
     from otel_kcevents.model.event import KINDS, Event, Failure, Kind
     from otel_kcevents.model.scrub import scrub
-    from otel_kcevents.model.scrubbing import set_scrub
     from otel_kcevents.model.window import Window
     from otel_kcevents.record.extract import Call
     from otel_kcevents.record.operation import Operation, OperationScope
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from otel_kcevents.record.processor import EventLogProcessor
     from otel_kcevents.record.record_set import RecordSet, allocation, asset
     from otel_kcevents.sdk.configure import configure, flush
+    from otel_kcevents.sdk.scrub_choice import set_scrub
     from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
     from otel_kcevents.serve.respond import respond
     from otel_kcevents.serve.server import LogServer, start_http_server
@@ -64,7 +64,6 @@ _NAMES = {
     "model.document": ("Document", "read_document"),
     "model.event": ("KINDS", "Event", "Failure", "Kind"),
     "model.scrub": ("scrub",),
-    "model.scrubbing": ("set_scrub",),
     "model.window": ("Window",),
     "record.extract": ("Call",),
     "record.operation": ("Operation", "OperationScope", "Stretch"),
@@ -72,6 +71,7 @@ _NAMES = {
     "record.processor": ("EventLogProcessor",),
     "record.record_set": ("RecordSet", "allocation", "asset"),
     "sdk.configure": ("configure", "flush"),
+    "sdk.scrub_choice": ("set_scrub",),
     "serve.apps": ("make_asgi_app", "make_wsgi_app"),
     "serve.respond": ("respond",),
     "serve.server": ("LogServer", "start_http_server"),
@@ -101,8 +101,7 @@ for _name in ("OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER"):
     if not os.environ.get(_name, _name).strip():  # empty: the API looks a provider of that name up, and fails
         del os.environ[_name]
 
-if os.environ.get("OTEL_PYTHON_KCEVENTS_CHILDREN"):  # set by configure() in a parent process
-    from otel_kcevents.sdk.children import join_parent
-    from otel_kcevents.sdk.configure import configure
+if os.environ.get("OTEL_PYTHON_KCEVENTS_CHILDREN") or os.environ.get("OTEL_PYTHON_KCEVENTS_SCRUB"):
+    from otel_kcevents.sdk.joining import join_parent  # configure() or set_scrub() was called in a parent process
 
-    join_parent(configure)
+    join_parent()

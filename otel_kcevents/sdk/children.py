@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from _thread import allocate_lock, start_new_thread
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -23,7 +21,7 @@ from typing import Any
 from otel_kcevents.sdk import settings
 from otel_kcevents.sdk.delivery import Delivery
 
-__all__ = ["export_on_termination", "handle_sigterm", "join_parent", "publish_to_children"]
+__all__ = ["export_on_termination", "handle_sigterm", "publish_to_children"]
 
 _TERMINATION_TIMEOUT = 12.0  # seconds; the last flush takes at most 10, and then reports what is lost
 
@@ -52,31 +50,6 @@ def publish_to_children(delivery: Delivery, service_name: str | None) -> None:
     register_after_fork(delivery, after_fork)
     if parent_process() is not None:
         _export_at_end_of_child(delivery)
-
-
-def join_parent(configure: Callable[..., object]) -> None:
-    """Configure this process like its parent, if multiprocessing started it and the parent is configured.
-
-    Called when the package is imported in a process whose environment was published by a configured one.
-
-    Args:
-        configure: `configure()`, called with the parent's `service_name`.
-    """
-    from multiprocessing import parent_process
-    from multiprocessing.util import register_after_fork
-
-    if (parent := parent_process()) is not None:
-        _configure_like_parent(parent.pid, configure)
-    elif "--multiprocessing-fork" in sys.orig_argv:  # spawned, and still importing the main module
-        _configure_like_parent(os.getppid(), configure)
-    else:  # a fork server, or another program
-        register_after_fork(configure, join_parent)
-
-
-def _configure_like_parent(parent: int | None, configure: Callable[..., object]) -> None:
-    published = settings.published_configuration()
-    if published is not None and published[0] == parent:
-        configure(service_name=published[1])
 
 
 def _export_at_end_of_child(delivery: Delivery) -> None:

@@ -17,9 +17,9 @@ from opentelemetry import metrics, trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
-from otel_kcevents.model.scrubbing import set_scrub
 from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
 from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
+from otel_kcevents.sdk.scrub_choice import set_scrub
 from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
 from otel_kcevents.store.log import EventLog, default_log
 

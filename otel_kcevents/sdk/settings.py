@@ -24,7 +24,9 @@ __all__ = [
     "metric_export_interval",
     "otlp_settings",
     "publish_configuration",
+    "publish_scrub",
     "published_configuration",
+    "published_scrub",
     "remove_empty_variables",
     "service_is_named",
 ]
@@ -34,6 +36,7 @@ Warn = Callable[[str], object]
 """Takes the message of a warning. The two signals share variables, so the caller logs equal messages once."""
 
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
+_SCRUBBED_BY = "OTEL_PYTHON_KCEVENTS_SCRUB"
 _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
 _MAX_TIMEOUT = 60.0  # seconds; the data behind a slow attempt must be retried within minutes
 
@@ -297,3 +300,24 @@ def published_configuration() -> tuple[int, str | None] | None:
     """
     pid, _, service_name = _read(_CONFIGURED_BY).partition(" ")
     return (int(pid), service_name or None) if pid.isdecimal() else None
+
+
+def publish_scrub(choice: str | None) -> None:
+    """Publish to child processes, in the environment, how this process scrubs messages.
+
+    Args:
+        choice: The name of a function, or `off`; None for the default.
+    """
+    if choice is None:
+        os.environ.pop(_SCRUBBED_BY, None)
+    else:
+        os.environ[_SCRUBBED_BY] = f"{os.getpid()} {choice}"
+
+
+def published_scrub() -> tuple[int, str] | None:
+    """Return the process id and the choice of the process that published how it scrubs messages; None if none did.
+
+    It may be any ancestor, because programs pass their environment on.
+    """
+    pid, _, choice = _read(_SCRUBBED_BY).partition(" ")
+    return (int(pid), choice) if pid.isdecimal() else None

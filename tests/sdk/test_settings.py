@@ -359,3 +359,12 @@ def test_published_configuration_can_be_read(monkeypatch: pytest.MonkeyPatch, se
     assert settings.published_configuration() is None
     settings.publish_configuration(service_name)
     assert settings.published_configuration() == (os.getpid(), service_name)
+
+
+def test_published_scrub_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_SCRUB", "not published by a process")
+    assert settings.published_scrub() is None
+    settings.publish_scrub("etl:hide")
+    assert settings.published_scrub() == (os.getpid(), "etl:hide")
+    settings.publish_scrub(None)
+    assert settings.published_scrub() is None

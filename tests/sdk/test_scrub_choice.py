@@ -1,4 +1,4 @@
-"""`otel_kcevents.model.scrubbing`: the program chooses what scrubs its messages, in its processes too."""
+"""`otel_kcevents.sdk.scrub_choice`: the program chooses what scrubs its messages, in its processes too."""
 
 from __future__ import annotations
 

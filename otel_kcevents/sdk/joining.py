@@ -1,0 +1,38 @@
+"""What a process that multiprocessing started takes over from its parent: the setup, and what scrubs messages.
+
+A parent publishes both in its environment, with its process id: other programs inherit the environment too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from otel_kcevents.sdk import settings
+from otel_kcevents.sdk.configure import configure
+from otel_kcevents.sdk.scrub_choice import inherit_scrub
+
+__all__ = ["join_parent"]
+
+
+def join_parent() -> None:
+    """Set up this process like its parent, if multiprocessing started it.
+
+    Called when the package is imported in a process whose environment was published by a parent or another ancestor.
+    """
+    from multiprocessing import parent_process
+    from multiprocessing.util import register_after_fork
+
+    if (parent := parent_process()) is not None:
+        _take_over(parent.pid)
+    elif "--multiprocessing-fork" in sys.orig_argv:  # spawned, and still importing the main module
+        _take_over(os.getppid())
+    else:  # a fork server, or another program
+        register_after_fork(join_parent, lambda _: join_parent())
+
+
+def _take_over(parent: int | None) -> None:
+    if (scrub := settings.published_scrub()) is not None and scrub[0] == parent:
+        inherit_scrub(scrub[1])
+    if (configuration := settings.published_configuration()) is not None and configuration[0] == parent:
+        configure(service_name=configuration[1])
