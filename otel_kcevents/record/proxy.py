@@ -93,6 +93,12 @@ class RecordedCallable:
         object.__setattr__(self, "__call__", call)
         object.__setattr__(self, "_kcevents_remade", remade)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class of the object, for `isinstance`; not that of a method, whose `__func__` would not record."""
+        kind = type(self.__wrapped__)
+        return RecordedCallable if kind in ROUTINES else kind
+
     @property
     def __signature__(self) -> inspect.Signature:
         try:

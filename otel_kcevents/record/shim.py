@@ -96,7 +96,7 @@ def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable
     )
     defaults = (body.__defaults__ or ())[-count:] if count else ()
     shim = FunctionType(code, body.__globals__, body.__name__, defaults or None, (CellType(inner),))
-    shim.__kwdefaults__ = body.__kwdefaults__ and dict(body.__kwdefaults__)
+    shim.__kwdefaults__ = body.__kwdefaults__
     return shim
 
 

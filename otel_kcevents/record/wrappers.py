@@ -14,7 +14,6 @@ from otel_kcevents.record.callables import body_of, is_async_generator, is_corou
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, restore
 from otel_kcevents.record.late import Recording, Remade
 from otel_kcevents.record.recorder import CallRecorder
-from otel_kcevents.record.renamed import RenamedFunction
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.unfinished import ORDINARY, StartedCall, record_unfinished
 
@@ -75,11 +74,8 @@ def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], re
     inner.marks = marks  # not on the wrapper, whose attributes `functools.wraps` copies
     inner.remade = remade
     wrapper = make_shim(function, shape, inner)
-    if type(function) in (FunctionType, RenamedFunction):
-        functools.update_wrapper(wrapper, function)
-    else:
-        functools.update_wrapper(wrapper, body_of(function)[0], updated=())
-        wrapper.__wrapped__ = function  # type: ignore[attr-defined]
+    functools.update_wrapper(wrapper, body_of(function)[0])
+    wrapper.__wrapped__ = function  # type: ignore[attr-defined]
     return wrapper
 
 

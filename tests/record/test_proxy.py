@@ -72,6 +72,8 @@ def test_attributes_of_a_decorated_object_are_its_own(telemetry: Telemetry) -> N
     assert set(dir(decorated)) == set(dir(loader))
     assert repr(decorated) == f"<recorded {loader!r}>"
     assert inspect.unwrap(decorated) is loader
+    assert isinstance(decorated, Loader)
+    assert inspect.signature(decorated.__call__) == inspect.signature(loader)
 
 
 def test_special_methods_of_a_decorated_object_work(telemetry: Telemetry) -> None:
@@ -116,6 +118,7 @@ def test_decorated_bound_method_has_its_object(telemetry: Telemetry) -> None:
     decorated: Any = telemetry.asset.load(loader.load)
     assert (decorated.__self__, decorated.__func__, decorated.__name__) == (loader, Loader.load, "load")
     assert inspect.signature(decorated) == inspect.signature(loader.load)
+    assert not inspect.ismethod(decorated)  # a caller would call `__func__`, which does not record
     held = type("Holder", (), {"load": decorated})()
     assert held.load(DAY) == [1, 1]
     assert telemetry.event.window == DAY
