@@ -595,6 +595,33 @@ def test_thrown_error_keeps_no_argument_alive(telemetry: Telemetry) -> None:
         gc.enable()
 
 
+def test_thrown_error_keeps_no_async_argument_alive(telemetry: Telemetry) -> None:
+    class Rows(list[int]):
+        pass
+
+    @telemetry.asset.load
+    async def items(rows: Rows) -> AsyncGenerator[int, None]:
+        for row in rows:
+            yield row
+
+    async def main() -> None:
+        rows = Rows([1, 2])
+        alive = weakref.ref(rows)
+        generator: Any = items(rows)
+        await anext(generator)
+        with suppress(ValueError):
+            await generator.athrow(ValueError("no more"))
+        del generator, rows
+        await asyncio.sleep(0)
+        assert alive() is None
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
+
+
 # Async generators in an event loop
 
 
