@@ -179,9 +179,7 @@ def reject_indirect(function: Any, decorator: str) -> None:
     Raises:
         TypeError: The object has such a method.
     """
-    if type(function) in ROUTINES:
-        return  # a function with such an attribute is called, or found, by its name
-    kind = function.__class__  # of a proxy, that of its object
+    kind = function.__class__  # an attribute of a function does not count; of a proxy, the class of its object does
     for name in _INDIRECT:
         if callable(getattr(kind, name, None)):
             raise TypeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from sys import is_finalizing
 from time import time_ns
@@ -206,7 +207,8 @@ class Recorder:
             reason = error_message(error)
             if isinstance(error, KeyError):  # the message is the key alone
                 reason = f"KeyError({reason})"
-            _logger.warning("%s: %s is omitted (logged once): %s", self.name, field, reason)
+            with suppress(Exception):  # of the program's handlers and filters
+                _logger.warning("%s: %s is omitted (logged once): %s", self.name, field, reason)
 
 
 class CallRecorder(Recorder):

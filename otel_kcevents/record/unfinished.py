@@ -22,8 +22,10 @@ from otel_kcevents.record.windows import PendingWindow
 
 __all__ = ["ORDINARY", "StartedCall", "record_unfinished"]
 
-ORDINARY: frozenset[type] = frozenset({NoneType, bool, int, float, str, bytes, list, tuple, dict, set, frozenset})
-"""The usual types of results, for a quick check: all of them are complete."""
+ORDINARY: frozenset[int] = frozenset(
+    map(id, (NoneType, bool, int, float, str, bytes, list, tuple, dict, set, frozenset))
+)
+"""The ids of the usual types of results, for a quick check: all of them are complete. Not every type has a hash."""
 
 
 class StartedCall(NamedTuple):
@@ -171,26 +173,21 @@ def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
     if any(vars(base).get("_kcevents_recorded_as") == recorded_as for base in kind.__mro__):
         recorder.skip(call.started[0])  # the same object again, such as one in a cache: it is awaited once for all
         return awaitable
-    pending = [call]  # two tasks may await the object at the same time
 
-    def record(self: Any, awaited: Any) -> Any:
+    def restored(self: Any) -> Any:
         object.__setattr__(self, "__class__", kind)
-        return _finish_awaited(pending.pop(), awaited) if pending else awaited
-
-    def reduce(self: Any, protocol: Any) -> Any:
-        object.__setattr__(self, "__class__", kind)  # which has a name that pickle finds
-        return self.__reduce_ex__(protocol)
+        return self
 
     methods: dict[str, Any] = {
         "__slots__": (),
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
-        "__await__": lambda self: record(self, self).__await__(),
-        "__reduce_ex__": reduce,
+        "__await__": lambda self: _finish_awaited(call, restored(self)).__await__(),
+        "__reduce_ex__": lambda self, protocol: restored(self).__reduce_ex__(protocol),  # pickle finds its class
         "_kcevents_recorded_as": recorded_as,
     }
     if hasattr(kind, "__aenter__"):
-        methods["__aenter__"] = lambda self: record(self, kind.__aenter__(self))
+        methods["__aenter__"] = lambda self: _finish_awaited(call, restored(self).__aenter__())
     if issubclass(kind, Coroutine):
         methods.update(_coroutine_methods(call, kind))
     try:

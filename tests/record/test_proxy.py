@@ -70,6 +70,9 @@ def test_attributes_of_a_decorated_object_are_its_own(telemetry: Telemetry) -> N
     assert not hasattr(loader, "region")
     assert (decorated.__doc__, decorated.__module__) == (loader.__doc__, __name__)
     assert set(dir(decorated)) == set(dir(loader))
+    copied = copy.copy(decorated)
+    copied.region = "us"
+    assert not hasattr(loader, "region")
     assert repr(decorated) == f"<recorded {loader!r}>"
     assert inspect.unwrap(decorated) is loader
     assert isinstance(decorated, Loader)
@@ -108,6 +111,7 @@ def test_decorated_cache_keeps_its_methods_and_binds(telemetry: Telemetry) -> No
             return [1]
 
     etl, method = Etl(), vars(Etl)["load"]
+    assert inspect.ismethod(etl.load)
     assert etl.load(DAY) is etl.load(DAY)
     assert (method.cache_info().hits, etl.load.__doc__, Etl.load) == (1, "Load a day.", method)
     assert [event.window for event in telemetry.events] == [DAY, DAY]

@@ -259,6 +259,15 @@ def test_unprintable_exception_is_recorded_by_type(telemetry: Telemetry, warned:
     assert warned() == []
 
 
+def test_failing_log_handler_does_not_reach_the_program(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(record: logging.LogRecord) -> bool:
+        raise KeyError("request_id")
+
+    monkeypatch.setattr(logging.getLogger("otel_kcevents"), "filters", [fail])
+    assert telemetry.asset.load(lambda: None)() is None
+    assert telemetry.kinds == ["AssetSetLoaded"]
+
+
 @pytest.mark.parametrize(
     ("message", "recorded"),
     [("größe", "größe"), ("half \ud800 pair", "half ? pair"), ("x" * 10**6, "x" * 4096 + "…")],
