@@ -7,12 +7,9 @@ from itertools import chain
 
 from otel_kcevents.cli.output import plural, print_lines
 from otel_kcevents.cli.sources import FINDINGS, CommandError, read_file
-from otel_kcevents.model.document import Document, read_document
-from otel_kcevents.model.event import OUTCOMES
+from otel_kcevents.model.document import Document, read_document, unknown_kinds
 
 __all__ = ["check_file"]
-
-_SUFFIXES = tuple(outcome.suffix for outcome in OUTCOMES.values())
 
 
 def check_file(name: str, strict: bool) -> None:
@@ -41,7 +38,6 @@ def check_file(name: str, strict: bool) -> None:
 def _unknown(document: Document) -> list[str]:
     """Return a line that names the unknown kinds, and one that names the unknown metadata fields, if there are any."""
     events = list(chain.from_iterable(document.lists.values()))
-    kinds = {kind for kind in (*document.counters, *(event.kind for event in events)) if not kind.endswith(_SUFFIXES)}
     fields = {f"{event.kind}.{field}" for event in events if event.extra for field in json.loads(event.extra)}
-    found = (("kinds", kinds), ("metadata", fields))
+    found = (("kinds", unknown_kinds(document)), ("metadata", fields))
     return [f"unknown {what}: {', '.join(sorted(names))}" for what, names in found if names]

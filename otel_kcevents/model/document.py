@@ -15,7 +15,7 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["LOG_PATH", "Document", "read_document"]
+__all__ = ["LOG_PATH", "Document", "read_document", "unknown_kinds"]
 
 LOG_PATH = "/model/etl/log"
 """Where a server answers with the document."""
@@ -208,6 +208,24 @@ def _events(etl: str, value: object, strict: bool) -> tuple[Event, ...]:
         time = _time(entry["time"], f"{place}.time")
         events.append(Event(kind, time, *_metadata(entry["metadata"], f"{place}.metadata", outcome, strict)))
     return tuple(events)
+
+
+def unknown_kinds(document: Document) -> set[str]:
+    """Return the kinds of a document that a strict reader refuses.
+
+    Args:
+        document: The document.
+    """
+    unknown = {name for name in document.counters if _split_kind(name) is None}
+    for etl, events in document.lists.items():
+        list_set = DOCUMENTED.get(etl)
+        for event in events:
+            set_name, _ = _split_kind(event.kind) or (None, None)
+            if list_set is None and set_name not in DOCUMENTED.values():
+                list_set = set_name
+            if set_name is None or set_name != list_set:
+                unknown.add(event.kind)
+    return unknown
 
 
 _FIELDS: dict[str, Callable[[object, str], Any]] = {

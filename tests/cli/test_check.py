@@ -59,6 +59,17 @@ def test_unknown_kinds_and_metadata_are_named(run: Run, path: Path) -> None:
     assert metadata == "unknown metadata: AssetSetDeletedEvent.reason, AssetSetSaved.cluster"
 
 
+@pytest.mark.parametrize("kind", ["AsetSetSaved", "assetSetSaved", "Saved"])
+def test_mistyped_kind_is_named_as_unknown(run: Run, path: Path, kind: str) -> None:
+    event = {"kind": kind, "metadata": {}, "time": "2022-06-03T17:07:54Z"}
+    path.write_text(document([event], {kind: 1}), encoding="utf-8")
+    code, out, _ = run("check", str(path))
+    refused = run("check", "--strict", str(path))
+    assert (code, out.splitlines()[1:]) == (0, [f"unknown kinds: {kind}"])
+    assert (refused.code, refused.out) == (3, "")
+    assert kind in refused.err
+
+
 def test_strict_check_refuses_the_unknown(run: Run, path: Path) -> None:
     path.write_text(FOREIGN, encoding="utf-8")
     code, out, err = run("check", "--strict", str(path))
