@@ -360,7 +360,7 @@ def test_bill_may_come_through_a_pipe(sample: Summary) -> None:
 
 
 @posix_only
-def test_bill_may_be_compressed_with_gzip(sample: Summary, tmp_path: Path) -> None:
+def test_bill_compressed_with_gzip_is_read(sample: Summary, tmp_path: Path) -> None:
     """Whatever its name is, in several parts, and from a pipe."""
     parts = [SAMPLE.read_bytes()[:1000], SAMPLE.read_bytes()[1000:]]
     (tmp_path / "bill").write_bytes(b"".join(map(gzip.compress, parts)))
@@ -376,7 +376,7 @@ def test_bill_may_be_compressed_with_gzip(sample: Summary, tmp_path: Path) -> No
     assert piped.stdout.partition("newest")[0] == sample.text.partition("newest")[0]
 
 
-def test_bill_may_be_parquet(sample: Summary, tmp_path: Path) -> None:
+def test_parquet_bill_is_read(sample: Summary, tmp_path: Path) -> None:
     """In row groups, with timestamps of a zone, floats and nulls beside strings."""
     pyarrow: Any = pytest.importorskip("pyarrow")
     parquet: Any = pytest.importorskip("pyarrow.parquet")
@@ -462,7 +462,7 @@ def test_unreadable_bill_exits_with_1(tmp_path: Path, content: bytes | None, pro
         "not parquet",
     ],
 )
-def test_file_that_cannot_be_read_is_named_with_a_remedy(
+def test_unreadable_file_error_has_a_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)

@@ -100,7 +100,7 @@ def test_tail_shows_a_foreign_log_once(run: Run, monkeypatch: pytest.MonkeyPatch
     assert (kinds(ran.out), ran.err) == (KINDS[::-1], "")
 
 
-def test_check_notes_what_it_does_not_know(run: Run, path: str) -> None:
+def test_check_names_unknown_kinds_and_metadata(run: Run, path: str) -> None:
     ran = run("check", path)
     assert (ran.code, ran.err) == (0, "")
     first, unknown, metadata = ran.out.splitlines()

@@ -29,7 +29,7 @@ def test_version_is_shown(run: Run) -> None:
     assert run("--version") == (0, f"otel-kcevents {__version__}\n", "")
 
 
-def test_bare_command_prints_the_help(run: Run) -> None:
+def test_command_without_arguments_prints_help(run: Run) -> None:
     ran = run()
     assert ran == run("--help")
     assert all(f"\n    {name} " in ran.out for name in ("log", "tail", "check"))
@@ -119,7 +119,7 @@ def test_document_may_come_through_a_pipe(start: Start, url: str) -> None:
     assert out == "-: a valid log document: allocation 2, asset 2; 4 events of 4 kinds counted\n"
 
 
-def test_log_may_come_through_a_pipe(start: Start, run: Run, url: str) -> None:
+def test_log_is_read_from_a_pipe(start: Start, run: Run, url: str) -> None:
     """`log --json | log -` shows what `log` shows."""
     assert ended(start("log", "-", stdin=start("log", "--json", url).stdout)) == run("log", url)
 

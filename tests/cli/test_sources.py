@@ -44,7 +44,7 @@ def test_file_is_shown_like_the_running_program(run: Run, url: str, no_lookup: N
 @pytest.mark.parametrize(
     "text", ["a.json", "host", "localhost", "./a:1", "/a/b:1", "a b:1", "a:b", "a:1b", "../x", "~"]
 )
-def test_missing_file_is_no_answer(run: Run, no_lookup: None, text: str) -> None:
+def test_missing_file_exits_with_1(run: Run, no_lookup: None, text: str) -> None:
     ran = run("log", text)
     assert (ran.code, ran.out) == (1, "")
     assert f"cannot read {text}: No such file" in ran.err
@@ -52,7 +52,7 @@ def test_missing_file_is_no_answer(run: Run, no_lookup: None, text: str) -> None
 
 
 @pytest.mark.parametrize("text", ["a:1", "night.json:9003", "[::1]:9003", "user:pass@etl:1", "a:1/tools", "http://a"])
-def test_host_and_port_or_a_url_is_a_program(text: str) -> None:
+def test_host_and_port_or_a_url_names_a_program(text: str) -> None:
     assert isinstance(find_source(text), RemoteLog)
 
 
@@ -61,13 +61,13 @@ def test_existing_file_named_like_an_address_is_read(run: Run, folder: Path, no_
     assert run("log", "--kind=AssetSetSaved", "etl:9003").code == 0
 
 
-def test_folder_is_no_answer(run: Run, folder: Path) -> None:
+def test_folder_exits_with_1(run: Run, folder: Path) -> None:
     ran = run("log", str(folder))
     assert (ran.code, ran.out) == (1, "")
     assert "Is a directory" in ran.err
 
 
-def test_null_character_in_a_name_is_no_answer(run: Run) -> None:
+def test_null_character_in_a_name_exits_with_1(run: Run) -> None:
     ran = run("log", "a\0b")
     assert (ran.code, ran.out) == (1, "")
     assert "null" in ran.err
@@ -81,7 +81,7 @@ def test_compressed_file_error_says_what_to_do(run: Run, folder: Path, command: 
     assert "night.json.gz is compressed (gzip); decompress it first" in ran.err
 
 
-def test_file_that_is_not_a_log_document_is_no_answer(run: Run, folder: Path) -> None:
+def test_file_that_is_not_a_log_exits_with_1(run: Run, folder: Path) -> None:
     (folder / "night.json").write_text("{}", encoding="utf-8")
     ran = run("log", "night.json")
     assert (ran.code, ran.out) == (1, "")
@@ -105,7 +105,7 @@ def test_tail_of_a_file_is_a_usage_error(run: Run, text: str, shown: str) -> Non
     ("kinds", "window", "limit"),
     [((), None, 256), (["AssetSet", "AllocationSetT"], None, 256), ("AllocationSet", None, 1), ((), DAY, 256)],
 )
-def test_saved_log_selects_like_the_log(kinds: Any, window: Any, limit: int) -> None:
+def test_saved_log_applies_a_selection_like_the_log(kinds: Any, window: Any, limit: int) -> None:
     saved = SavedLog("night.json")
     assert saved.document(kinds, window, limit) == filled().document(kinds, window, limit)
     assert saved.counts() == filled().counts()
@@ -164,6 +164,6 @@ def test_errors_selects_events_that_report_a_failure(run: Run, url: str) -> None
     assert len(counters.splitlines()) == 5
 
 
-def test_log_without_errors_says_so(run: Run, stage: Stage, url: str) -> None:
+def test_log_without_errors_reports_none(run: Run, stage: Stage, url: str) -> None:
     stage.log = log_of(SAVED)
     assert run("log", "--errors", url).out.startswith("no errors\n")

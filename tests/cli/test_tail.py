@@ -132,7 +132,7 @@ class Arrivals:
         return Document({"allocation": (), "asset": events}, {"AssetSetLoaded": len(events)})
 
 
-def test_order_of_arrival_survives_a_clock_step(tail: Tail, stage: Stage) -> None:
+def test_clock_step_does_not_change_the_order_of_arrival(tail: Tail, stage: Stage) -> None:
     """The last events are the last to arrive."""
     stage.log = log = Arrivals(100, 101, 102, 50)
     ran = tail(lambda: log.times.extend((103, 60)), argv=("-n", "2"))
@@ -175,7 +175,7 @@ class Workers:
         return next(self._turns).document(*selection)
 
 
-def test_each_event_is_shown_once_behind_workers(tail: Tail, stage: Stage) -> None:
+def test_event_of_several_workers_is_shown_once(tail: Tail, stage: Stage) -> None:
     """Even if the workers have counted different numbers of events, and a third one joins later."""
     first, second, third = log_of(loaded(1), loaded(3)), log_of(loaded(2)), log_of()
     stage.log = Workers(first, second, third)
@@ -202,7 +202,7 @@ def test_missed_events_are_counted_for_each_worker(tail: Tail, stage: Stage) -> 
     assert "missed 3 AssetSetLoaded events, which" in message
 
 
-def test_missed_events_without_a_common_event_are_a_guess(tail: Tail, stage: Stage, append: Any) -> None:
+def test_missed_events_are_uncertain_without_a_common_event(tail: Tail, stage: Stage, append: Any) -> None:
     """The same documents may come from two processes, of which the second has dropped events."""
     stage.log = log_of(loaded(1), retention=2)
     ran = tail(append(*map(loaded, range(2, 8))))

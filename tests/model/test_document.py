@@ -324,7 +324,7 @@ def test_invalid_document_error_shows_the_place(path: str, value: object, messag
         (f"{FAILED}.metadata.operation", 5, f"{FAILED}.metadata.operation: expected a string, found 5"),
     ],
 )
-def test_null_and_error_in_another_form_are_kept(path: str, value: object, message: str) -> None:
+def test_null_and_error_in_another_format_are_kept(path: str, value: object, message: str) -> None:
     """The Events API does not document an error's form."""
     text = changed(path, value)
     assert read_both(text, message).to_dict() == json.loads(text)

@@ -57,7 +57,7 @@ OTHER_FORMS = [
 
 
 @pytest.mark.parametrize("text", OTHER_FORMS)
-def test_other_form_is_not_a_time(text: str) -> None:
+def test_other_format_is_not_a_time(text: str) -> None:
     assert parse_moment(text) is None
     assert parse_interval(text) is None
 
@@ -169,7 +169,7 @@ def test_two_times_of_the_log_are_a_window(pair: tuple[int, int], separator: str
         *("2024-09-18/p1d", "2024-09-18/P-1D", "2024-09-18/P0.5D", "20240918/20240920", "1586822400,1586908800"),
     ],
 )
-def test_other_form_is_not_a_window(text: str) -> None:
+def test_other_format_is_not_a_window(text: str) -> None:
     assert parse_interval(text) is None
 
 
@@ -181,7 +181,7 @@ def test_day_that_a_month_does_not_have_is_refused(text: str) -> None:
 
 
 @given(st.text("0123456789-:/.,+TZP YMDHSWU[]ECAa", max_size=60))
-def test_any_string_is_read_refused_or_another_form(text: str) -> None:
+def test_any_string_is_parsed_or_rejected(text: str) -> None:
     try:
         interval = parse_interval(text)
     except ValueError:

@@ -91,7 +91,7 @@ def test_other_string_in_place_of_a_time_is_not_shown(text: str) -> None:
     assert describe_time(text) == f"a str of {len(text)} characters"
 
 
-def test_setting_is_shown_and_cut() -> None:
+def test_setting_is_shown_and_truncated() -> None:
     assert short_repr("result.rows") == "'result.rows'"
     assert short_repr("x" * 1_000_000) == f"'{'x' * 79}…"
     assert short_repr(["hunter2"]) == "a list of 1 item"
@@ -197,7 +197,7 @@ def test_stack_trace_of_a_chain_with_a_loop_ends() -> None:
     assert stack_trace(first).count("ValueError") == 2
 
 
-def test_stack_trace_of_a_long_chain_is_cut() -> None:
+def test_stack_trace_of_a_long_chain_is_truncated() -> None:
     last = error = ValueError("0")
     for number in range(1, 1_000):
         error.__context__ = ValueError(str(number))
@@ -205,7 +205,7 @@ def test_stack_trace_of_a_long_chain_is_cut() -> None:
     assert stack_trace(last).count("ValueError") == 16
 
 
-def test_long_line_of_code_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_line_of_code_is_truncated(monkeypatch: pytest.MonkeyPatch) -> None:
     code = compile(f"{'x' * 100_000} = 1 / 0", "generated", "exec")
     monkeypatch.setitem(linecache.cache, "generated", (0, None, [f"{'x' * 100_000} = 1 / 0\n"], "generated"))
     trace = stack_trace(caught(lambda: exec(code)))

@@ -97,7 +97,7 @@ def test_numpy_times_keep_their_nanoseconds(datetime64: Any) -> None:
     ("start", "end"),
     [("2024", "2025"), ("2024-01", "2025-01"), ("2024-01-01", "2025-01-01"), ("2024-01-01T00", "2025-01")],
 )
-def test_numpy_day_month_and_year_begin_with_an_end(datetime64: Any, start: str, end: str) -> None:
+def test_numpy_day_month_and_year_stand_for_their_start(datetime64: Any, start: str, end: str) -> None:
     assert Window.of((datetime64(start), datetime64(end))) == Window("2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z")
 
 

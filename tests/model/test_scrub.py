@@ -137,7 +137,7 @@ def test_value_that_a_client_quotes_is_removed(message: str, scrubbed: str) -> N
     "secret",
     [JWT, AWS_KEY, f"{AWS_KEY}', '{AWS_SECRET}", "ghp_" + "a" * 36, "xoxb-1234-abcd", "AIza" + "b" * 35, PEM, PEM[:35]],
 )
-def test_secret_of_a_known_form_is_removed(secret: str) -> None:
+def test_secret_of_a_known_format_is_removed(secret: str) -> None:
     assert scrub(f"refused: {secret}") == f"refused: {REDACTED}"
 
 

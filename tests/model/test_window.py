@@ -359,7 +359,7 @@ def test_pair_of_datetimes_always_converts_the_same(pair: tuple[datetime, dateti
         {"left": "2022-06-03T00:00:00Z", "right": "2022-06-03T23:59:59.999999999Z"},
     ],
 )
-def test_last_instant_of_a_day_is_an_end_like_any_other(value: Any) -> None:
+def test_last_instant_of_a_day_is_not_rounded_up(value: Any) -> None:
     """Only in a pandas Period it means the next midnight."""
     assert Window.of(value).end_text == "2022-06-03T23:59:59.999999999Z"
 
@@ -382,12 +382,12 @@ def test_number_as_an_end_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["2022-06-03T00", "2022-06", "2022-06-03/P1D", "2022-06-03T00:00Z/2022-06-04T00:00Z"])
-def test_query_does_not_have_the_forms_of_programs(text: str) -> None:
+def test_query_rejects_the_formats_of_programs(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"cannot convert {text!r} to a Window")):
         Window.parse(text, NOW)
 
 
-def test_month_is_not_two_unix_times() -> None:
+def test_month_is_not_read_as_unix_times() -> None:
     assert Window.of("1970-12") == Window.of(("1970-12-01", "1971-01-01"))
     assert ends(Window.parse("1970-2012")) == (1970 * 10**9, 2012 * 10**9)
 

@@ -135,7 +135,7 @@ def raise_between(error: BaseException) -> Iterator[int]:
 
 @pytest.mark.parametrize("ignore", [Skip, (KeyError, Exception)], ids=["type", "tuple"])
 @pytest.mark.parametrize("function", [raise_, raise_later, raise_between], ids=lambda function: function.__name__)
-def test_ignored_exception_is_no_event(telemetry: Telemetry, function: Any, ignore: Any) -> None:
+def test_ignored_exception_records_no_event(telemetry: Telemetry, function: Any, ignore: Any) -> None:
     error = Skip("nothing to do")
     called = partial(telemetry.asset.load(ignore=ignore)(function), error)
     with pytest.raises(Skip) as raised:
@@ -169,7 +169,7 @@ def test_ignore_must_be_exception_types(telemetry: Telemetry, ignore: Any) -> No
     ],
     ids=["0", "3", "False", "None", "unreadable"],
 )
-def test_exit_code_decides_whether_an_exit_is_clean(telemetry: Telemetry, error: Exception, kind: str) -> None:
+def test_exit_code_decides_between_success_and_failure(telemetry: Telemetry, error: Exception, kind: str) -> None:
     with pytest.raises(type(error)):
         telemetry.asset.load(raise_)(error)
     assert telemetry.kinds == [kind]
@@ -201,7 +201,7 @@ def test_decorating_twice_records_once(telemetry: Telemetry, between: Callable[[
     assert (telemetry.kinds, len(telemetry.spans)) == (["AssetSetLoaded"], 1)
 
 
-def test_function_with_borrowed_attributes_records(telemetry: Telemetry) -> None:
+def test_function_with_copied_attributes_is_recorded(telemetry: Telemetry) -> None:
     """`functools.wraps` copies name, docstring and attributes of a function, for another one that does not call it."""
 
     @telemetry.asset.save

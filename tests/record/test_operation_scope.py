@@ -84,7 +84,7 @@ def test_exit_with_status_zero_is_a_success(telemetry: Telemetry, code: Any) -> 
     assert telemetry.span.status.status_code is StatusCode.UNSET
 
 
-def test_ignored_exception_in_a_block_is_no_event(telemetry: Telemetry) -> None:
+def test_ignored_exception_in_a_block_records_no_event(telemetry: Telemetry) -> None:
     with pytest.raises(KeyError), telemetry.asset.save(window=DAY, size=3, ignore=(KeyError, OSError)):
         raise KeyError("again")
     assert telemetry.events == []

@@ -102,7 +102,7 @@ def recorded_elsewhere() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("name", BY_VALUE)
-def test_function_sent_by_value_records_over_there(name: str, recorded_elsewhere: dict[str, list[str]]) -> None:
+def test_function_sent_by_value_records_in_the_receiver(name: str, recorded_elsewhere: dict[str, list[str]]) -> None:
     assert recorded_elsewhere[name] == BY_VALUE[name]
 
 
@@ -119,12 +119,12 @@ def test_dask_tokens_are_the_same_in_every_process() -> None:
 
 @ROUNDS
 @pytest.mark.parametrize("value", [allocation, asset, default_log, load_assets], ids=repr)
-def test_global_object_stays_itself(value: object, again: Callable[[Any], Any]) -> None:
+def test_global_object_is_unpickled_as_itself(value: object, again: Callable[[Any], Any]) -> None:
     assert again(value) is value
 
 
 @ROUNDS
-def test_set_and_log_are_themselves_in_their_process(telemetry: Telemetry, again: Callable[[Any], Any]) -> None:
+def test_set_and_log_unpickle_as_themselves_in_their_process(telemetry: Telemetry, again: Callable[[Any], Any]) -> None:
     assert again(telemetry.allocation) is telemetry.allocation
     assert again(telemetry.log) is telemetry.log
     assert again(EventLogProcessor(telemetry.log)).log is telemetry.log
@@ -156,7 +156,7 @@ def test_pickled_operation_ignores_the_same_exceptions(telemetry: Telemetry) -> 
     assert (telemetry.events, len(telemetry.spans)) == ([], 1)
 
 
-def test_copies_of_an_operation_are_blocks_of_their_own(telemetry: Telemetry) -> None:
+def test_copies_of_an_operation_are_separate_blocks(telemetry: Telemetry) -> None:
     save = telemetry.asset.save(window=DAY)
     for operation in (save, copy.copy(save), pickle.loads(pickle.dumps(save))):
         with operation as op:
@@ -166,7 +166,7 @@ def test_copies_of_an_operation_are_blocks_of_their_own(telemetry: Telemetry) ->
         pass
 
 
-def test_copy_of_a_scope_has_its_values_only(telemetry: Telemetry) -> None:
+def test_copy_of_a_scope_has_only_its_values(telemetry: Telemetry) -> None:
     with telemetry.asset.save(window=DAY, size=1) as op:
         other = pickle.loads(pickle.dumps(op))
         other.size = 2
@@ -291,7 +291,7 @@ def test_counter_has_the_events_of_an_unpickled_operation(telemetry: Telemetry) 
     assert received(own.load, "value(lambda: [1])()") == ("{('cloudCost', 'CloudCostSetLoaded'): 1}\n", "")
 
 
-def test_set_whose_name_is_taken_gets_a_log_of_its_own(telemetry: Telemetry) -> None:
+def test_set_with_a_name_in_use_gets_its_own_log(telemetry: Telemetry) -> None:
     own = telemetry.record_set("cloudCost", "CloudCostSet")
     out, err = received(
         [pickle.dumps(own), pickle.dumps(own)],

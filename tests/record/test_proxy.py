@@ -60,7 +60,7 @@ def cached(window: Any) -> list[int]:
     return [1]
 
 
-def test_attributes_of_a_decorated_object_are_its_own(telemetry: Telemetry) -> None:
+def test_decorated_object_has_the_attributes_of_the_original(telemetry: Telemetry) -> None:
     loader = Loader([1, 2])
     decorated: Any = telemetry.asset.load(loader)
     assert decorated(DAY) == [1, 2]
@@ -150,7 +150,7 @@ class Descriptor:
         return [1]
 
 
-def test_object_that_binds_in_its_own_way_records(telemetry: Telemetry) -> None:
+def test_object_with_custom_binding_records(telemetry: Telemetry) -> None:
     etl = type("Etl", (), {"load": telemetry.asset.load(Descriptor())})()
     assert isinstance(etl.load, functools.partial)
     assert etl.load(DAY) == [1]
@@ -204,7 +204,7 @@ def in_region(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("function", [load, aload, rows], ids=lambda function: function.__name__)
-def test_proxy_that_changes_the_call_records(telemetry: Telemetry, function: Any) -> None:
+def test_foreign_proxy_that_changes_the_call_records(telemetry: Telemetry, function: Any) -> None:
     wrapt = pytest.importorskip("wrapt")
     proxy = wrapt.FunctionWrapper(function, in_region)
     decorated: Any = telemetry.asset.load(window=lambda call: DAY)(proxy)
@@ -214,7 +214,7 @@ def test_proxy_that_changes_the_call_records(telemetry: Telemetry, function: Any
 
 
 @pytest.mark.parametrize("kind", [lambda function: function, classmethod, staticmethod])
-def test_proxy_binds_in_its_own_way(telemetry: Telemetry, kind: Any) -> None:
+def test_foreign_proxy_with_custom_binding_records(telemetry: Telemetry, kind: Any) -> None:
     wrapt = pytest.importorskip("wrapt")
     bound_to = []
 
@@ -252,7 +252,7 @@ def test_task_is_refused_with_the_right_order(telemetry: Telemetry, make: Any) -
         telemetry.asset.load(make())
 
 
-def test_function_with_such_an_attribute_is_decorated(telemetry: Telemetry) -> None:
+def test_function_with_a_task_attribute_is_decorated(telemetry: Telemetry) -> None:
     """A queue that finds functions by their names finds the decorated one."""
 
     def load(window: Any) -> list[int]:

@@ -29,7 +29,7 @@ def stream(window: Window) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("function", [load, aload, stream])
-def test_it_is_a_function_of_the_same_shape(telemetry: Telemetry, function: Any) -> None:
+def test_renamed_function_keeps_its_shape(telemetry: Telemetry, function: Any) -> None:
     tracked = telemetry.asset.load(function)
     for ask in (inspect.isfunction, inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isroutine):
         assert ask(tracked) == ask(function)
@@ -40,28 +40,28 @@ def test_it_is_a_function_of_the_same_shape(telemetry: Telemetry, function: Any)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_it_pickles_as_the_undecorated_function(telemetry: Telemetry, protocol: int) -> None:
+def test_renamed_function_pickles_like_the_undecorated_one(telemetry: Telemetry, protocol: int) -> None:
     tracked = pickle.loads(pickle.dumps(telemetry.asset.load(load), protocol))
     assert pickle.loads(pickle.dumps(tracked, protocol))(DAY, 3) == [1, 1, 1]
     assert (telemetry.event.size, telemetry.event.window) == (3, DAY)
     assert tracked.__wrapped__ is load
 
 
-def test_it_pickles_by_its_name_if_that_leads_to_it(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renamed_function_pickles_by_an_importable_name(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `load = allocation.load(load)`."""
     tracked = telemetry.asset.load(load)
     monkeypatch.setattr(sys.modules[__name__], "load", tracked)
     assert pickle.loads(pickle.dumps(tracked)) is tracked
 
 
-def test_it_is_decorated_by_another_operation(telemetry: Telemetry) -> None:
+def test_renamed_function_can_be_decorated_again(telemetry: Telemetry) -> None:
     tracked = telemetry.asset.aggregate(telemetry.allocation.load(load))
     pickle.loads(pickle.dumps(tracked))(DAY)
     assert telemetry.kinds == ["AllocationSetLoaded", "AssetSetAggregated"]
     assert telemetry.asset.aggregate(tracked) is tracked
 
 
-def test_it_binds_as_a_method(telemetry: Telemetry) -> None:
+def test_renamed_function_binds_as_a_method(telemetry: Telemetry) -> None:
     class Store:
         load = telemetry.asset.load(load)
 
@@ -72,7 +72,7 @@ def test_it_binds_as_a_method(telemetry: Telemetry) -> None:
     assert Store.load is Store.__dict__["load"]
 
 
-def test_attributes_and_copies_are_those_of_a_function(telemetry: Telemetry) -> None:
+def test_renamed_function_has_attributes_and_copies(telemetry: Telemetry) -> None:
     tracked: Any = telemetry.asset.load(load)
     tracked.region = "eu"
     assert (tracked.region, "region" in dir(tracked), hasattr(load, "region")) == ("eu", True, False)

@@ -209,7 +209,7 @@ def test_lazy_set_is_never_computed(
         assert work.runs == 0
 
 
-def test_set_that_is_not_there_yet_is_not_measured(telemetry: Telemetry, warned: Warned) -> None:
+def test_future_of_a_set_is_not_measured(telemetry: Telemetry, warned: Warned) -> None:
     """Neither is another argument."""
     things = futures(Work())
     for thing in things.values():
@@ -218,7 +218,7 @@ def test_set_that_is_not_there_yet_is_not_measured(telemetry: Telemetry, warned:
     assert len(warned()) == len(things)
 
 
-def test_size_that_is_named_is_taken_from_a_lazy_set(telemetry: Telemetry, warned: Warned) -> None:
+def test_named_size_of_a_lazy_set_is_recorded(telemetry: Telemetry, warned: Warned) -> None:
     work = Work()
     lazy = type("LazyFrame", (), {"__module__": "polars.lazyframe", "__len__": lambda self: work.run(5)})()
     telemetry.asset.load(size="result")(lambda: lazy)()
@@ -237,7 +237,7 @@ def free_sets() -> list[Any]:
     return [*sets, table, table["cost"], table.to_batches()[0], table["cost"].chunk(0), array.zeros((2, 3))]
 
 
-def test_size_that_is_free_is_taken(telemetry: Telemetry, warned: Warned) -> None:
+def test_size_without_a_computation_is_recorded(telemetry: Telemetry, warned: Warned) -> None:
     for rows in free_sets():
         assert telemetry.asset.load(lambda rows=rows: rows)() is rows
         telemetry.asset.save(lambda names, rows: None)(["name", "cost", "day"], rows)
@@ -296,7 +296,7 @@ def test_argument_of_another_library_is_skipped(telemetry: Telemetry, warned: Wa
         assert (telemetry.events[-1].size, warned()) == (2, [])
 
 
-def test_proxy_is_measured_as_what_it_stands_for(telemetry: Telemetry, warned: Warned) -> None:
+def test_proxy_is_measured_like_its_target(telemetry: Telemetry, warned: Warned) -> None:
     wrapt = pytest.importorskip("wrapt")
     for thing, size in [(wrapt.ObjectProxy(ROWS), 2), (wrapt.ObjectProxy("bills.csv"), 3)]:
         telemetry.asset.save(lambda thing, rows: None)(thing, [{"cost": 1}] * 3)

@@ -180,7 +180,7 @@ def test_wrong_arguments_raise_at_the_call(telemetry: Telemetry, function: Any, 
 
 
 @each_shape
-def test_call_that_is_never_run_records_nothing(telemetry: Telemetry, function: Any) -> None:
+def test_unused_coroutine_or_generator_records_nothing(telemetry: Telemetry, function: Any) -> None:
     called = telemetry.asset.load(function)(DAY, "eu")
     if function is plain:
         return
@@ -194,7 +194,7 @@ def test_call_that_is_never_run_records_nothing(telemetry: Telemetry, function: 
 # Details
 
 
-def test_decorator_in_between_gets_what_callers_pass(telemetry: Telemetry) -> None:
+def test_decorator_in_between_gets_the_callers_arguments(telemetry: Telemetry) -> None:
     """Its signature is that of the function inside, but it takes other arguments."""
 
     def with_connection(function: Any) -> Any:

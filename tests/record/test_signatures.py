@@ -257,7 +257,7 @@ def test_position_behind_a_dropped_argument_is_not_guessed(
         (timed()(plain), (OTHER,), {"rows": ROWS}),
     ],
 )
-def test_arguments_that_are_certain_are_read(
+def test_certain_arguments_are_read(
     telemetry: Telemetry, warned: Warned, function: Function, args: Any, kwargs: Any
 ) -> None:
     """If all positional arguments are passed, none can have been added; keywords are certain in any case."""
@@ -289,12 +289,12 @@ def test_default_behind_a_decorator_is_not_read(telemetry: Telemetry, warned: Wa
 
 
 @pytest.mark.parametrize("hide", [passes_on, as_method])
-def test_default_of_a_function_that_gets_everything_is_read(telemetry: Telemetry, warned: Warned, hide: Any) -> None:
+def test_default_behind_a_transparent_wrapper_is_read(telemetry: Telemetry, warned: Warned, hide: Any) -> None:
     telemetry.asset.load(hide(lambda self, window=DAY, **options: ROWS))("self")
     assert (telemetry.event.window, warned()) == (DAY, [])
 
 
-def test_wrapper_that_also_calls_otherwise_hides_arguments(telemetry: Telemetry, warned: Warned) -> None:
+def test_wrapper_with_another_call_hides_arguments(telemetry: Telemetry, warned: Warned) -> None:
     telemetry.asset.save(calls_otherwise(optional))(OTHER)
     assert (telemetry.event.window, len(warned())) == (None, 2)
 
@@ -306,7 +306,7 @@ def test_default_that_a_wrapper_may_replace_is_not_read(telemetry: Telemetry, wa
     assert (telemetry.event.window, len(warned())) == (None, 1 if add is sets_by_name else 2)
 
 
-def test_function_of_the_call_sees_what_is_certain(telemetry: Telemetry) -> None:
+def test_function_of_the_call_gets_certain_arguments(telemetry: Telemetry) -> None:
     """Without the defaults, which a wrapper may replace."""
     seen: list[Any] = []
     total = telemetry.asset.total(window=lambda call: seen.append(call.arguments))

@@ -158,7 +158,7 @@ def test_sizes_add_up_to_the_largest_size() -> None:
 
 
 @pytest.mark.parametrize("operation", ["save", "load", "total"])
-def test_size_false_records_none(telemetry: Telemetry, warned: Warned, operation: str) -> None:
+def test_size_false_records_no_size(telemetry: Telemetry, warned: Warned, operation: str) -> None:
     getattr(telemetry.asset, operation)(size=False)(lambda rows: rows)(ROWS)
     assert (telemetry.event.size, warned()) == (None, [])
 

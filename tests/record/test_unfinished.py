@@ -150,7 +150,7 @@ def test_error_in_the_awaitable_is_a_failure(telemetry: Telemetry, start: Any) -
     assert telemetry.span.status.status_code is StatusCode.ERROR
 
 
-def test_ignored_error_in_the_awaitable_is_no_event(telemetry: Telemetry, start: Any) -> None:
+def test_ignored_error_in_an_awaitable_records_no_event(telemetry: Telemetry, start: Any) -> None:
     async def main() -> None:
         with pytest.raises(OSError, match="gone"):
             await telemetry.asset.load(ignore=OSError)(start)(OSError("gone"), DAY)
@@ -219,7 +219,7 @@ def test_coroutine_is_a_coroutine_of_the_same_name(telemetry: Telemetry) -> None
     assert asyncio.run(coroutine) == [1]
 
 
-def test_coroutine_that_never_starts_is_one_warning(telemetry: Telemetry) -> None:
+def test_coroutine_that_never_starts_causes_one_warning(telemetry: Telemetry) -> None:
     load: Any = telemetry.asset.load(lambda rows: fetch(rows))
     load([1]).close()
     with pytest.warns(RuntimeWarning, match="fetch") as warnings:
@@ -254,7 +254,7 @@ def test_awaitable_is_the_same_object_of_its_class(telemetry: Telemetry) -> None
     assert telemetry.event.size == 2
 
 
-def test_awaitable_that_is_returned_often_is_recorded_once(telemetry: Telemetry) -> None:
+def test_awaitable_that_is_returned_twice_is_recorded_once(telemetry: Telemetry) -> None:
     """Such as one in a cache; two operations record it once each."""
     request = Request([1, 2])
     load: Any = telemetry.asset.load(telemetry.allocation.load(lambda: request))
@@ -356,7 +356,7 @@ class Button:
 
 
 @pytest.mark.parametrize("make", [Query, Registered, Plugin, Ticket, Button])
-def test_other_objects_are_recorded_at_the_return(telemetry: Telemetry, warned: Warned, make: Any) -> None:
+def test_other_objects_are_recorded_when_they_are_returned(telemetry: Telemetry, warned: Warned, make: Any) -> None:
     result = make()
     assert telemetry.asset.load(lambda: result)() is result
     assert type(result) is make
@@ -459,7 +459,7 @@ async def paused() -> None:
 # Options
 
 
-def test_size_and_fails_when_see_the_final_result(telemetry: Telemetry, start: Any) -> None:
+def test_size_and_fails_when_use_the_final_result(telemetry: Telemetry, start: Any) -> None:
     results = []
 
     def fails(result: Any) -> bool:

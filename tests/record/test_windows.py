@@ -66,7 +66,7 @@ def test_pair_of_arguments_is_the_window(telemetry: Telemetry, names: tuple[str,
         ("2022-06-03T00:00Z", END.replace(tzinfo=timezone.utc)),
     ],
 )
-def test_pair_has_every_form_of_a_time(telemetry: Telemetry, start: Any, end: Any) -> None:
+def test_pair_accepts_every_format_of_a_time(telemetry: Telemetry, start: Any, end: Any) -> None:
     telemetry.asset.load(lambda start, end: [1])(start, end)
     assert telemetry.event.window == DAY
 
@@ -91,7 +91,7 @@ def test_pair_that_holds_no_times_is_omitted_silently(
     assert (telemetry.event.window, warned()) == (None, [])
 
 
-def test_pair_that_ends_before_it_starts_is_omitted_with_a_warning(telemetry: Telemetry, warned: Warned) -> None:
+def test_pair_that_ends_before_it_starts_warns(telemetry: Telemetry, warned: Warned) -> None:
     for pair in ((END, START), ("2022-06-04", "2022-06-03")):
         telemetry.asset.load(lambda start, end: [1])(*pair)
     assert [event.window for event in telemetry.events] == [None, None]
@@ -106,7 +106,7 @@ def test_window_takes_precedence_over_a_pair(telemetry: Telemetry) -> None:
     assert [event.window for event in telemetry.events] == [NEXT, DAY, NEXT]
 
 
-def test_first_pair_that_holds_times_counts(telemetry: Telemetry) -> None:
+def test_first_pair_that_holds_times_is_used(telemetry: Telemetry) -> None:
     load: Any = telemetry.asset.load(lambda start, end, window_start, window_end: [1])
     load(0, 100, START, END)
     load(START, END, NEXT.start, NEXT.end)
@@ -123,7 +123,7 @@ def test_half_a_pair_is_not_a_window(telemetry: Telemetry, warned: Warned, funct
     assert ([event.window for event in telemetry.events], warned()) == ([None, None], [])
 
 
-def test_wrong_window_beside_a_pair_warns(telemetry: Telemetry, warned: Warned) -> None:
+def test_invalid_window_beside_a_pair_warns(telemetry: Telemetry, warned: Warned) -> None:
     telemetry.asset.load(lambda window, start, end: [1])(5, START, END)
     assert telemetry.event.window is None
     assert "cannot convert 5 to a Window" in warned()[0]
@@ -132,7 +132,7 @@ def test_wrong_window_beside_a_pair_warns(telemetry: Telemetry, warned: Warned) 
 # When it is read
 
 
-def test_relative_window_is_that_of_when_the_call_began(telemetry: Telemetry, set_clock: SetClock) -> None:
+def test_relative_window_is_relative_to_the_start_of_the_call(telemetry: Telemetry, set_clock: SetClock) -> None:
     @telemetry.asset.load
     def load(window: Any) -> list[int]:
         set_clock("2024-09-18T22:00:10Z")
@@ -143,7 +143,7 @@ def test_relative_window_is_that_of_when_the_call_began(telemetry: Telemetry, se
 
 
 @pytest.mark.parametrize("source", ["result.period", lambda call: "1h", lambda call: call.result and "1h"])
-def test_window_of_the_result_counts_from_the_beginning(telemetry: Telemetry, set_clock: SetClock, source: Any) -> None:
+def test_window_of_the_result_is_relative_to_the_start(telemetry: Telemetry, set_clock: SetClock, source: Any) -> None:
     """If it is relative, it is what the call worked on."""
 
     def work() -> SimpleNamespace:
@@ -159,7 +159,7 @@ def test_window_of_the_result_counts_from_the_beginning(telemetry: Telemetry, se
     assert [event.window for event in telemetry.events] == [HOUR, HOUR]
 
 
-def test_failed_call_has_the_relative_window_of_its_beginning(telemetry: Telemetry, set_clock: SetClock) -> None:
+def test_window_of_a_failed_call_is_relative_to_its_start(telemetry: Telemetry, set_clock: SetClock) -> None:
     def fail() -> None:
         set_clock("2024-09-18T22:00:10Z")
         raise ValueError("no rows")
@@ -169,7 +169,7 @@ def test_failed_call_has_the_relative_window_of_its_beginning(telemetry: Telemet
     assert telemetry.event.window == HOUR
 
 
-def test_generator_begins_at_its_first_step(telemetry: Telemetry, set_clock: SetClock) -> None:
+def test_generator_starts_at_its_first_item(telemetry: Telemetry, set_clock: SetClock) -> None:
     @telemetry.asset.load(window=lambda call: "1h")
     def stream() -> Iterator[int]:
         yield 1
@@ -183,14 +183,14 @@ def test_generator_begins_at_its_first_step(telemetry: Telemetry, set_clock: Set
     assert telemetry.event.window == HOUR
 
 
-def test_relative_window_of_a_block_counts_from_its_beginning(telemetry: Telemetry, set_clock: SetClock) -> None:
+def test_relative_window_of_a_block_is_relative_to_its_start(telemetry: Telemetry, set_clock: SetClock) -> None:
     with telemetry.asset.save(window="1h"), telemetry.asset.load() as op:
         set_clock("2024-09-18T22:00:10Z")
         op.window = "1h"
     assert [event.window for event in telemetry.events] == [HOUR, HOUR]
 
 
-def test_window_of_a_block_is_that_of_its_beginning(telemetry: Telemetry) -> None:
+def test_window_of_a_block_is_read_at_its_start(telemetry: Telemetry) -> None:
     """Unless it is only complete at the end, or the block sets another one."""
     moved: list[Any] = [START, END]
     batch = SimpleNamespace(start=None, end=None)
@@ -203,13 +203,13 @@ def test_window_of_a_block_is_that_of_its_beginning(telemetry: Telemetry) -> Non
     assert [event.window for event in telemetry.events] == [DAY, DAY, DAY]
 
 
-def test_wrong_window_of_a_block_warns_once_it_ends(telemetry: Telemetry, warned: Warned) -> None:
+def test_invalid_window_of_a_block_warns_at_its_end(telemetry: Telemetry, warned: Warned) -> None:
     with telemetry.asset.save(window=5):
         assert warned() == []
     assert "cannot convert 5 to a Window" in warned()[0]
 
 
-def test_relative_window_of_an_event_counts_from_its_time(telemetry: Telemetry, set_clock: SetClock) -> None:
+def test_relative_window_of_emit_is_relative_to_its_time(telemetry: Telemetry, set_clock: SetClock) -> None:
     set_clock("2024-09-20T00:00:00Z")
     telemetry.asset.emit("saved", window="1h", time=datetime(2024, 9, 18, 21, 30))
     set_clock("2024-09-18T21:59:50Z")
@@ -233,7 +233,7 @@ def test_window_is_read_before_the_call_changes_it(telemetry: Telemetry, path: s
 @pytest.mark.parametrize(
     "path", ["into.items[0].window", "into.found.window", "into.more[window]", "into.items[*].window"]
 )
-def test_call_may_fill_in_the_window(telemetry: Telemetry, warned: Warned, path: str) -> None:
+def test_window_may_be_set_during_the_call(telemetry: Telemetry, warned: Warned, path: str) -> None:
     """A value that is missing at the beginning is read again at the end."""
 
     @telemetry.asset.load(window=path, size="into.items")
@@ -248,7 +248,7 @@ def test_call_may_fill_in_the_window(telemetry: Telemetry, warned: Warned, path:
     assert warned() == []
 
 
-def test_filled_in_window_counts_from_the_beginning(telemetry: Telemetry, set_clock: SetClock) -> None:
+def test_window_set_during_the_call_is_relative_to_the_start(telemetry: Telemetry, set_clock: SetClock) -> None:
     @telemetry.asset.load(window="into[0]")
     def load(into: list[str]) -> None:
         set_clock("2024-09-18T22:00:10Z")
@@ -258,7 +258,7 @@ def test_filled_in_window_counts_from_the_beginning(telemetry: Telemetry, set_cl
     assert telemetry.event.window == HOUR
 
 
-def test_window_that_stays_missing_is_omitted_with_a_warning(telemetry: Telemetry, warned: Warned) -> None:
+def test_window_that_stays_missing_warns(telemetry: Telemetry, warned: Warned) -> None:
     @telemetry.asset.load(window="into[0].window")
     def load(into: list[Any], *, fails: bool = False) -> list[int]:
         if fails:
@@ -275,7 +275,7 @@ def test_window_that_stays_missing_is_omitted_with_a_warning(telemetry: Telemetr
     assert "the window is omitted" in warned()[0]
 
 
-def test_window_that_cannot_be_read_at_the_beginning_warns(telemetry: Telemetry, warned: Warned) -> None:
+def test_window_that_is_unreadable_at_the_start_warns(telemetry: Telemetry, warned: Warned) -> None:
     """Only one that is missing is read again."""
 
     @telemetry.asset.load(window="into[*].window")

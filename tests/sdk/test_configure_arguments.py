@@ -22,24 +22,24 @@ def run(name: str, **environment: str) -> tuple[str, list[str]]:
 @pytest.mark.parametrize(
     ("name", "whose"), [("own_providers", "tracer and meter"), ("own_meter_provider", "own meter")]
 )
-def test_service_name_of_own_providers_is_reported(name: str, whose: str) -> None:
+def test_service_name_with_own_providers_is_reported(name: str, whose: str) -> None:
     _, [message] = run(name)
     assert "service_name='nightly'" in message
     assert f"{whose} provider" in message
     assert "OTEL_SERVICE_NAME" in message
 
 
-def test_service_name_that_the_provider_has_is_silent() -> None:
+def test_service_name_of_the_provider_logs_no_warning() -> None:
     assert run("own_providers_of_the_same_name") == ("", [])
 
 
-def test_service_name_of_the_environment_is_silent() -> None:
+def test_service_name_of_the_environment_logs_no_warning() -> None:
     """As documented, it takes precedence."""
     assert run("own_providers", OTEL_SERVICE_NAME="nightly") == ("", [])
     assert run("again_with_other_names", OTEL_SERVICE_NAME="nightly") == ("", [])
 
 
-def test_second_call_with_the_same_arguments_is_silent() -> None:
+def test_second_call_with_the_same_arguments_logs_no_warning() -> None:
     assert run("again") == ("", [])
 
 
@@ -87,7 +87,7 @@ def test_empty_provider_name_breaks_no_decorator(name: str) -> None:
         ("k8s.service.name=b, service.name =a%20b", "a b"),
     ],
 )
-def test_service_name_is_a_parsed_key(text: str, expected: str) -> None:
+def test_service_name_is_read_from_the_parsed_attributes(text: str, expected: str) -> None:
     """Of `OTEL_RESOURCE_ATTRIBUTES`."""
     assert run("settings", OTEL_RESOURCE_ATTRIBUTES=text) == (f"{expected}\n", [])
 

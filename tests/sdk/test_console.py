@@ -109,7 +109,7 @@ def test_closed_pipe_does_not_change_the_exit_code() -> None:
     assert program.returncode == 0
 
 
-def test_pipe_that_is_not_read_delays_the_exit_for_a_limited_time() -> None:
+def test_unread_pipe_delays_the_exit_for_a_limited_time() -> None:
     with started("save_500", subprocess.PIPE, OTEL_TRACES_EXPORTER="console", TEST_IDLE_TIMEOUT="0.5") as program:
         assert program.wait(60) == 0
         assert program.stderr is not None

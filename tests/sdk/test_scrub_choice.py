@@ -40,7 +40,7 @@ def answer_bytes(message: str) -> Any:
 @pytest.mark.parametrize(
     ("choice", "message"), [(hide, "hidden"), (False, "password=hunter2"), (True, DEFAULT), (None, DEFAULT)]
 )
-def test_choice_applies_to_messages(choice: Any, message: str) -> None:
+def test_chosen_function_applies_to_messages(choice: Any, message: str) -> None:
     set_scrub(choice)
     assert error_message(SECRET) == message
 
@@ -84,12 +84,12 @@ def test_scrub_can_be_part_of_another_function() -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize(("choice", "message"), [("named", "hidden: password=hunter2"), ("off", "password=hunter2")])
-def test_child_processes_have_the_choice(method: str, choice: str, message: str) -> None:
+def test_child_processes_use_the_same_function(method: str, choice: str, message: str) -> None:
     """A child and its own child, before any of them has failed."""
     assert run_program("scrub_choice", method, choice, "2") == (f"{message}\n" * 3, "")
 
 
-def test_child_of_a_configured_process_has_the_choice() -> None:
+def test_child_of_a_configured_process_uses_the_same_function() -> None:
     """Of a fork server, too."""
     out, _ = run_program("scrub_choice", "forkserver", "configured", "1")
     assert out == "hidden: password=hunter2\n" * 2

@@ -87,7 +87,7 @@ def test_flush_in_a_new_child_succeeds() -> None:
     assert (out, received.spans) == ("0\n", [])
 
 
-def test_failed_flush_counts_as_part_of_the_end() -> None:
+def test_failed_flush_counts_toward_the_time_limit() -> None:
     """It takes 5 s in all and not twice as long. The timeout is one in milliseconds, as some SDKs expect it."""
     with raw_endpoint(black_hole) as endpoint:
         environment = clean_environment(

@@ -88,7 +88,7 @@ def test_lists_are_newest_first_by_time(log: EventLog) -> None:
     assert [(event.time - NOON) // SECOND for event in log.document().lists["asset"]] == [3, 2, 1, 0]
 
 
-def test_clock_that_is_set_back_keeps_the_newest_first() -> None:
+def test_newest_event_is_first_after_the_clock_is_set_back() -> None:
     """Twice by an hour, and then a hundred times. A window selects by the times of the events all the same."""
     out, _ = run_program("clock_set_back")
     assert out.splitlines() == ["[6, 5, 4, 3, 2, 1]", "[6, 5]", "[2, 1]", "[6, 5, 4, 3, 2, 1, 0]", "7 108"]

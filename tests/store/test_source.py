@@ -71,7 +71,7 @@ def test_merge_adds_the_counters() -> None:
     assert list(merged.counters.items()) == [("A", 5), ("B", 4), ("XEvent", 6)]
 
 
-def test_merged_source_answers_for_all() -> None:
+def test_merged_source_combines_counts_and_lists() -> None:
     first, second = filled(), log_of(*asset(1, 2, 3))
     source = merge(first, second)
     assert source.counts() == {**first.counts(), "AssetSetSaved": 4}
@@ -95,6 +95,6 @@ def test_source_that_cannot_be_read_fails_the_merge() -> None:
         merge(filled(), Broken()).document()
 
 
-def test_merge_of_nothing_is_a_value_error() -> None:
+def test_merge_of_nothing_raises_value_error() -> None:
     with pytest.raises(ValueError, match="at least one source"):
         merge()
