@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from itertools import islice
 from operator import index
@@ -12,25 +12,24 @@ from typing import Any
 
 from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import describe
-from otel_kcevents.record.set_types import has_option_keys, is_option_name, role_of
+from otel_kcevents.record.set_types import Role, has_option_keys, is_option_name, role_of
 from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
 
 __all__ = ["add_size", "first_size", "result_size", "to_size"]
 
 _NOT_SETS = (str, bytes, bytearray, bool)
 _REMEDY = "name the size with size=, or record none with size=False"
+_MOST_PERIOD_KEYS = 4  # such as start, end, step and zone
 _MANY = 16  # the first values of a dict, and the most results of one function, that are looked at
 
-# A list with a first item of these types has its `len()` as its size, unless it has two items, which may be a period.
-# Most sets are such lists, and a look at one type is all that they cost.
+# A list whose first item has one of these types has its `len()` as its size, unless it is a start and an end. Most sets
+# are such lists, and a look at one type is all that they cost.
 _RECORD_TYPES: frozenset[type] = frozenset((dict, tuple))
 _ITEM_TYPES: frozenset[type] = _RECORD_TYPES | {int, float, NoneType}  # of an empty list, too
 _RESULT_TYPES: frozenset[type] = _ITEM_TYPES | {str}
 
 # How likely an argument of a save is its set, the likeliest first
 _RECORDS, _VALUES, _NAMED_RECORDS, _NAMED_NUMBERS, _RANGE, _NO_SET = range(6)
-
-_UNIX_RANGES = ((6e8, 4.2e9), (6e11, 4.2e12))  # 1989 to 2103 in seconds and in milliseconds
 
 
 @cache  # when first needed: the import of every program would pay for it
@@ -96,9 +95,9 @@ def add_size(total: int, value: Any) -> int:
 
 def _list_size(value: Any, types: Collection[type]) -> int | None:
     """Return the size of a list whose first item has one of these types; None for what takes a closer look."""
-    if type(value) is list and len(value) != 2 and type(value[0] if value else None) in types:
-        return len(value)
-    return None
+    if type(value) is not list or type(value[0] if value else None) not in types:
+        return None
+    return None if len(value) == 2 and _is_period(value) else len(value)
 
 
 def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
@@ -117,7 +116,7 @@ def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
 
 def _set_size(value: Any) -> int:
     role = role_of(type(value))
-    if role in ("records", "range") or (role == "mapping" and _rank_of_mapping(value) != _NO_SET):
+    if role == "records" or role == "range" or (role == "mapping" and _rank_of_mapping(value) != _NO_SET):
         return len(value)
     if role == "collection":
         return _collection_size(value)
@@ -263,14 +262,21 @@ def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
     if has_option_keys(islice(value, _MANY)):
         return _NO_SET
     items = [*islice(value.values(), _MANY)]
-    roles = {role_of(kind) for kind in set(map(type, items))}
+    roles = _roles(items)
     if roles <= {"number", "string"} and all(map(_is_number, items)):
-        is_period = any(type(key) is str and _period_key_pattern().fullmatch(key) for key in islice(value, _MANY))
+        keys = value if len(value) <= _MOST_PERIOD_KEYS else ()
+        is_period = any(type(key) is str and _period_key_pattern().fullmatch(key) for key in keys)
         return _NO_SET if is_period else _NAMED_NUMBERS
     if not roles <= {"object", "mapping"}:
         return _NO_SET
-    is_group = role_of(type(items[0])) == "mapping" and _rank_of_mapping(items[0]) == _NAMED_RECORDS
-    return _NO_SET if is_group else _NAMED_RECORDS
+    first = items[0]
+    if role_of(type(first)) == "mapping" and first and _roles(islice(first.values(), _MANY)) <= {"object", "mapping"}:
+        return _NAMED_RECORDS if has_option_keys(islice(first, _MANY)) else _NO_SET  # a record, or a group of them
+    return _NAMED_RECORDS
+
+
+def _roles(items: Iterable[Any]) -> set[Role]:
+    return {role_of(kind) for kind in set(map(type, items))}
 
 
 def _is_value(value: Any) -> bool:
@@ -303,7 +309,7 @@ def _are_times(value: Any) -> bool:
 
 def _is_end(value: Any) -> bool:
     if type(value) in (int, float):
-        return any(low <= value < high for low, high in _UNIX_RANGES)
+        return bool(6e8 <= value < 4.2e9 or 6e11 <= value < 4.2e12)  # Unix times in (milli)seconds, from 1989 to 2103
     return value is None or _is_time(value)
 
 
