@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,6 +56,17 @@ def passes_on(function: Function) -> Function:
         for _ in range(3):
             with contextlib.suppress(TimeoutError):
                 return function(*args, **kwargs)
+
+    return inner
+
+
+def logs(function: Function) -> Function:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        name = f"{function.__module__}.{function.__qualname__}"
+        result = function(*args, **kwargs)
+        logging.getLogger(name).debug("%s took %d arguments", function.__name__, len(args))
+        return result
 
     return inner
 
@@ -239,6 +251,7 @@ def test_position_behind_a_dropped_argument_is_not_guessed(
     ("function", "args", "kwargs"),
     [
         (passes_on(plain), (OTHER, ROWS), {}),
+        (logs(plain), (OTHER, ROWS), {}),
         (passes_on(late), ("connection", OTHER, ROWS), {}),
         (passes_on(optional), ("connection", OTHER), {"rows": ROWS}),
         (adds_by_name(with_session), (OTHER, ROWS), {}),
@@ -288,7 +301,7 @@ def test_default_behind_a_decorator_is_not_read(telemetry: Telemetry, warned: Wa
     assert "pass it by keyword" in warned()[0]
 
 
-@pytest.mark.parametrize("hide", [passes_on, as_method])
+@pytest.mark.parametrize("hide", [passes_on, as_method, logs])
 def test_default_behind_a_transparent_wrapper_is_read(telemetry: Telemetry, warned: Warned, hide: Any) -> None:
     telemetry.asset.load(hide(lambda self, window=DAY, **options: ROWS))("self")
     assert (telemetry.event.window, warned()) == (DAY, [])
