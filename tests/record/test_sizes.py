@@ -477,7 +477,7 @@ def test_set_that_holds_the_window_is_measured(telemetry: Telemetry, path: str, 
 
 def test_names_that_are_never_the_set_are_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "decorating.md").read_text(encoding="utf-8")
-    words = re.findall(r"`(\w+)`", text.partition("or the last word of it, is one of")[2].partition("\n\n")[0])
+    words = re.findall(r"`(\w+)`", text.partition("or its last word, is one of")[2].partition("\n\n")[0])
     assert len(words) > 50
     assert [word for word in words if not is_option_name(word)] == []
 
