@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import cache
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any, NamedTuple
-from weakref import finalize
 
 from opentelemetry.context import attach, get_current
 
@@ -69,9 +68,7 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
     """
     kind = type(result)
     if kind is CoroutineType or (kind is GeneratorType and inspect.isawaitable(result)):
-        coroutine = _named_like(result, _finish_awaited(call, result))
-        finalize(coroutine, result.close).atexit = False  # if it never starts, Python would warn about both
-        return coroutine
+        return _named_like(result, _finish_awaited(call, result, _Closing(result)))
     if kind is GeneratorType or kind is AsyncGeneratorType:
         call = call._replace(recorder=call.recorder.of_items())
         run = GeneratorRun(result, *call) if kind is GeneratorType else AsyncGeneratorRun(result, *call)
@@ -102,7 +99,16 @@ def _named_like(result: Any, wrapper: Any) -> Any:
     return wrapper
 
 
-async def _finish_awaited(call: StartedCall, awaitable: Awaitable[Any]) -> Any:
+class _Closing(NamedTuple):
+    """Closes a coroutine that never starts together with the one that wraps it: Python would warn about both."""
+
+    coroutine: Any
+
+    def __del__(self) -> None:
+        self.coroutine.close()
+
+
+async def _finish_awaited(call: StartedCall, awaitable: Awaitable[Any], _closing: _Closing | None = None) -> Any:
     """Await in the context of the call's span, on top of the context of whoever awaits."""
     _, outside, inside = call.started
     current, inside = get_current(), inside_context(inside, outside)

@@ -8,6 +8,7 @@ import gc
 import inspect
 import pickle
 import types
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -227,6 +228,23 @@ def test_coroutine_that_never_starts_causes_one_warning(telemetry: Telemetry) ->
     gc.collect()
     assert len(warnings) == 1
     assert telemetry.events == []
+
+
+def test_abandoned_coroutine_of_an_object_is_freed(telemetry: Telemetry) -> None:
+    class Etl:
+        @telemetry.asset.load
+        def load(self) -> Any:
+            return self.fetch()
+
+        async def fetch(self) -> None: ...
+
+        def __init__(self) -> None:
+            self.coroutine = self.load()
+            self.coroutine.close()
+
+    alive = weakref.ref(Etl())
+    gc.collect()
+    assert alive() is None
 
 
 def test_future_is_the_same_object(telemetry: Telemetry) -> None:
