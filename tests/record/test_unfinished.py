@@ -236,11 +236,12 @@ def test_abandoned_coroutine_of_an_object_is_freed(telemetry: Telemetry) -> None
         def load(self) -> Any:
             return self.fetch()
 
-        async def fetch(self) -> None: ...
+        async def fetch(self) -> None:
+            await asyncio.sleep(0)
 
         def __init__(self) -> None:
             self.coroutine = self.load()
-            self.coroutine.close()
+            self.coroutine.send(None)
 
     alive = weakref.ref(Etl())
     gc.collect()
