@@ -98,7 +98,7 @@ def __getattr__(name: str) -> object:
 
 
 for _name in ("OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER"):
-    if not os.environ.get(_name, _name).strip():  # empty: the API looks a provider of that name up, and fails
+    if not os.environ.get(_name, _name).strip():  # the API would look up a provider with the empty name, and fail
         del os.environ[_name]
 
 if os.environ.get("OTEL_PYTHON_KCEVENTS_CHILDREN") or os.environ.get("OTEL_PYTHON_KCEVENTS_SCRUB"):

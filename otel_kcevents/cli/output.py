@@ -22,8 +22,8 @@ _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 def newest_first(document: Document) -> list[Event]:
     """Return the events of all lists of a document, the newest first.
 
-    Those of one kind keep their order: an event arrived after those below it, even if a clock was set back. Lists as a
-    whole need not be in order, because other products group them by kind.
+    Events of one kind keep their order: an event arrived after those below it, even if the clock was set back. A list
+    of several kinds may be unordered, because other products group it by kind.
     """
     arrivals: dict[tuple[str, str], int] = {}
     keyed = []

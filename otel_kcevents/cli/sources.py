@@ -29,7 +29,7 @@ NO_ANSWER = 1
 """The exit code of a command whose source cannot be read or refuses the selection."""
 
 FINDINGS = 3
-"""The exit code of a command that found something wrong: an error that is listed, or an invalid document."""
+"""The exit code of a command that found a problem: a listed failure, or an invalid document."""
 
 # Any other argument without :// is a file's name, so that a missing file never becomes a host to look up.
 _HOST_AND_PORT = re.compile(r"([^/]*@)?([^/:@\s]+|\[[^]/@\s]*\]):[0-9]+(/.*)?", re.DOTALL)
@@ -70,7 +70,7 @@ def find_source(text: str) -> Source:
 
 
 class SavedLog:
-    """A source that reads a saved document, once, when it is first asked.
+    """A source that reads a saved document once, at the first call of a method.
 
     Args:
         name: The file's name, or `-` for standard input.
@@ -138,7 +138,7 @@ def read_file(name: str, others: str = "") -> bytes:
 
     Args:
         name: The file's name, or `-` for standard input.
-        others: What else the argument may be, for the message.
+        others: The other forms of the argument, for the error message.
 
     Raises:
         OSError: The file cannot be read, or is compressed.

@@ -16,7 +16,7 @@ from otel_kcevents.store.source import Source
 
 __all__ = ["MAX_REMEMBERED", "follow"]
 
-_MAX_PROCESSES = 16  # processes behind one address that are told apart
+_MAX_PROCESSES = 16  # behind one address, each with its own log
 MAX_REMEMBERED = 65_536
 """How many events are remembered; 16 processes with full logs of the documented kinds list 57,344."""
 
@@ -67,7 +67,7 @@ def follow(source: Source, count: int, interval: float) -> None:
 
 
 class _Shown:
-    """The events that were read before. Those that were not listed for the longest time are forgotten first."""
+    """The events that were printed. Those that have not been listed for the longest time are forgotten first."""
 
     def __init__(self) -> None:
         self._counts: dict[Event, int] = {}
@@ -88,14 +88,14 @@ class _Shown:
 
 
 class _Process(NamedTuple):
-    """What a process answered last: its counters and its listed events."""
+    """The last answer of a process: its counters and its listed events."""
 
     counters: Mapping[str, int]
     events: Counter[Event]
 
 
 class _Processes:
-    """The processes that answered, the latest last. A program that restarts is another process.
+    """The processes that have answered, the most recent one last. A restarted program is a new process.
 
     Args:
         document: The first document.

@@ -65,9 +65,9 @@ def read_document(text: str | bytes, *, strict: bool = False) -> Document:
 
     Lists and events keep their order. A trailing `Event` of a known kind is removed. Kinds and metadata fields
     that this package does not know are kept as written: a kind under its own name, fields in `Event.extra`.
-    A size, window, error or operation of an unknown kind is read as such if it has the documented form. The Events
-    API does not document the error of an error event, so one in another form is kept as written too. A list, counters
-    or metadata that are null, as Go writes empty ones, are empty; a size or a window that is null is kept as written.
+    A size, window, error or operation of an unknown kind is read as such if it has the documented form. An error in
+    another form is kept as written, because the Events API does not document errors. Null in place of a list, counters
+    or metadata, as Go writes empty ones, is read as empty; null in place of a size or a window is kept as written.
 
     Args:
         text: The JSON; bytes are UTF-8.

@@ -1,4 +1,4 @@
-"""Strings for windows and times beyond those of the Events API: ISO 8601 days, months, intervals; printed times."""
+"""Windows and times in strings, beyond those of the Events API: ISO 8601 and the formats that programs print."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ INTERVAL_FORMS = (
 """The forms of a window that `parse_interval` reads, for an error message."""
 
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
-_EPOCH = datetime(1970, 1, 1)  # naive: on the clock of the place
+_EPOCH = datetime(1970, 1, 1)  # naive: on the clock of the time's own zone
 _EPOCH_DAY = _EPOCH.toordinal()
 
-# After an offset, Go prints the name of the zone (`+0200 CEST`), Java its region (`+02:00[Europe/Berlin]`).
+# After an offset, Go prints the name of the zone (`+0200 CEST`) and Java prints its region (`+02:00[Europe/Berlin]`).
 _ZONE = r"(?:Z|z| ?UTC| ?([+-])(\d\d)(?::?(\d\d))?(?: [A-Z]{3,5}| [+-]\d{2,4})?)(?:\[[\w/+-]+\])?"
 _MOMENT = rf"(\d{{4}})-(\d\d)(?:-(\d\d)(?:[Tt ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?)?(?P<zone>{_ZONE})?)?)?"
 _DURATION = (
@@ -31,7 +31,7 @@ _DURATION = (
 )
 
 
-@cache  # when first needed: to compile both takes 1 ms, which the import of every program would pay
+@cache  # compiled when first needed: compiling both takes 1 ms, which would slow down every import
 def _pattern(source: str) -> re.Pattern[str]:
     return re.compile(source, re.ASCII)
 
@@ -60,8 +60,8 @@ def parse_moment(text: str) -> int | None:
     """Return a date or a time as nanoseconds since 1970 (UTC); for a day or a month, its beginning.
 
     Args:
-        text: An ISO 8601 date or time, in UTC unless it has an offset, or one as Python, Go, Java or BigQuery print it,
-            such as `2024-09-18 22:00:00 UTC`, `2024-09-18 22:00:00 +0000 UTC` or `2024-09-18T22:00Z`.
+        text: An ISO 8601 date or time, in UTC unless it has an offset, or a time as Python, Go, Java and BigQuery
+            print it, such as `2024-09-18 22:00:00 UTC`, `2024-09-18 22:00:00 +0000 UTC` or `2024-09-18T22:00Z`.
 
     Returns:
         The time, or None if the string has none of these forms.
@@ -143,7 +143,7 @@ def _read(text: str) -> _Moment | None:
 
 
 def _shift(moment: _Moment, duration: re.Match[str], sign: int) -> int:
-    """Return *moment* plus or minus a duration; years and months are those of the calendar at the moment's place."""
+    """Return *moment* plus or minus a duration. Years and months are those of the calendar in its time zone."""
     years, months, weeks, days, hours, minutes, seconds = (int(number or 0) for number in duration.groups())
     local = _add_months(moment.local, sign * (12 * years + months))
     local += sign * ((7 * weeks + days) * DAY + hours * _HOUR + minutes * _MINUTE + seconds * SECOND)

@@ -1,4 +1,4 @@
-"""Strings for messages: values named without their content, and exceptions without secrets and of bounded length."""
+"""Strings for messages: descriptions of values without their content, and messages of exceptions without secrets."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ __all__ = [
 MAX_MESSAGE = 4096
 """The maximum length of an error's message in an event, in characters; it bounds the memory of a log."""
 
-# `len` of these is free. That of other types may run the program's code: a lazy frame computes, a proxy connects.
+# `len` of these types is cheap. `len` of others may run code of the program: a lazy frame computes, a proxy connects.
 _UNITS: dict[type, str] = {
     str: "character",
     bytes: "byte",
     bytearray: "byte",
     **dict.fromkeys((list, tuple, dict, set, frozenset), "item"),
 }
-_SHORT_INT = 2**128  # `str` takes long for large integers, or refuses them
+_SHORT_INT = 2**128  # `str` is slow for larger integers, or raises
 _TIME = re.compile(r"[0-9TtZzPWDHMYSwdhmsUCG:+\-.,/ ]{1,80}", re.ASCII)
-_OVERLAP = 1024  # how much more of a message is scrubbed than is kept
+_OVERLAP = 1024  # characters that are scrubbed beyond those that are kept
 _MAX_CAUSES = 16
-_MAX_DEPTH = 4  # of exception groups
+_MAX_DEPTH = 4  # of nested exception groups
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _RENDERING = {kind.__str__ for kind in (BaseException, KeyError, OSError, ImportError)}
-_ZONES = (type(None), timezone)  # those of the standard library; another one's `repr` runs the program's code
+_ZONES = (type(None), timezone)  # of the standard library; the `repr` of other zones may run code of the program
 
 
 def describe(value: object) -> str:
-    """Name a value of the program by its type and its length, such as `a list of 3 items`, without its content.
+    """Return the type and the length of a value, such as `a list of 3 items`, without its content.
 
-    None, bools, floats, dates, integers of at most 128 bits and empty values are shown. No code of the program
-    runs: the `repr`, the `len` or the `__class__` of an object could be expensive, or have side effects.
+    None, bools, floats, dates, integers of at most 128 bits and empty values are shown. No code of the program runs,
+    because the `repr`, the `len` or the `__class__` of an object could be expensive or have side effects.
     """
     kind: type = type(value)
     if value is None or kind in (bool, float):
@@ -67,16 +67,16 @@ def describe(value: object) -> str:
 
 
 def describe_time(value: object) -> str:
-    """Name a value that should be a time or a window, like `describe`; a string is shown if it can only be a time."""
+    """Describe a value that should be a time or a window; a string is shown only if it looks like a time."""
     is_time = issubclass(type(value), str) and _TIME.fullmatch(cast("str", value))
     return short_repr(value) if is_time else describe(value)
 
 
 def short_repr(value: object, max_length: int = 80) -> str:
-    """Return the `repr` of a string that is a name, a path or a setting, cut to *max_length* characters.
+    """Return the `repr` of a string that is a name, a path or a setting, truncated to *max_length* characters.
 
-    Use it for what the program's author wrote, and `describe` for what may be data. Values of other types are
-    described.
+    Use it for strings in the code of the program, and `describe` for values that may be data. A value of another type
+    is described.
     """
     if not issubclass(type(value), str):  # `isinstance` asks the `__class__` of the value, which may be a property
         return describe(value)
@@ -95,9 +95,9 @@ def to_utf8(text: str) -> str:
 
 
 def scrub_message(text: str) -> str:
-    """Return a message scrubbed, as valid UTF-8, cut to `MAX_MESSAGE` characters.
+    """Return a message without secrets, as valid UTF-8, truncated to `MAX_MESSAGE` characters.
 
-    The time is bounded: only the first 5,120 characters are scrubbed.
+    Only the first 5,120 characters are scrubbed, which bounds the time.
     """
     start = text[: MAX_MESSAGE + _OVERLAP]
     if is_cut := len(start) < len(text):
@@ -108,7 +108,7 @@ def scrub_message(text: str) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """Return the message of *error*, scrubbed, as valid UTF-8, cut to `MAX_MESSAGE` characters."""
+    """Return the message of *error* without secrets, as valid UTF-8, truncated to `MAX_MESSAGE` characters."""
     try:
         return scrub_message(_text_of(error))
     except Exception:
@@ -116,9 +116,9 @@ def error_message(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException, depth: int = 0) -> str:
-    """Return `str(error)`, but name arguments that may be data of the program instead of rendering them.
+    """Return `str(error)`, with descriptions in place of arguments that may be data of the program.
 
-    Many exceptions hold values: `ValueError(rows)`, `StopIteration(result)`. The built-in `__str__` would render them.
+    Many exceptions hold values, such as `ValueError(rows)`, and the built-in `__str__` would render them.
     """
     args = error.args
     names = (error.filename, error.filename2) if isinstance(error, OSError) else ()
@@ -158,8 +158,8 @@ def stack_trace(error: BaseException, message: str | None = None, depth: int = 0
 
     Args:
         error: The exception.
-        message: What `error_message` returned for it, if that is known.
-        depth: In how many groups the exception is.
+        message: The result of `error_message(error)`, if it is known.
+        depth: The number of exception groups that contain the exception.
     """
     blocks: list[str] = []
     seen: set[int] = set()

@@ -33,11 +33,11 @@ def to_plain(value: Any) -> Any:
 
 
 def end_to_ns(value: Any) -> int | None:
-    """Return an end of a window as nanoseconds since 1970 (UTC); None, for an open end, for None.
+    """Return the start or the end of a window in nanoseconds since 1970 (UTC); None if it is open.
 
     Args:
-        value: None, a datetime (UTC if it is naive), a date, a string that `parse_moment` reads, or a time or a period
-            of another library; a date or a period means its beginning.
+        value: None for an open end, a datetime (UTC if it is naive), a date, a string that `parse_moment` reads, or a
+            time or a period of another library. A date or a period stands for its start.
 
     Raises:
         TypeError: The value has an unsupported type.
@@ -58,10 +58,13 @@ def ends_of(value: Any) -> tuple[int | None, int | None] | None:
     """Return start and end of an object or a mapping, as `end_to_ns` returns them; None if it does not have both.
 
     Args:
-        value: A mapping with a mapping `window`, such as an allocation of the Kubecost API, whose own `start` and `end`
-            are when it ran; an object with the attributes, or a mapping with the keys, `start` and `end`,
-            `start_time` and `end_time` or `left` and `right`; a mapping with the keys `Start` and `End`; or a pandas
-            Period, whose `end_time` is the last instant in it.
+        value: One of these:
+
+            - a mapping with a key `window` that holds a mapping, such as an allocation of the Kubecost API
+            - an object with the attributes, or a mapping with the keys, `start` and `end`, `start_time` and `end_time`,
+              or `left` and `right`
+            - a mapping with the keys `Start` and `End`
+            - a pandas Period
 
     Raises:
         TypeError: An end has an unsupported type.
@@ -104,7 +107,7 @@ def _from_numpy(value: Any) -> str:
         raise ValueError("NaT is not a time; use None for an open end")
     if value.dtype.name in ("datetime64[M]", "datetime64[D]", "datetime64[h]"):
         return text
-    return (text + "0000-01-01T00:00:00"[len(text) :])[:29]  # units below a nanosecond are cut
+    return (text + "0000-01-01T00:00:00"[len(text) :])[:29]  # units below a nanosecond are truncated
 
 
 def _from_array(value: Any) -> Any:
@@ -126,7 +129,7 @@ def _date_from_pyarrow(value: Any) -> date:
 
 _CONVERTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("numpy", "datetime64"): _from_numpy,
-    ("numpy", "ndarray"): _from_array,  # of no dimension, as xarray has them
+    ("numpy", "ndarray"): _from_array,  # with zero dimensions, as in xarray
     ("pandas", "Period"): lambda period: period.start_time,
     ("pyarrow", "TimestampScalar"): _from_pyarrow,
     ("pyarrow", "Date32Scalar"): _date_from_pyarrow,
@@ -135,4 +138,4 @@ _CONVERTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("arrow", "Arrow"): lambda time: time.datetime,
     **dict.fromkeys((("whenever", name) for name in _OF_WHENEVER), str),
 }
-"""How a value becomes a datetime, a date or an ISO 8601 string, by the library and the name of its type."""
+"""Functions that return a datetime, a date or an ISO 8601 string, by the library and the name of a value's type."""

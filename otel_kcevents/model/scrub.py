@@ -1,4 +1,4 @@
-"""Secrets out of messages: user info of URLs, passwords, tokens, cloud keys, bound SQL parameters."""
+"""Remove secrets from messages: user info of URLs, passwords, tokens, cloud keys, bound SQL parameters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 __all__ = ["REDACTED", "scrub"]
 
 REDACTED = "[redacted]"
-"""What takes the place of a secret."""
+"""The replacement for a secret."""
 
-# The patterns are strings, so that they are compiled for the first failure and not for the import of a decorator. Each
-# takes time linear in the text: a run of characters is tried from its start only (the lookbehinds), or is bounded.
+# The patterns are strings, which are compiled at the first failure and not when a decorator is imported. They take
+# linear time: a run of characters is matched only from its start (hence the lookbehinds), or its length is bounded.
 
 _PEM = r"(?s)-----BEGIN [A-Z0-9 ]{1,60}-----.*?(?:-----END [A-Z0-9 ]{1,60}-----|\Z)"
 
 _BASE64 = r"[A-Za-z0-9+/]"
-_TOKENS = (  # secrets that their form gives away
+_TOKENS = (  # secrets that are recognized by their format
     r"eyJ[\w\-]{8,}(?:\.[\w\-]*){0,4}"  # JSON Web Tokens
     r"|(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA)[A-Z0-9]{8,}"  # AWS; a secret key may follow its id
     rf"""(?:["'\s,:/]{{1,6}}(?:[Ss]ecret\w{{0,20}}["'\s:=]{{1,6}})?{_BASE64}{{40}}(?![\w+/=]))?"""
@@ -116,7 +116,7 @@ _ROW = (
     r"(?s)(Failing row contains |duplicate key value is |dup key: |keyValue'?: )"
     r"(?!.\[redacted\])[({].*?(?:[)}](?=\.?\s|\.?\Z|, ['(]|\}|\))|\Z)"
 )
-_DETAIL = (  # the last of the endings, found by a function, ends the value
+_DETAIL = (  # the value ends at the last of these endings on the line
     r"""(Key \([^\n=]{1,300}\)=\(|Duplicate entry \\?['"]|Duplicate key "|COPY [^\n]{1,200}: "|column values \("""
     r"|query argument \$\d+: |input_value=)"
     r"([^\n]*)"
@@ -126,7 +126,7 @@ _ENDINGS = (
     *("' for key", '" for key', '" violates', ", input_type=", " (", '"', ")"),
 )
 
-_QUOTED_DATA = (  # of a statement's parameter, or of a request's header
+_QUOTED_DATA = (  # a parameter of a statement, or a header of a request
     r"""(?i)((?:header value:?|invalid input (?:syntax|value) for [\w ]{1,60}:|(?:incorrect|bad) \w{1,20} value:"""
     r"""|converting the \w{1,20} value|could not convert string|numeric value)[ ]{1,2}b?)"""
     r"""(["'])(?!\[red)(?:(?!\2)[^\n\\]|\\.)*\2?"""
@@ -138,15 +138,15 @@ _PASSES = 4  # what takes the place of a secret can be part of another one: two 
 
 
 def scrub(text: str) -> str:
-    """Return a message without the secrets that it may hold; `[redacted]` takes their place.
+    """Return a message with `[redacted]` in place of the secrets in it.
 
-    Removed are the user info of URLs and DSNs, the values of names such as `password`, `token`, `api_key` and
-    `Authorization` in the notations of Python, JSON, URLs, headers and connection strings, tokens and cloud keys of a
-    known form, PEM blocks, bound SQL parameters, literals in SQL statements, and the values that databases quote
-    (`Key (email)=(...)`). The rest remains: hosts, databases, tables, error codes. Scrubbing twice changes nothing.
+    These are secrets: the user info of URLs and DSNs; the values of names such as `password`, `token`, `api_key` and
+    `Authorization` in the notations of Python, JSON, URLs, headers and connection strings; tokens and cloud keys in a
+    known format; PEM blocks; bound SQL parameters; literals in SQL statements; and the values that databases quote
+    (`Key (email)=(...)`). Hosts, databases, tables and error codes are kept. Scrubbing a result again changes nothing.
 
     Args:
-        text: The message, of any length; the time is linear in it.
+        text: The message, of any length. The time is linear in the length.
     """
     previous, passes = "", 0
     while text != previous and passes < _PASSES:
@@ -187,7 +187,7 @@ def _scrub_data(text: str) -> str:
 def _replace_each(
     pattern: str, text: str, find_end: Callable[[str, re.Match[str]], int], replace: Callable[[str], str]
 ) -> str:
-    """Replace what follows each match of a pattern, up to the end that a function finds."""
+    """Replace the text after each match of a pattern, up to the end that a function finds."""
     parts, position = [], 0
     for match in re.finditer(pattern, text):
         if match.start() >= position and not text.startswith(REDACTED, match.end()):
@@ -224,7 +224,7 @@ def _end_of_brackets(text: str, start: int) -> int:
 
 
 def _scrub_detail(match: re.Match[str]) -> str:
-    """Remove the value that a database quotes; the last ending on the line counts, because a value may hold others."""
+    """Remove a value that a database quotes. It ends at the last ending on the line, because it may contain others."""
     before, rest = match.groups()
     for ending in _ENDINGS:
         if (at := rest.rfind(ending)) >= 0:
@@ -234,7 +234,7 @@ def _scrub_detail(match: re.Match[str]) -> str:
 
 
 def _scrub_url(scheme: str, after: str) -> str:
-    """Remove the user info of a URL. The password may hold any character, although it should be encoded.
+    """Remove the user info of a URL. The password may contain any character, although it should be encoded.
 
     Args:
         scheme: The scheme with its `://`.
@@ -265,7 +265,7 @@ def _scrub_values(pattern: str, text: str) -> str:
     """Remove the values of secret names.
 
     Args:
-        pattern: Finds a name, the first group, and what separates it from its value, the second one.
+        pattern: The first group matches a name, and the second one the separator between the name and its value.
         text: The text.
     """
     parts, position = [], 0

@@ -31,9 +31,10 @@ def replace_scrub(function: Callable[[str], str] | None) -> None:
 
 
 def scrubbed(text: str) -> str:
-    """Return a message without secrets; never raises because of the program's function.
+    """Return a message without secrets.
 
-    If that raises an exception or does not return a string, the default rules are used, with one warning.
+    Never raises: if the program's function raises an exception or does not return a string, the default rules are used,
+    and one warning is logged.
 
     Args:
         text: The message, or a part of a stack trace.
@@ -42,7 +43,7 @@ def scrubbed(text: str) -> str:
     function = _function
     if function is None:
         return text
-    if function is scrub or getattr(_running, "is_running", False):  # the function calls a decorated one that fails
+    if function is scrub or getattr(_running, "is_running", False):  # the function itself records a failure
         return scrub(text)
     _running.is_running = True
     try:
@@ -63,5 +64,5 @@ def scrubbed(text: str) -> str:
 
 @lru_cache(maxsize=512)
 def scrubbed_frame(frame: str) -> str:
-    """Return `scrubbed(frame)`, quickly for a frame of an earlier stack trace: those of a function hardly differ."""
+    """Return `scrubbed(frame)`, from a cache if it is known: the stack traces of a function share most frames."""
     return scrubbed(frame)

@@ -110,8 +110,8 @@ def to_ns(value: datetime | date | str) -> int:
     return since.days * DAY + since.seconds * SECOND + since.microseconds * 1_000 + beyond
 
 
-# How subclasses of `datetime` hold nanoseconds, by the package that defines them: `nanosecond` is what is beyond the
-# microsecond in pandas, and the whole fraction of the second in Google's libraries. Elsewhere it may mean anything.
+# The meaning of `nanosecond` in subclasses of `datetime`, by the package that defines them: the nanoseconds beyond the
+# microsecond in pandas, the whole fraction of the second in Google's libraries. In other packages it is unknown.
 _NANOSECONDS: dict[str, Callable[[Any], Any]] = {
     "pandas": lambda time: time.nanosecond,
     "google": lambda time: time.nanosecond % 1_000,

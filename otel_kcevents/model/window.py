@@ -18,7 +18,7 @@ from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time,
 __all__ = ["Window", "current_time"]
 
 _CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants when clocks are set back
-_MAX_LENGTH = 256  # of a window as a string: more than two times with the names of their zones
+_MAX_LENGTH = 256  # of a window as a string: enough for two times with the names of their zones
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
 _DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
@@ -73,7 +73,7 @@ class Window:
         fill(self, "end_text", end_text)
 
     def __reduce__(self) -> tuple[type[Window], tuple[str | None, str | None]]:
-        return Window, (self.start_text, self.end_text)  # which later versions read too
+        return Window, (self.start_text, self.end_text)  # strings, which later versions can read too
 
     @classmethod
     def from_ns(cls, start: int | None, end: int | None) -> Window:
@@ -158,7 +158,7 @@ class Window:
     def _from_text(cls, text: str, now: datetime | int | None) -> Window:
         reason = ""
         try:
-            if len(text) <= _MAX_LENGTH:  # a whole file takes long to search
+            if len(text) <= _MAX_LENGTH:  # searching a whole file would be slow
                 window = _interval(text)
                 if window is not None:
                     return window
@@ -168,7 +168,9 @@ class Window:
                 if ends is not None:
                     return cls.from_ns(*ends)
         except ValueError as error:
-            if describe_time(text) == short_repr(text):  # else it may be data, and the reason may show a part of it
+            if describe_time(text) == short_repr(
+                text
+            ):  # otherwise it may be data, and the reason may show a part of it
                 reason = f": {error}"
         shown = describe_time(text)
         raise ValueError(f"cannot convert {shown} to a Window{reason}; expected {INTERVAL_FORMS}; {_FORMS}")

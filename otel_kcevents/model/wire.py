@@ -61,11 +61,11 @@ def failure_of(error: BaseException, operation: str | None) -> Failure:
 def exception_attributes(error: BaseException, failure: Failure) -> dict[str, str]:
     """Return the attributes of the span event `exception` that OpenTelemetry specifies for a recorded exception.
 
-    `Span.record_exception` would render the message as it is, secrets included.
+    It replaces `Span.record_exception`, which would record secrets in the message.
 
     Args:
         error: The exception.
-        failure: What `failure_of` returned for it.
+        failure: The result of `failure_of` for the exception.
     """
     return {
         "exception.type": failure.type,

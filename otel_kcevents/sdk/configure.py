@@ -57,16 +57,16 @@ def configure(
     program handles that signal itself. Processes that `multiprocessing` starts from this one, by any start method,
     configure themselves the same way and export their own events.
 
-    What cannot be done is logged in one warning. A second call only adds its *log*, applies its
-    *scrub*, and restores the flush on SIGTERM if that signal has its default action again and, in a forked child, the
-    flush at exit: task runners reset both in the processes that they fork.
+    Arguments and variables that have no effect are logged in one warning. A second call only adds its *log*, applies
+    its *scrub*, and restores the flush on SIGTERM and, in a forked child, the flush at exit, because task runners reset both
+    in the processes that they fork.
 
     Args:
         service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one. Providers
             that the program has set itself keep theirs.
         log: The log that also receives the events of other code's spans. Of `multiprocessing` children, only forked
             ones use it.
-        scrub: How the messages of exceptions are scrubbed: passed to `set_scrub`, by each call, unless it is None.
+        scrub: The function that removes secrets from messages, as for `set_scrub`; None to leave it unchanged.
 
     Raises:
         ModuleNotFoundError: An exporter is needed but not installed.
@@ -140,7 +140,7 @@ def _set_up(service_name: str | None, log: EventLog) -> _Setup:
 
 
 def _configure_again(setup: _Setup, service_name: str | None, log: EventLog) -> None:
-    if log not in (*setup.logs, default_log):  # that one may be the default of the argument
+    if log not in (*setup.logs, default_log):  # default_log may come from the argument's default
         setup.logs.append(log)
         _retain_events(log)
     if service_name and service_name not in setup.service_names and not service_is_named():

@@ -20,7 +20,7 @@ _reported: dict[str, object] = {}
 
 
 class ConsoleClient:
-    """Prints one signal's data with a stock exporter. What standard output does not take is lost.
+    """Prints one signal's data with a stock exporter. Data that cannot be printed is lost.
 
     Args:
         exporter: The stock exporter.
@@ -36,7 +36,7 @@ class ConsoleClient:
 
         Args:
             data: The argument of the stock exporter's `export`.
-            current: The context of the SDK's hand-over.
+            current: The context in which the SDK calls the exporter.
 
         Returns:
             0: nothing is retried, because a closed standard output does not open again.
@@ -63,9 +63,9 @@ def _warn(problem: str) -> None:
 
 
 class _StandardOutput:
-    """Writes to standard output without its buffer.
+    """Writes to standard output without using its buffer.
 
-    If a pipe is closed, the interpreter fails to flush a buffer when it ends, and the program's exit code becomes 120.
+    If the buffer holds data and the pipe is closed, the interpreter cannot flush it at exit, and exits with code 120.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _StandardOutput:
         stream: Any = sys.stdout
         own: Any = sys.__stdout__
         if stream is None:
-            raise OSError("the process has none")
+            raise OSError("the process has no standard output")
         if stream is not own:  # a notebook or a test redirects it
             print(text, end="", file=stream, flush=True)
             return

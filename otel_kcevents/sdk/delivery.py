@@ -46,7 +46,7 @@ class Delivery:
         self._ending = Lock()  # the end on a signal and the end of the main thread run one after the other
         self._ends = 0
         self._ends_since: float | None = None
-        self._failed_flush = (-math.inf, -math.inf)  # the begin and the end of the last one
+        self._failed_flush = (-math.inf, -math.inf)  # the start and the end of the last failed flush
 
     @property
     def is_ending(self) -> bool:
@@ -116,8 +116,8 @@ class Delivery:
     def end(self) -> None:
         """Send what is queued and buffered, and log how many spans were lost.
 
-        Gives up after 5 s without a success, or 10 s in all. Further calls share the time limits of the first one, and
-        the first one those of a flush that has just failed.
+        Gives up after 5 s without a success, or 10 s in all. Further calls share the time limits of the first call. If
+        a flush has just failed, its time counts toward these limits.
         """
         self._ends += 1  # set first, so that a signal handler sees that the final export has started
         try:

@@ -1,6 +1,6 @@
-"""What a process that multiprocessing started takes over from its parent: the setup, and what scrubs messages.
+"""`join_parent`: set up a child process of multiprocessing like its parent, with the parent's scrub function.
 
-A parent publishes both in its environment, with its process id: other programs inherit the environment too.
+The parent publishes both in its environment, with its process id, because other programs inherit the environment too.
 """
 
 from __future__ import annotations

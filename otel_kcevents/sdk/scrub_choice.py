@@ -1,4 +1,4 @@
-"""`set_scrub`: the program chooses what scrubs its messages, in this process and in those that it starts."""
+"""`set_scrub`: choose the function that scrubs messages in this process and in its child processes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["inherit_scrub", "set_scrub"]
 _logger = logging.getLogger("otel_kcevents")
 
 _OFF = "off"
-_chosen: str | None = None  # as spawned processes find it: the name of a function, or `off`; None for the default
+_chosen: str | None = None  # published to spawned processes: the name of a function, or `off`; None for the default
 
 
 def set_scrub(function: Callable[[str], str] | bool | None = True) -> None:
-    """Choose how the messages of exceptions are scrubbed before they reach a log, a span or a warning.
+    """Set the function that removes secrets from messages of exceptions before a log, a span or a warning shows them.
 
-    The choice holds for the whole process and for the processes that `multiprocessing` starts from it. Spawned ones
-    import the function by its module and name; if it has none that can be imported, such as a lambda, a warning is
-    logged and spawned processes use the default.
+    The function is used in this process and in the processes that `multiprocessing` starts from it. Spawned processes
+    import it by its module and name. If it cannot be imported, such as a lambda, spawned processes use the default, and
+    a warning is logged.
 
     Args:
-        function: Takes a message, or a part of a stack trace, and returns it without secrets. If it raises an exception
-            or does not return a string, the default is used, with one warning. True or None for the default, `scrub`;
-            False for no scrubbing.
+        function: A function that takes a message, or a part of a stack trace, and returns it without secrets. If it
+            raises an exception or does not return a string, the default is used, and one warning is logged. True or
+            None for the default, `scrub`; False for no scrubbing.
 
     Raises:
         TypeError: *function* is neither callable nor a bool nor None.
@@ -54,10 +54,10 @@ def set_scrub(function: Callable[[str], str] | bool | None = True) -> None:
 
 
 def inherit_scrub(choice: str) -> None:
-    """Scrub messages as the parent does that spawned this process.
+    """Scrub messages like the parent of this spawned process.
 
     Args:
-        choice: What the parent has published.
+        choice: The string that the parent has published.
     """
     replace_scrub(None if choice == _OFF else _ImportedFunction(choice))
     _publish(choice)
@@ -87,7 +87,7 @@ class _ImportedFunction:
 
 
 def _name_of(function: object) -> str | None:
-    """Return `module:qualified name` of a function that can be imported by it."""
+    """Return `module:qualified name` of a function; None if it cannot be imported by them."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     found: object = sys.modules.get(module) if isinstance(module, str) else None
     for part in name.split("."):
@@ -104,6 +104,6 @@ def _publish(choice: str | None) -> None:
 
 @cache
 def _publish_in_forked_children() -> None:
-    """Let a forked child publish the choice with its own process id, by which its own children find it."""
+    """Publish the choice again in each forked child, with the child's process id, for the child's own children."""
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
         os.register_at_fork(after_in_child=lambda: settings.publish_scrub(_chosen))

@@ -50,12 +50,12 @@ _HEADER_NAMES = {
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How the SDK's batch processor hands spans over.
+    """The settings of the SDK's batch processor.
 
     Attributes:
-        max_queue_size: How many spans it queues.
-        schedule_delay: The milliseconds between two hand-overs.
-        max_batch_size: How many spans it hands over at once.
+        max_queue_size: The maximum number of spans in the queue.
+        schedule_delay: The milliseconds between two batches.
+        max_batch_size: The maximum number of spans in a batch.
     """
 
     max_queue_size: int = 16_384
@@ -251,9 +251,10 @@ def metric_export_interval() -> float:
 
 
 def batch_settings() -> BatchSettings:
-    """Return how spans are handed over: `OTEL_BSP_MAX_QUEUE_SIZE`, `_SCHEDULE_DELAY` and `_MAX_EXPORT_BATCH_SIZE`.
+    """Return the settings of the batch processor.
 
-    The queue holds 16,384 spans by default; the other defaults are those of OpenTelemetry.
+    Reads `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_SCHEDULE_DELAY` and `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`. The queue holds
+    16,384 spans by default; the other defaults are those of OpenTelemetry.
 
     Raises:
         ValueError: One of the variables, or `OTEL_BSP_EXPORT_TIMEOUT`, is not a positive integer.
@@ -274,7 +275,7 @@ def batch_settings() -> BatchSettings:
 def service_is_named() -> bool:
     """Return whether `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` names the service."""
     pairs = (pair.partition("=") for pair in _read("OTEL_RESOURCE_ATTRIBUTES").split(","))
-    attributes = {name.strip(): unquote(value).strip() for name, _, value in pairs}  # the last one of a name counts
+    attributes = {name.strip(): unquote(value).strip() for name, _, value in pairs}  # the last value of a name is used
     return bool(_read("OTEL_SERVICE_NAME") or attributes.get("service.name"))
 
 
@@ -303,7 +304,7 @@ def published_configuration() -> tuple[int, str | None] | None:
 
 
 def publish_scrub(choice: str | None) -> None:
-    """Publish to child processes, in the environment, how this process scrubs messages.
+    """Publish the scrub function of this process to child processes, in the environment.
 
     Args:
         choice: The name of a function, or `off`; None for the default.
@@ -315,9 +316,9 @@ def publish_scrub(choice: str | None) -> None:
 
 
 def published_scrub() -> tuple[int, str] | None:
-    """Return the process id and the choice of the process that published how it scrubs messages; None if none did.
+    """Return the process id and the choice that an ancestor has published; None if there are none.
 
-    It may be any ancestor, because programs pass their environment on.
+    The ancestor need not be the parent, because programs pass their environment on.
     """
     pid, _, choice = _read(_SCRUBBED_BY).partition(" ")
     return (int(pid), choice) if pid.isdecimal() else None

@@ -70,7 +70,7 @@ class SpanProcessor(BatchSpanProcessor):
     Args:
         delivery: Flushes the outbox.
         outbox: Buffers and sends the spans.
-        batch: How spans are queued and handed over.
+        batch: The settings of the batch processor.
     """
 
     seen: int

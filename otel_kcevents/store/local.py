@@ -1,4 +1,4 @@
-"""References to objects that stay in their process, such as a log: a copy or a pickle of one is the object itself."""
+"""References to objects that stay in their process, such as a log, whose copy or pickle refers to the same object."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ __all__ = ["Reference", "refer", "resolve"]
 Reference: TypeAlias = tuple[str, int, int]
 """A random name of the program, the id of the process, and a number in it."""
 
-_PROGRAM = os.urandom(
-    8
-).hex()  # the same after a fork, unlike the process id; the latter alone may be another machine's
+# It does not change at a fork. A process id alone could also belong to a process of another machine.
+_PROGRAM = os.urandom(8).hex()
 _numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 _objects: WeakValueDictionary[int, Any] = WeakValueDictionary()
 _next = count(1)
 
 
 def refer(value: Any) -> Reference:
-    """Return the reference to an object, which is the same each time.
+    """Return the reference to an object. Further calls with the object return an equal reference.
 
     Args:
         value: Any object that supports weak references and is hashed by its identity.
@@ -32,7 +31,7 @@ def refer(value: Any) -> Reference:
 
 
 def resolve(reference: Reference) -> Any:
-    """Return the object of a reference; None if it is another process's, such as a forked child's parent's, or deleted.
+    """Return the object of a reference; None if it belongs to another process, such as the parent, or was deleted.
 
     Args:
         reference: A result of `refer()`, in this process or in another one.

@@ -29,7 +29,7 @@ Consumer: TypeAlias = Callable[[Event, int, int], object]
 """A function that takes an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
 
 _Entry: TypeAlias = tuple[int, int, Event]
-"""An event, after the number of times that the clock had been set back before it, and its own time."""
+"""The number of times that the clock had been set back before an event, the event's own time, and the event."""
 
 _by_time, _by_epoch_and_time, _event_of = itemgetter(1), itemgetter(0, 1), itemgetter(2)
 
@@ -71,8 +71,8 @@ class EventLog:
     """Keeps the newest *retention* events of each kind in memory and counts all of them.
 
     Safe to use from any number of threads. Memory is bounded by *retention* times the number of kinds. After
-    a fork, the child's log has the same sets and consumers, but no events. A log that is copied, or pickled and
-    loaded, is itself in its own process; in another process, a forked child included, it is the default log there.
+    a fork, the child's log has the same sets and consumers, but no events. A copy or a pickle of a log is the same log
+    in its own process, and the default log in another process, such as a forked child.
 
     Args:
         retention: How many events of each kind to keep, at least 1.
@@ -107,8 +107,8 @@ class EventLog:
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point
         self._buffers = {name: _KindBuffer(kind, self.retention) for name, kind in self._kinds.items()}
         self._clock = 0  # the clock at the last append
-        self._set_back: deque[int] = deque(maxlen=_REMEMBERED_STEPS)  # its time after each time that it was set back
-        self._epoch = 0  # how often it was
+        self._set_back: deque[int] = deque(maxlen=_REMEMBERED_STEPS)  # the clock after each time that it was set back
+        self._epoch = 0  # how often the clock was set back
         self._seen: set[tuple[int, int, str, int]] = set()
         self._seen_before: set[tuple[int, int, str, int]] = set()
 
@@ -307,12 +307,12 @@ default_log: EventLog = EventLog()
 
 
 def log_of(reference: Reference) -> EventLog:
-    """Return the log that was pickled: in its own process itself, in another one the default log.
+    """Return the log for a pickle: the same log in its own process, or the default log in another process.
 
     Pickles of earlier versions call this function.
 
     Args:
-        reference: The log in its own process.
+        reference: The reference to the log in its own process.
     """
     found: EventLog | None = resolve(reference)
     return default_log if found is None else found

@@ -1,4 +1,4 @@
-"""`Source`: the protocol of everything that events can be read from; `select()` and `merge()` for their documents."""
+"""`Source`: the protocol of everything that events can be read from; `select()` and `merge()` work on its documents."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def merge_documents(documents: Sequence[Document], limit: int = 256) -> Document
 def _merge_events(lists: Iterable[Sequence[Event]]) -> tuple[Event, ...]:
     """Merge lists of events, newest first.
 
-    An event arrived after all those below it in its list, so it counts as no older than the newest of them, even if a
-    clock was set back.
+    An event arrived after all events below it in its list, so it is treated as at least as new as the newest of them,
+    even if the clock was set back.
     """
 
     def keyed(events: Sequence[Event]) -> list[tuple[int, Event]]:
@@ -143,7 +143,7 @@ class MergedSource:
         """Return the lists of events of all sources, newest first, and the sums of their counters.
 
         Args:
-            kinds: The kinds to list, or prefixes of them; all kinds if empty. A source need not know them all.
+            kinds: The kinds to list, or prefixes of them; all kinds if empty. At least one source must know each.
             window: The window that an event's own time must be in to be listed; None for any time.
             limit: The maximum number of events to list of each kind: the newest of those selected.
 
