@@ -153,6 +153,9 @@ class Operation:
         ignore: ExceptionTypes | None = None,
     ) -> Any:
         if function is not None:
+            if not (window is size is fails_when is ignore is None):
+                name = f"{self._recorder.target.etl}.{self.name}"
+                raise TypeError(f"{name} takes either a function or arguments; write {name}(window=...)(function)")
             return rewrap(function, self._decorate)
         if size is not None and size is not False and not self._recorder.is_sized:
             raise TypeError(f"{self.name} records no size, got size={short_repr(size)}; remove it")

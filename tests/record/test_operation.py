@@ -296,6 +296,14 @@ def test_fails_when_is_refused_for_an_async_generator(telemetry: Telemetry) -> N
         telemetry.asset.load(fails_when=lambda result: result is None)(items)
 
 
+def test_function_together_with_arguments_is_refused(telemetry: Telemetry) -> None:
+    """The arguments would be ignored."""
+    save: Any = telemetry.asset.save
+    for arguments in ({"window": "day"}, {"size": False}, {"ignore": KeyError}):
+        with pytest.raises(TypeError, match=r"write asset\.save\(window=\.\.\.\)\(function\)"):
+            save(lambda day: None, **arguments)
+
+
 def test_unknown_keyword_is_refused(telemetry: Telemetry) -> None:
     save: Any = telemetry.asset.save
     with pytest.raises(TypeError, match="windows"):
