@@ -58,8 +58,8 @@ def configure(
     configure themselves the same way and export their own events.
 
     Arguments and variables that have no effect are logged in one warning. A second call only adds its *log*, applies
-    its *scrub*, and restores the flush on SIGTERM and, in a forked child, the flush at exit, because task runners reset both
-    in the processes that they fork.
+    its *scrub*, and restores the flush on SIGTERM and, in a forked child, the flush at exit, because task runners
+    reset both in the processes that they fork.
 
     Args:
         service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one. Providers

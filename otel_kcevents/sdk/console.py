@@ -79,7 +79,7 @@ class _StandardOutput:
         stream: Any = sys.stdout
         own: Any = sys.__stdout__
         if stream is None:
-            raise OSError("the process has no standard output")
+            raise OSError("the process has none")
         if stream is not own:  # a notebook or a test redirects it
             print(text, end="", file=stream, flush=True)
             return
