@@ -37,8 +37,9 @@ _UNITS: dict[type, str] = {
 _SHORT_INT = 2**128  # `str` is slow for larger integers, or raises
 _TIME = re.compile(r"[0-9TtZzPWDHMYSwdhmsUCG:+\-.,/ ]{1,80}", re.ASCII)
 _OVERLAP = 1024  # characters that are scrubbed beyond those that are kept
-_MAX_CAUSES = 16
-_MAX_DEPTH = 4  # of nested exception groups
+_MAX_EXCEPTIONS = 32  # in a stack trace
+_MAX_NOTES = 16
+_MAX_NESTED = 16  # exceptions as arguments of exceptions
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _RENDERING = {kind.__str__ for kind in (BaseException, KeyError, OSError, ImportError)}
@@ -142,7 +143,7 @@ def _argument(arg: object, error: BaseException, depth: int, quoted: bool) -> st
     if issubclass(kind, str):
         text = str.__getitem__(cast("str", arg), slice(MAX_MESSAGE + _OVERLAP + 1))
         return repr(text) if quoted else text
-    if issubclass(kind, BaseException) and depth < _MAX_CAUSES:
+    if issubclass(kind, BaseException) and depth < _MAX_NESTED:
         text = _text_of(cast("BaseException", arg), depth + 1)
         return f"{kind.__qualname__}({text})" if quoted else text
     module, own = kind.__module__.partition(".")[0], type(error).__module__.partition(".")[0]
@@ -150,39 +151,35 @@ def _argument(arg: object, error: BaseException, depth: int, quoted: bool) -> st
     return str(arg) if module == "pathlib" or is_description else describe(arg)
 
 
-def stack_trace(error: BaseException, message: str | None = None, depth: int = 0) -> str:
+def stack_trace(error: BaseException, message: str | None = None) -> str:
     """Return the stack trace of *error* and of the exceptions that led to it, as Python prints it, but scrubbed.
 
-    Messages are those of `error_message`. Up to 16 exceptions of a chain, 16 notes of an exception and 16 exceptions of
-    a group are listed.
+    Messages are those of `error_message`. Up to 32 exceptions are listed, with up to 16 notes each.
 
     Args:
         error: The exception.
         message: The result of `error_message(error)`, if it is known.
-        depth: The number of exception groups that contain the exception.
     """
+    return to_utf8(_stack_trace(error, message, set()))
+
+
+def _stack_trace(error: BaseException, message: str | None, seen: set[int]) -> str:
     blocks: list[str] = []
-    seen: set[int] = set()
     current: BaseException | None = error
-    while current is not None and id(current) not in seen and len(blocks) < 2 * _MAX_CAUSES:
-        seen.add(id(current))
+    while current is not None and id(current) not in seen and len(seen) < _MAX_EXCEPTIONS:
+        seen.add(id(current))  # also those of groups: their number could grow exponentially
         frames = traceback.format_tb(current.__traceback__)
         lines = ["Traceback (most recent call last):\n"] if frames else []
-        lines += [
-            scrubbed_frame(truncate(frame.rstrip("\n"))) + "\n" for frame in frames
-        ]  # generated code has long lines
+        for frame in frames:  # generated code has long lines
+            lines.append(f"{scrubbed_frame(truncate(frame.rstrip()))}\n")
         message = error_message(current) if message is None or blocks else message
         lines.append(f"{type_name(current)}: {message}\n" if message else f"{type_name(current)}\n")
         notes = getattr(current, "__notes__", None)
         if isinstance(notes, list):
-            lines += [f"{error_message(Exception(note))}\n" for note in notes[:_MAX_CAUSES]]
+            lines += [f"{error_message(Exception(note))}\n" for note in notes[:_MAX_NOTES]]
         members = getattr(current, "exceptions", None)  # of an exception group
-        if isinstance(members, tuple) and depth < _MAX_DEPTH:
-            traces = [
-                stack_trace(one, depth=depth + 1)
-                for one in members[:_MAX_CAUSES]
-                if issubclass(type(one), BaseException)
-            ]
+        if isinstance(members, tuple):
+            traces = [_stack_trace(one, None, seen) for one in members if issubclass(type(one), BaseException)]
             lines += [indent(trace, "  | ") for trace in traces]
         blocks.append("".join(lines))
         if current.__cause__ is not None:
@@ -191,7 +188,7 @@ def stack_trace(error: BaseException, message: str | None = None, depth: int = 0
             current, link = None if current.__suppress_context__ else current.__context__, _CONTEXT
         if current is not None:
             blocks.append(link)
-    return to_utf8("".join(reversed(blocks)))
+    return "".join(reversed(blocks))
 
 
 def type_name(error: BaseException) -> str:

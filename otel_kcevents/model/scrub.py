@@ -84,6 +84,10 @@ _IDENTIFIED = (
 )
 _LOGIN_OPTION = r"""((?<![\w\-])(?:-u|--user|--proxy-user)(?:["']?,)?[ =]["']?)(?!\[red)[^\s:"']{1,64}:[^\s"']+"""
 
+_LOGIN_CALL = (  # a function of code that takes a password by position
+    r"""\b(?:\w{0,40}(?:Basic|Digest|Proxy)Auth|(?:set|with|use)_?\w{0,40}(?i:password|token|secret|api_?key))"""
+    r"""\((?=[bru]?["'])"""
+)
 # Programs that take a password in an option of one letter, or as USER/PASSWORD.
 _COMMAND = (
     r"""((?:\b(?:mysql|mariadb)[\w\-]{0,20}(?=[\s"'])[^\n]{0,300}?[\s"']-p|\bsshpass["',\s]{1,4}-p["',\s]{0,4}"""
@@ -94,6 +98,7 @@ _COMMAND = (
 
 _EXEMPT = r"""(?i)["']?(?:true|false|yes|no|none|null|nil|undefined|\*+|\.{3}|…)?["']?\Z|["']?\[redacted\]"""
 _QUOTED = r"""(?s)[bBfFrRuU]{0,2}(?:"(?:[^"\\]|""|\\.)*"|'(?:[^'\\]|''|\\.)*'|`[^`]*`)"""
+_CALL = r"[A-Za-z_][\w.]{0,100}\("
 _BRACED = r"\{(?:[^}\n]|\}\})*\}(?!\})"
 _BARE = (  # up to a space, to a quote, or to a separator in front of another name
     r"(?i:(?:bearer|basic|digest|negotiate|token|apikey|sharedkey|jwt)[ ]+(?=[^\s=]))?"
@@ -169,6 +174,7 @@ def _scrub_once(text: str) -> str:
     text = _scrub_values(_NAMED, text)
     text = _scrub_values(_SPACED, text)
     text = re.sub(_LOGIN_OPTION, rf"\1{REDACTED}", text)
+    text = _replace_each(_LOGIN_CALL, text, _end_of_arguments, lambda value: REDACTED)
     text = re.sub(_COMMAND, rf"\1{REDACTED}", text)
     text = re.sub(_IDENTIFIED, rf"\1{REDACTED}", text)
     return re.sub(_BEARER, lambda match: f"{match[1] or match[2]} {REDACTED}", text)
@@ -201,6 +207,11 @@ def _end_of_parameters(text: str, match: re.Match[str]) -> int:
     is_open = match[0].startswith("[")
     end = _end_of_brackets(text, match.start() if is_open else match.end())
     return end - 1 if is_open and end < len(text) + text.endswith("]") else end
+
+
+def _end_of_arguments(text: str, match: re.Match[str]) -> int:
+    end = _end_of_brackets(text, match.end() - 1)
+    return end - text.startswith(")", end - 1)
 
 
 def _end_of_statement(text: str, match: re.Match[str]) -> int:
@@ -319,6 +330,8 @@ def _end_of_value(match: re.Match[str], text: str) -> int:
         return end
     if text.startswith(("(", "[", "{"), start):
         return _end_of_brackets(text, start)
+    if call := re.compile(_CALL).match(text, start):  # such as SecretStr("hunter2")
+        return _end_of_brackets(text, call.end() - 1)
     if text.startswith(("'", '"'), start):  # the closing quote is missing
         return _match_end(_REST_OF_LINE, text, start)
     if "%" in separator:

@@ -130,7 +130,9 @@ def read_event(
         type_, message = string(attributes, "error.type"), string(attributes, "error.message")
         if type_ is not None or message is not None:
             operation = string(span_attributes, "kcevents.operation")
-            failure = Failure(truncate(type_ or ""), scrub_message(message or ""), operation and truncate(operation))
+            failure = Failure(
+                scrub_message(type_ or ""), scrub_message(message or ""), operation and truncate(operation)
+            )
     return Event(kind.name, time, size, window, failure)
 
 

@@ -115,6 +115,11 @@ def test_equal_events_are_all_shown(tail: Tail, stage: Stage, append: Any) -> No
     assert tail(append(SAVED, SAVED), append(SAVED)).out == HEADER + row(SAVED) * 3
 
 
+def test_equal_event_that_arrives_later_is_shown(tail: Tail, stage: Stage, append: Any) -> None:
+    stage.log = log_of(ASSETS)
+    assert tail(nothing, nothing, append(ASSETS)).out == HEADER + rows(ASSETS, ASSETS)
+
+
 def test_events_of_one_time_keep_their_order(tail: Tail, stage: Stage, append: Any) -> None:
     stage.log = EventLog()
     events = [SAVED._replace(size=size) for size in (3, 1, 2)]
@@ -219,12 +224,15 @@ def test_events_of_many_processes_are_remembered(tail: Tail, stage: Stage) -> No
     assert len(ran.out.splitlines()) == len({*ran.out.splitlines()}) == 1 + 80
 
 
-def test_memory_for_shown_events_is_bounded(tail: Tail, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events that no process lists any more are forgotten first."""
+def test_memory_for_shown_events_is_bounded(
+    tail: Tail, stage: Stage, swap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that no process lists any more are forgotten first; one that is listed again is shown again."""
     monkeypatch.setattr(tail_module, "MAX_REMEMBERED", 4)
     stage.log = log = log_of(loaded(1), retention=2)
     steps = [lambda time=time: log.append(loaded(time)) for time in range(2, 20)]
-    assert tail(*steps).out == HEADER + rows(*map(loaded, range(1, 20)))
+    ran = tail(*steps, swap(log_of(loaded(1), loaded(19))))
+    assert ran.out == HEADER + rows(*map(loaded, [*range(1, 20), 1]))
 
 
 def test_unreachable_program_is_tried_again(tail: Tail, stage: Stage, url: str, swap: Any, append: Any) -> None:

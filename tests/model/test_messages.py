@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+from copy import copy
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,12 @@ def test_message_of_an_exception_holds_no_data(error: Exception, message: str | 
     assert len(found) <= MAX_MESSAGE + 1
 
 
+def test_secret_at_the_end_of_what_is_scrubbed_is_removed() -> None:
+    """Half of a token would not be recognized."""
+    message = f"password={'x' * 4000} {'y' * 1097} ghp_{'z' * 36} {'y' * 600}"
+    assert error_message(ValueError(message)) == f"password=[redacted] {'y' * 1097}…"
+
+
 def raise_chain() -> None:
     try:
         try:
@@ -202,7 +209,7 @@ def test_stack_trace_of_a_long_chain_is_truncated() -> None:
     for number in range(1, 1_000):
         error.__context__ = ValueError(str(number))
         error = error.__context__
-    assert stack_trace(last).count("ValueError") == 16
+    assert stack_trace(last).count("ValueError") == 32
 
 
 def test_long_line_of_code_is_truncated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +226,18 @@ def test_stack_trace_has_notes_and_members_of_a_group() -> None:
     error.__notes__ = ["secret=hunter2", 5]
     error.exceptions = (OSError("full"), "no exception", KeyError("day"))
     assert stack_trace(error) == "ValueError: group\nsecret=[redacted]\n5\n  | OSError: full\n  | KeyError: 'day'\n"
+
+
+def test_stack_trace_has_32_exceptions_of_groups_and_16_notes() -> None:
+    """Each level of these groups has 20 times as many exceptions as the one above."""
+    error = Exception("member")
+    for level in range(5):
+        group = Exception(f"group {level}")
+        group.exceptions = tuple(copy(error) for _ in range(20))  # type: ignore[attr-defined]
+        error = group
+    error.__notes__ = ["note"] * 20
+    trace = stack_trace(error)
+    assert (trace.count("Exception: "), trace.count("group 4"), trace.count("note")) == (32, 1, 16)
 
 
 def test_type_of_an_exception_has_its_module() -> None:

@@ -82,6 +82,10 @@ def test_login_of_an_address_is_removed(message: str, scrubbed: str) -> None:
         ("<password>hunter2</password><host>db</host>", "<password>[redacted]</password><host>db</host>"),
         ("etl --password hunter2 --host db", "etl --password [redacted] --host db"),
         ("API key: hunter2 is unknown", "API key: [redacted] is unknown"),
+        ("connect(password=SecretStr('hunter2'), port=1)", "connect(password=[redacted], port=1)"),
+        ("auth=HTTPBasicAuth('etl', 'hunter2'), timeout=5", "auth=[redacted], timeout=5"),
+        ("HTTPBasicAuth('etl', 'hunter2').x, 5", "HTTPBasicAuth([redacted]).x, 5"),
+        ("client.set_token('hunter2", "client.set_token([redacted]"),
         ("def f(password: str = 'hunter2', day=1)", "def f(password: [redacted], day=1)"),
         ("CREATE USER a PASSWORD 'hunter2' x", "CREATE USER a PASSWORD [redacted] x"),
         ("IDENTIFIED BY 'hunter2' x", "IDENTIFIED BY [redacted] x"),
@@ -237,7 +241,16 @@ PIECES = [
         "%22",
         "value",
     ),
-    *("IDENTIFIED BY ", "Execution failed on sql '", "sqlplus a/", "password is ", "\xa0", ">"),
+    *(
+        "set_token(",
+        "auth=f(",
+        "IDENTIFIED BY ",
+        "Execution failed on sql '",
+        "sqlplus a/",
+        "password is ",
+        "\xa0",
+        ">",
+    ),
 ]
 
 

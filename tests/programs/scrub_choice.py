@@ -1,4 +1,7 @@
-"""`scrub_choice.py METHOD CHOICE DEPTH`: print the message of an error that a process records, as its children do."""
+"""`scrub_choice.py METHODS CHOICE`: print the message of an error that a process records, as its children do.
+
+The methods, separated by commas, start a child, a child of that, and so on.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ if __name__ != "__main__":
     del removed
 
 
-def work(method: str, depth: int) -> None:
-    if depth:
-        context: Any = multiprocessing.get_context(method)
-        child = context.Process(target=work, args=(method, depth - 1))
+def work(methods: list[str]) -> None:
+    if methods:
+        context: Any = multiprocessing.get_context(methods[0])
+        child = context.Process(target=work, args=(methods[1:],))
         child.start()
         child.join()
     log = EventLog()
@@ -36,9 +39,11 @@ def work(method: str, depth: int) -> None:
 
 
 if __name__ == "__main__":
-    method, choice, depth = sys.argv[1:]
+    methods, choice = sys.argv[1].split(","), sys.argv[2]
+    if "forkserver" in methods:
+        multiprocessing.set_forkserver_preload(["otel_kcevents.record.record_set"])
     if choice == "configured":
         configure(service_name="scrub", scrub=hide)
     elif choice in CHOICES:
         set_scrub(CHOICES[choice])
-    work(method, int(depth))
+    work(methods)

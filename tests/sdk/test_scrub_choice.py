@@ -13,7 +13,7 @@ from telemetry import Telemetry, Warned
 import otel_kcevents
 from otel_kcevents import set_scrub
 from otel_kcevents.model.event import Failure
-from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.messages import error_message, stack_trace
 
 SECRET = ValueError("password=hunter2")
 DEFAULT = "password=[redacted]"
@@ -82,33 +82,51 @@ def test_scrub_can_be_part_of_another_function() -> None:
     assert otel_kcevents.scrub("password=hunter2 on db") == "password=[redacted] on db"
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("methods", ["fork,fork", "spawn,spawn", "fork,spawn"])
 @pytest.mark.parametrize(("choice", "message"), [("named", "hidden: password=hunter2"), ("off", "password=hunter2")])
-def test_child_processes_use_the_same_function(method: str, choice: str, message: str) -> None:
+def test_child_processes_use_the_same_function(methods: str, choice: str, message: str) -> None:
     """A child and its own child, before any of them has failed."""
-    assert run_program("scrub_choice", method, choice, "2") == (f"{message}\n" * 3, "")
+    assert run_program("scrub_choice", methods, choice) == (f"{message}\n" * 3, "")
 
 
-def test_child_of_a_configured_process_uses_the_same_function() -> None:
-    """Of a fork server, too."""
-    out, _ = run_program("scrub_choice", "forkserver", "configured", "1")
+@pytest.mark.parametrize("choice", ["named", "configured"])
+def test_child_of_a_fork_server_uses_the_same_function(choice: str) -> None:
+    """Of a server that has imported the package."""
+    out, _ = run_program("scrub_choice", "forkserver", choice)
     assert out == "hidden: password=hunter2\n" * 2
 
 
 @pytest.mark.parametrize(("method", "message"), [("fork", "hidden"), ("spawn", DEFAULT)])
 def test_lambda_is_passed_only_to_forked_processes(method: str, message: str) -> None:
-    out, err = run_program("scrub_choice", method, "lambda", "1")
+    out, err = run_program("scrub_choice", method, "lambda")
     assert out.splitlines() == [message, "hidden"]
     assert err.count("cannot be imported by name") == 1
 
 
 def test_function_that_a_child_cannot_import_is_reported() -> None:
-    out, err = run_program("scrub_choice", "spawn", "missing", "1")
+    out, err = run_program("scrub_choice", "spawn", "missing")
     assert out.splitlines() == [DEFAULT, "password=hunter2"]
     assert "removed is replaced by the default rules" in err
 
 
 def test_other_program_ignores_an_inherited_name() -> None:
     inherited = f"{os.getpid()} builtins:repr"
-    out, err = run_program("scrub_choice", "spawn", "default", "1", OTEL_PYTHON_KCEVENTS_SCRUB=inherited)
+    out, err = run_program("scrub_choice", "spawn", "default", OTEL_PYTHON_KCEVENTS_SCRUB=inherited)
     assert (out.splitlines(), err) == ([DEFAULT, DEFAULT], "")
+
+
+def test_choice_applies_to_stack_traces_at_once() -> None:
+    """Although frames that were scrubbed before are cached."""
+
+    def fail() -> None:
+        raise ValueError
+
+    def trace() -> str:
+        with pytest.raises(ValueError) as caught:  # noqa: PT011
+            fail()
+        return stack_trace(caught.value)
+
+    set_scrub()
+    assert "raise ValueError" in trace()
+    set_scrub(hide)
+    assert "raise ValueError" not in trace()

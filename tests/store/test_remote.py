@@ -48,6 +48,11 @@ def test_kinds_and_window_are_applied_by_the_program(
     assert remote.document(kinds, window) == log.document(kinds, window)
 
 
+def test_kinds_may_be_separated_by_commas(remote: RemoteLog, log: EventLog) -> None:
+    """As in a query."""
+    assert remote.document("AssetSet,AllocationSetT") == log.document(["AssetSet", "AllocationSetT"])
+
+
 def test_limit_trims_the_received_lists(remote: RemoteLog, stage: Stage) -> None:
     """The newest events of each kind remain; the counters are not changed."""
     stage.log = log_of(*(Event(kind, time) for time in range(5) for kind in ("AssetSetSaved", "AssetSetTotaled")))
