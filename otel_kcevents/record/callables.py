@@ -53,11 +53,10 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def body_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], int]:
-    """Return the function that holds the code of a callable, and how many of its arguments are bound already.
+    """Return the function with the code that a callable runs, and the number of its arguments that are already bound.
 
     Args:
-        function: A function or a method, which holds its own code; a partial, whose function holds it; or an object,
-            whose `__call__` holds it.
+        function: A function, a method, a partial, or an object with `__call__`.
     """
     function = unwrap_partial(function)
     if type(function) is MethodType:
@@ -89,6 +88,6 @@ def is_generator(function: Callable[..., Any]) -> bool:
 
 
 def _flags_of(function: Callable[..., Any]) -> int:
-    """Return the flags of a callable's code; an object may claim those of another function, and return anything."""
+    """Return the flags of a callable's code. The `__code__` of an object is ignored: it may be that of any function."""
     body, _ = body_of(function)
     return body.__code__.co_flags if type(body) is FunctionType else 0

@@ -41,7 +41,7 @@ class FieldReader:
         when: `before` the call begins, `after` it has returned, or for each `item` of a generator, with the item as the
             result; `sizes.add_size` and `windows.cover` combine the values of the items.
         argument: The name of the argument that the field is read from; None if it is read from something else.
-        again: Whether a field that is missing before the call is read again after it.
+        again: Whether a field that is missing before the call is read again after the call.
     """
 
     read: Extractor
@@ -75,12 +75,12 @@ def size_reader(source: str | Callable[[Call], Any] | Literal[False], function: 
 def source_reader(
     source: Any, function: Callable[..., Any], combine: Callable[[list[Any]], Any]
 ) -> tuple[Extractor, Path | None]:
-    """Return a reader of what `window=` or `size=` names, and the path, or None if it is a function of the call.
+    """Return a reader of the value that `window=` or `size=` names, and its path; None if it is a function of the call.
 
     Args:
         source: A path or a function of the call.
         function: The function that is called, not a partial of one.
-        combine: Combines the values of a path that has several (`[*]`).
+        combine: Combines the values if a path has several (`[*]`).
 
     Raises:
         TypeError: *source* is not a path or a function, or names something that a call of *function* does not have.
@@ -109,7 +109,7 @@ def _from_call(source: Callable[[Call], Any], function: Callable[..., Any]) -> E
     known = signature_of(function)
 
     def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
-        if known.positions != "known" and not args:  # the defaults may not be those of the call
+        if known.positions != "known" and not args:  # a wrapper may pass other values than the defaults
             return source(Call(function, dict(kwargs), result))
         known.check_positions(args, kwargs)
         if known.positions == "passed":

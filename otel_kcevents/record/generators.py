@@ -21,23 +21,23 @@ __all__ = ["AsyncGeneratorRun", "GeneratorRun", "inside_context", "restore"]
 def restore(inside: Context, outside: Context, error: BaseException | None) -> None:
     """Restore the context around a coroutine that has returned or raised.
 
-    The garbage collector may close an abandoned coroutine anywhere; the context that is current there must stay.
+    The garbage collector may close an abandoned coroutine in any context, which must not change.
 
     Args:
         inside: The context inside the coroutine.
         outside: The context around it.
-        error: What it raised; None if it returned.
+        error: The exception that it raised; None if it returned.
     """
     if not isinstance(error, GeneratorExit) or get_current() is inside:
         attach(outside)
 
 
 def inside_context(inside: Context, outside: Context) -> Context:
-    """Return a context on top of the values that its caller has set in the meantime.
+    """Return a context with the values that its caller has set in the meantime.
 
     Args:
         inside: The context.
-        outside: The context that it was made from.
+        outside: The context from which *inside* was created.
     """
     current = get_current()
     if current is outside:
@@ -64,12 +64,13 @@ class _Run:
         self._started = started
         self._span, self._outside, self._inside = started or (INVALID_SPAN, get_current(), get_current())
         self._window: Window | PendingWindow | None = window
-        self._size: Any = size if recorder.is_sized_before else 0  # else the number of items, or the sum of their sizes
+        # The number of items or the sum of their sizes, unless the size is read before the call.
+        self._size: Any = size if recorder.is_sized_before else 0
         self._item_window = recorder.item_window
         self._is_closed_early = False
 
     def _enter(self) -> Context | None:
-        """Attach the generator's own context, on top of what its caller has set in the meantime."""
+        """Attach the generator's own context, with the values that its caller has set in the meantime."""
         if self._inside is self._outside:
             return None
         self._inside, self._outside = inside_context(self._inside, self._outside), get_current()
@@ -83,7 +84,7 @@ class _Run:
 
     def _count_item(self, item: Any) -> Any:
         """Count an item, and read its size and its window if `yield` paths name them."""
-        self._is_closed_early = False  # the generator continues, whatever was thrown into it
+        self._is_closed_early = False  # the generator continued after `throw`
         recorder, args, kwargs = self._recorder, self._args, self._kwargs
         if recorder.item_size is None:
             if not recorder.is_sized_before:

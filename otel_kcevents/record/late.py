@@ -1,8 +1,8 @@
-"""Pickled decorated callables: what they consist of, and how they are decorated again where they are unpickled.
+"""Pickles of decorated callables, which are decorated again in the process that unpickles them.
 
-A function that is pickled by value and refers to itself, by its own name or through other functions, is unpickled in
-parts: first without defaults and attributes; a class, without methods. A callable is therefore decorated again when it
-is called for the first time.
+A function that is pickled by value and refers to itself is unpickled in parts: first without its defaults and
+attributes. A class is first unpickled without its methods. A callable is therefore decorated again only at its first
+call, when it is complete.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from otel_kcevents.record.shim import inner_of
 __all__ = ["LateCallable", "Recording", "Remade"]
 
 Remade: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A function that makes an object again, and its arguments, as `__reduce__` returns them."""
+"""A function that recreates an object, and its arguments, as `__reduce__` returns them."""
 
 
 class Recording(partial[Any]):
-    """What the shim of a decorated callable calls. Its pickle has neither the code nor the state that record a call.
+    """The function that the shim of a decorated callable calls. Its pickle omits the code and the state for recording.
 
     Attributes:
         marks: The operations that it records, the innermost first.
-        remade: What a pickle of it consists of.
+        remade: The content of its pickle.
     """
 
     marks: tuple[Any, ...]
@@ -39,7 +39,7 @@ class LateCallable:
 
     Args:
         decorate: Returns the decorated callable.
-        remade: What a pickle of it consists of.
+        remade: The content of its pickle.
     """
 
     __slots__ = ("_decorate", "_decorated", "_remade")

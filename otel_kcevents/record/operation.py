@@ -51,11 +51,11 @@ _Given: TypeAlias = "str | Callable[[Call], Any] | object"
 class OperationScope:
     """The window and the size of a `with` block, which it may set at any time before it ends.
 
-    A copy or a pickle has the values only; setting them there does not change what the block records.
+    A copy or a pickle has only the values: setting them in a copy does not change the event of the block.
 
     Attributes:
-        window: The window of the set, as anything that `Window.of` converts; relative forms count from when the block
-            began.
+        window: The window of the set, as anything that `Window.of` converts; relative forms are relative to
+            the start of the block.
         size: The number of records in the set, or the set itself.
     """
 
@@ -89,11 +89,11 @@ class Operation:
             argument `window`, or a pair of arguments such as `start` and `end`. For a block, the window itself, as
             anything that `Window.of` converts.
         size: For a decorator, where to read the size, likewise: an integer, or a set whose `len()` is taken; default:
-            what a load or an aggregate returns, the set among the arguments of a save, measured before the call (the
-            page "Decorating" has the rule), or the number of items of a generator. For a block, the size itself. False
-            for no size.
+            the result of a load or an aggregate, the set among the arguments of a save, measured before the call (see
+            the page "Decorating"), or the number of items of a generator. For a block, the size itself. False for no
+            size.
         fails_when: For a decorator, a function of the result that returns whether it means a failure.
-        ignore: The exception type, or a tuple of types, that means neither success nor failure, such as a retry: the
+        ignore: An exception type, or a tuple of types, that counts as neither success nor failure, such as a retry: the
             span ends without an event.
 
     Raises:
@@ -180,7 +180,7 @@ class Operation:
         reject_indirect(function, f"{target.etl}.{self.name}")
         recorder = self._recorder_of(function, *self._fields_of(function))
         wrapper = self._wrap(function, recorder)
-        if type(function) in (FunctionType, RenamedFunction):  # not another proxy, which binds in its own way
+        if type(function) in (FunctionType, RenamedFunction):  # other proxies may bind differently
             return RenamedFunction(wrapper, (function_again, (self, function))) if is_renamed(function) else wrapper
         recorder.share_warnings()  # a bound method may be decorated again for each call
         special = special_methods(function)
@@ -254,10 +254,10 @@ class Operation:
         return self._scope
 
     def _given_window(self) -> Window | None:
-        """Return the window that the block was given, as it is now: the block may change it, or the hour may end."""
+        """Return the window that the block was given, read at its start, because it may change during the block."""
         try:
             window = None if self._window is None else Window.of(self._window, self._now)
-        except Exception:  # it may be incomplete until the block ends, which warns if it still is
+        except Exception:  # the window may be complete only at the end, where a warning is logged if it is not
             return None
         return None if window == Window() else window
 
@@ -284,18 +284,18 @@ class Operation:
 
 
 def operation_of(target: Target, name: str, options: dict[str, Any] | None) -> Operation:
-    """Return the operation that was pickled; pickles of earlier versions call this function.
+    """Return an unpickled operation. Pickles of earlier versions call this function.
 
     Args:
-        target: Where its events go in this process.
+        target: The target of its events in this process.
         name: The operation, such as `save`.
-        options: What it was called with, by the names of `Operation`'s arguments; None if it was not called.
+        options: The arguments that it was called with, by name; None if it was not called.
     """
     return Operation(Recorder(target, name), **(options or {}), once=None if options is None else Lock())
 
 
 def recording_again(operation: Operation, function: Callable[..., Any]) -> LateCallable:
-    """Return what the shim of a decorated function calls; pickles of earlier versions call this function.
+    """Return the callable for the shim of a decorated function. Pickles of earlier versions call this function.
 
     Args:
         operation: The operation that the function was decorated with.
@@ -309,7 +309,7 @@ def recording_again(operation: Operation, function: Callable[..., Any]) -> LateC
 
 
 def function_again(operation: Operation, function: Any) -> RenamedFunction:
-    """Return a decorated function that was pickled; pickles of earlier versions call this function.
+    """Return an unpickled decorated function. Pickles of earlier versions call this function.
 
     Args:
         operation: The operation that the function was decorated with.
@@ -319,12 +319,12 @@ def function_again(operation: Operation, function: Any) -> RenamedFunction:
 
 
 def partial_again(operation: Operation, undecorated: partial[Any], shape: Shape) -> RecordedPartial:
-    """Return a decorated partial that was pickled; pickles of earlier versions call this function.
+    """Return an unpickled decorated partial. Pickles of earlier versions call this function.
 
     Args:
         operation: The operation that the partial was decorated with.
-        undecorated: The partial, whose function may be incomplete until it is called.
-        shape: What a call of it returns.
+        undecorated: The partial; its function may be incomplete until it is called.
+        shape: The kind of result that a call returns.
     """
     remade: Remade = (partial_again, (operation, undecorated, shape))
     late = LateCallable(partial(operation._decorate_again, undecorated.func), remade)
@@ -332,12 +332,12 @@ def partial_again(operation: Operation, undecorated: partial[Any], shape: Shape)
 
 
 def callable_again(operation: Operation, wrapped: Any, shape: Shape, special: tuple[str, ...]) -> RecordedCallable:
-    """Return a decorated callable object that was pickled; pickles of earlier versions call this function.
+    """Return an unpickled decorated callable object. Pickles of earlier versions call this function.
 
     Args:
         operation: The operation that the object was decorated with.
-        wrapped: The object, whose class may be incomplete until it is called.
-        shape: What a call of it returns.
+        wrapped: The object; its class may be incomplete until it is called.
+        shape: The kind of result that a call returns.
         special: Its special methods, as `special_methods` returns them.
     """
     remade: Remade = (callable_again, (operation, wrapped, shape, special))

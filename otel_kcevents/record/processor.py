@@ -76,7 +76,7 @@ class EventLogProcessor(SpanProcessor):
         if not self._has_warned:
             self._has_warned = True
             message = "an event on the span %s is omitted or incomplete (logged once per processor): %s"
-            with suppress(Exception):  # the name of a broken span
+            with suppress(Exception):  # reading the name of a broken span may fail
                 _logger.warning(message, short_repr(span.name), error_message(error))
 
     def shutdown(self) -> None:

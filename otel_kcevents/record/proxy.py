@@ -1,6 +1,6 @@
 """Decorated callables that are not functions: partials, bound methods, builtins and callable objects.
 
-A function in their place would not pickle as they do, and would lack their attributes and state.
+They are not replaced by functions, which would pickle differently and lack their attributes and state.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class RecordedPartial(partial[Any]):
         """Return the partial.
 
         Args:
-            undecorated: The partial that was decorated.
-            function: Its function, decorated.
-            remade: What a pickle of the partial consists of.
+            undecorated: The undecorated partial.
+            function: The decorated function of the partial.
+            remade: The content of the partial's pickle.
         """
         self = cls(function, *undecorated.args, **undecorated.keywords)
         self.__dict__.update(undecorated.__dict__, __wrapped__=undecorated, _kcevents_remade=remade)
@@ -59,16 +59,16 @@ _SPECIAL = (
 
 
 class RecordedCallable:
-    """A decorated callable object: calls are recorded, everything else is the object's own.
+    """A decorated callable object: calls are recorded, and everything else is passed to the object.
 
-    It pickles by its global name if that leads to it, else as the object and the operation.
+    It is pickled by its global name if that leads to it, otherwise as the object and the operation.
 
     Args:
         wrapped: The object.
         decorate: Decorates a copy of it, or a method that it binds.
         call: The function that records a call of it.
         special: Its special methods, as `special_methods` returns them.
-        remade: What a pickle of the proxy consists of.
+        remade: The content of the proxy's pickle.
     """
 
     __slots__ = ("__call__", "__weakref__", "__wrapped__", "_kcevents_decorate", "_kcevents_remade")
@@ -95,7 +95,7 @@ class RecordedCallable:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        """The class of the object, for `isinstance`; not that of a method, whose `__func__` would not record."""
+        """The class of the object, for `isinstance`; but not for a method, because its `__func__` would not record."""
         kind = type(self.__wrapped__)
         return RecordedCallable if kind in ROUTINES else kind
 
@@ -145,7 +145,7 @@ def special_methods(wrapped: Any) -> tuple[str, ...]:
 def _forward(name: str) -> Callable[..., Any]:
     def method(self: RecordedCallable, *args: Any) -> Any:
         result = getattr(self.__wrapped__, name)(*args)
-        return self if result is self.__wrapped__ else result  # as `__enter__` returns it
+        return self if result is self.__wrapped__ else result  # such as the result of `__enter__`
 
     return method
 
@@ -160,8 +160,8 @@ def _get(self: RecordedCallable, instance: Any, owner: type | None = None) -> An
     return self._kcevents_decorate(bound)
 
 
-# Methods of objects whose libraries run the function elsewhere or later: Celery, dramatiq, Prefect, Ray, Dask, huey,
-# taskiq, procrastinate, Airflow, Dagster, Flyte, click and others.
+# Methods of objects that run the function elsewhere or later: tasks of Celery, dramatiq, Prefect, Ray, Dask, huey,
+# taskiq, procrastinate, Airflow, Dagster and Flyte, commands of click, and others.
 _INDIRECT = (
     *("apply_async", "delay", "send", "send_with_options", "submit", "remote", "enqueue", "aenqueue", "kiq", "defer"),
     *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "invoke", "with_hooks"),
@@ -170,7 +170,7 @@ _INDIRECT = (
 
 
 def reject_indirect(function: Any, decorator: str) -> None:
-    """Reject an object whose function also runs without a call of the object, so that nothing would be recorded.
+    """Reject an object that runs its function through other methods, because those calls would not be recorded.
 
     Args:
         function: The callable to decorate.
@@ -179,10 +179,10 @@ def reject_indirect(function: Any, decorator: str) -> None:
     Raises:
         TypeError: The object has such a method.
     """
-    kind = function.__class__  # an attribute of a function does not count; of a proxy, the class of its object does
+    kind = function.__class__  # attributes of functions are ignored; a proxy has the class of its object
     for name in _INDIRECT:
         if callable(getattr(kind, name, None)):
             raise TypeError(
-                f"{short_repr(function)} has .{name}(): its library also runs its function without calling it, "
-                f"which {decorator} would not record; write @{decorator} below the decorator that makes the object"
+                f"{short_repr(function)} has .{name}(), which runs its function without a call that {decorator} could "
+                f"record; write @{decorator} below the decorator that creates the object"
             )

@@ -115,7 +115,7 @@ class RecordSet:
             outcome: `saved`, `loaded`, `aggregated`, `totaled`, `reconciled`, `compute_error`, `reconcile_error`, or
                 the name of the kind.
             size: The number of records, or the set.
-            window: The window of the set, as anything that `Window.of` converts; relative forms count from *time*.
+            window: The window of the set, as anything that `Window.of` converts; relative forms are relative to *time*.
             error: For an error event, the exception or a message.
             operation: For an error event, the operation that failed; default: `compute` or `reconcile`, by the outcome.
             time: When it happened: a datetime, or nanoseconds since 1970; default: now.
@@ -159,10 +159,10 @@ _record_sets: WeakValueDictionary[Target, RecordSet] = WeakValueDictionary()
 
 
 def record_set_of(target: Target) -> RecordSet:
-    """Return the record set that was pickled; pickles of earlier versions call this function.
+    """Return an unpickled record set. Pickles of earlier versions call this function.
 
     Args:
-        target: Where its events go in this process.
+        target: The target of its events in this process.
     """
     found = _record_sets.get(target)
     if found is None:

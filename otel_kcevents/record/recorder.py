@@ -139,7 +139,7 @@ class Recorder:
         self._record(span, time, Event(kind or self._error_kind, time, None, window, failure))
 
     def skip(self, span: Span) -> None:
-        """End the span of an operation that neither succeeded nor failed; nothing else is recorded.
+        """End the span of an operation that neither succeeded nor failed, without an event.
 
         Args:
             span: The span of the operation.
@@ -221,7 +221,7 @@ class CallRecorder(Recorder):
         window: Reads the window; None for no window.
         size: Reads the size; None for no size.
         fails_when: Returns whether a result means a failure; None if none does.
-        ignore: The types of exceptions that mean neither success nor failure.
+        ignore: The types of exceptions that count as neither success nor failure.
 
     Attributes:
         is_sized_before: Whether the size is read before the call.
@@ -253,7 +253,7 @@ class CallRecorder(Recorder):
         self.item_size: Extractor | None = size.read if size and size.when == "item" else None
 
     def of_items(self) -> CallRecorder:
-        """Return the recorder of a call that returned a generator: its items are counted, unless a size is named."""
+        """Return the recorder of a call that returned a generator, which counts its items unless a size is named."""
         if self._size is not result_size:
             return self
         recorder = copy(self)

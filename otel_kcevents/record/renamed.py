@@ -1,7 +1,7 @@
-"""`RenamedFunction`: a decorated function whose own name leads to the undecorated one.
+"""`RenamedFunction`: a decorated function that has the name of the undecorated one.
 
-`pickle` finds a function by its name. In `tracked = allocation.load(load)`, the name `load` leads to another function,
-and `pickle` would refuse a function in its place.
+`pickle` finds a function by its name. After `tracked = allocation.load(load)`, the name `load` leads to the undecorated
+function, so `pickle` would reject `tracked` if it were a function.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def is_found_as(value: Any, named: Any) -> bool:
 
 
 def is_renamed(function: Any) -> bool:
-    """Return whether a decorated function needs a `RenamedFunction`: the name of the undecorated one is taken already.
+    """Return whether a decorated function has to be a `RenamedFunction`, because its name is already taken.
 
-    The functions of a class are excepted: they are methods, and methods pickle by their object and their name.
+    Functions of a class are excluded, because methods are pickled by their object and their name.
 
     Args:
         function: The undecorated function.
@@ -50,14 +50,14 @@ def is_renamed(function: Any) -> bool:
 
 
 class RenamedFunction:
-    """Behaves as the decorated function, but can be pickled: as the undecorated function and the operation.
+    """Behaves like the decorated function, but is pickled as the undecorated function and the operation.
 
-    If its own name leads to it when it is pickled, as after `load = allocation.load(load)`, it is pickled by that name.
-    `inspect.isfunction` and `cloudpickle` take it for the decorated function.
+    If its name leads to it when it is pickled, as after `load = allocation.load(load)`, it is pickled by that name. For
+    `inspect.isfunction` and `cloudpickle` it is a function.
 
     Args:
         function: The function that records.
-        remade: What a pickle of it consists of.
+        remade: The content of its pickle.
     """
 
     __slots__ = ("__weakref__", "_kcevents_function", "_kcevents_remade")

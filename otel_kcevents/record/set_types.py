@@ -1,7 +1,7 @@
-"""`role_of`: whether a value is a set of records, by its type; the one table of the types of other libraries.
+"""`role_of`: whether the values of a type are sets of records, with a table of the types of other libraries.
 
-Types are recognized by the modules that define them and their base classes, so no library is imported, and nothing of
-a value is read: even `isinstance` and `hasattr` run the work of some lazy objects.
+Types are recognized by their modules and those of their base classes, so no library is imported and no value is read:
+even `isinstance` and `hasattr` start the computation of some lazy objects.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Role: TypeAlias = Literal[
 
 `records`: a set whose `len()` is free. `array`: one of numpy or pandas, which may hold times. `collection`: a list, a
 tuple or another collection of Python's own; its items decide. `mapping`: a plain dict; its values decide. `range`: a
-range. `lazy`: a set whose `len()` would run its work, counts something else, or does not exist. `object`: not a set,
-but maybe a record. `number`, `string` and `time` (also a period): single values. `never`: none of these. `proxy`: what
-its `__wrapped__` is.
+range. `lazy`: a set whose `len()` would start a computation, counts something else, or does not exist. `object`: not a
+set, but maybe a record. `number`, `string` and `time` (also a period): single values. `never`: none of these. `proxy`:
+the role of its `__wrapped__`.
 """
 
 _BUILTINS: dict[type, Role] = {
@@ -90,7 +90,7 @@ _BY_MODULE: dict[str, Role] = {
     **dict.fromkeys(_PROXIES.split(), "proxy"),
     **dict.fromkeys(_ARRAYS.split(), "array"),
 }
-"""The role of the types in a module, or of one type. The longest entry wins, the first of the base classes too."""
+"""The role of the types in a module, or of one type. The longest entry that matches is used."""
 
 _STORE_WORDS = """
     bucket cache catalog client connection credentials cursor database db engine pool repo repository session sink
@@ -115,7 +115,7 @@ _roles: WeakKeyDictionary[type, Role] = WeakKeyDictionary()
 
 
 def is_option_name(name: str) -> bool:
-    """Return whether the last word of an argument's name is one for options, columns, periods, requests or stores.
+    """Return whether the last word of an argument's name means options, columns, periods, requests or stores.
 
     Args:
         name: The name, such as `save_options`.
@@ -124,7 +124,7 @@ def is_option_name(name: str) -> bool:
 
 
 def has_option_keys(keys: Iterable[object]) -> bool:
-    """Return whether a key of a dict is a word for options, columns, periods or requests, rather than a record's name.
+    """Return whether a key of a dict means options, columns, periods or requests, rather than a record's name.
 
     Args:
         keys: Some of its keys.
@@ -143,10 +143,10 @@ def _is_lazy_name(name: str) -> bool:
 
 
 def role_of(cls: type) -> Role:
-    """Return what the values of a type are; see `Role`.
+    """Return the role of the values of a type; see `Role`.
 
     Args:
-        cls: The type, from `type(value)`: the `__class__` of a proxy may be that of something else.
+        cls: The type, from `type(value)`: the `__class__` of a proxy may be that of its target.
     """
     role = _BUILTINS.get(cls) or _roles.get(cls)
     if role is None:
@@ -201,7 +201,7 @@ def _by_module(cls: type) -> Role | None:
 
 
 def _has(cls: type, name: str) -> bool:
-    """Return whether the values of a type have an attribute; one of its metaclass does not count."""
+    """Return whether the values of a type have an attribute; attributes of its metaclass are ignored."""
     return any(vars(base).get(name) is not None for base in cls.__mro__)
 
 

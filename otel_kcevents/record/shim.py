@@ -1,8 +1,8 @@
-"""Functions with the parameters of another function, which pass their calls on.
+"""Shims: functions with the parameters of another function, which pass on their calls.
 
 Python binds the arguments of a generator function or a coroutine function when it is called, and runs its body later.
-A wrapper that takes `*args, **kwargs` would find out only then that the arguments do not fit. It would also show its
-own parameters to everything that reads a function's code, such as `inspect.getfullargspec`.
+A wrapper that takes `*args, **kwargs` would detect wrong arguments only when the body runs. It would also show its own
+parameters to code that reads a function's code object, such as `inspect.getfullargspec`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from otel_kcevents.record.callables import body_of
 __all__ = ["Shape", "inner_of", "make_shim"]
 
 Shape: TypeAlias = Literal["plain", "coroutine", "generator", "async generator"]
-"""What a call of a function returns."""
+"""The kind of result that a call of a function returns."""
 
 _PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
 
-# Generators are driven by hand: `yield from` calls close() if a GeneratorExit is thrown in, and drops what close()
-# returns. Each step runs outside the `except` clause, so that its errors do not get the thrown one as their context. A
-# yielded item is popped, so that only the consumer keeps it alive while the generator waits.
+# Generators are not driven by `yield from`, which calls close() if GeneratorExit is thrown in, and drops the result.
+# Each step runs outside the `except` clause, so that its errors do not get the thrown error as their context. A yielded
+# item is popped, so that only the consumer keeps it alive while the generator waits.
 _BODIES: dict[Shape, str] = {
     "plain": """
     def {0}function({parameters}): return {0}inner({arguments})
@@ -74,15 +74,15 @@ _BODIES: dict[Shape, str] = {
 def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable[..., Any]) -> FunctionType:
     """Return a function of the given shape that takes the arguments of *function* and calls *inner* with them.
 
-    Its parameters, defaults, globals and place in the source are those of the code of *function*: a `__signature__` or
-    a `__wrapped__` describe what callers are meant to see, not what the code accepts. A callable without Python code
-    gets `*args, **kwargs`. Arguments with defaults are always passed on.
+    Its parameters, defaults, globals and source location are those of the code of *function*. `__signature__` and
+    `__wrapped__` are ignored, because they need not match what the code accepts. The shim of a callable without Python
+    code takes `*args, **kwargs`. Arguments with defaults are always passed on.
 
     Args:
         function: The function, method or callable object; None for any arguments.
-        shape: What a call of *function* returns.
-        inner: Gets the arguments. For a generator it returns an object with `send` and `throw`, for an async generator
-            one with `asend` and `athrow`, which end with StopIteration or StopAsyncIteration.
+        shape: The kind of result that a call of *function* returns.
+        inner: The function that gets the arguments. For a generator it returns an object with `send` and `throw`, for
+            an async generator an object with `asend` and `athrow`; they end with StopIteration or StopAsyncIteration.
     """
     body, bound = (None, 0) if function is None else body_of(function)
     if type(body) is not FunctionType:  # a proxy may claim to be one, and accept other arguments
@@ -90,7 +90,7 @@ def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable
         return FunctionType(code, {"__builtins__": __builtins__}, code.co_name, None, (CellType(inner),))
     parameters, arguments, prefix, count = _parameters(body.__code__, bound)
     code = _compile(shape, parameters, arguments, prefix).replace(
-        co_name=f"record_{body.__name__}",  # a profiler keeps it apart from the function itself
+        co_name=f"record_{body.__name__}",  # distinguishes it from the function in a profile
         co_filename=body.__code__.co_filename,
         co_firstlineno=body.__code__.co_firstlineno,
     )
@@ -101,7 +101,7 @@ def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable
 
 
 def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """Return what a shim calls; None for any other callable.
+    """Return the function that a shim calls; None for any other callable.
 
     It is found through the shim's code, because `functools.wraps` copies attributes to other functions.
 

@@ -1,7 +1,7 @@
 """`signature_of`: the parameters of a function, and whether a decorator in between hides their positions.
 
-`functools.wraps` makes `inspect.signature` report the parameters of the function inside, but a wrapper may pass it
-other arguments than it gets: a connection that it opens, or fewer.
+`functools.wraps` makes `inspect.signature` report the parameters of the wrapped function, but a wrapper may pass that
+function other arguments than it gets, such as a connection that it opens.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Extractor: TypeAlias = Callable[[Args, Kwargs, Any], Any]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 Positions: TypeAlias = Literal["known", "passed", "hidden", "unknown"]
-"""Whether the positional arguments of a call are those of the parameters.
+"""Whether the positional arguments of a call match the positions of the parameters.
 
-`known`: they are. `passed`: they are, but arguments that are not passed may be added by name. `hidden`: they are if all
-are passed. `unknown`: perhaps not.
+`known`: they match. `passed`: they match, but the wrapper may add keyword arguments. `hidden`: they match only if all
+are passed. `unknown`: they may not match.
 """
 
 
@@ -58,22 +58,22 @@ class Signature(NamedTuple):
         return self.parameters[name].kind in _POSITIONAL
 
     def check_positions(self, args: Args, kwargs: Kwargs) -> None:
-        """Check that the positional arguments of a call are those of the parameters.
+        """Check that the positional arguments of a call match the positions of the parameters.
 
-        If a decorator hides the signature, that is certain only if all positional parameters are passed: with an
-        argument that the decorator adds, they would be too many.
+        If a decorator hides the signature, this is certain only if all positional parameters are passed: if the
+        decorator added another argument, there would be too many.
 
         Args:
             args: The positional arguments.
             kwargs: The keyword arguments.
 
         Raises:
-            TypeError: They may be those of other parameters.
+            TypeError: The positional arguments may belong to other parameters.
         """
         if self.positions in ("hidden", "unknown") and not self._is_complete(args, kwargs):
             raise TypeError(
-                "a decorator in between may pass other arguments than it gets, and hides their positions; decorate "
-                "below it, or pass the argument by keyword"
+                "a decorator in between may change the positional arguments; put this decorator below it, or pass the "
+                "argument by keyword"
             )
 
     def _is_complete(self, args: Args, kwargs: Kwargs) -> bool:
@@ -84,7 +84,7 @@ class Signature(NamedTuple):
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
-    """Return the signature of a function; a function in C may have none, and may take anything.
+    """Return the signature of a function; a function written in C without one takes any arguments.
 
     Args:
         function: The function, not a partial of one.
@@ -112,13 +112,13 @@ def signature_of(function: Callable[..., Any]) -> Signature:
 
 
 def _wrapped(layer: Any) -> Any:
-    """Return what a wrapper wraps; None for a function that is not a wrapper."""
+    """Return the function that a wrapper wraps; None for a function that is not a wrapper."""
     inner = getattr(layer, "__wrapped__", None)
     return getattr(body_of(layer)[0], "__wrapped__", None) if inner is None and not is_partial(layer) else inner
 
 
 def _own_parameters(layer: Any) -> dict[str, inspect.Parameter] | None:
-    """Return the parameters that a wrapper has, whatever it reports; None if it reports its own."""
+    """Return the parameters of a wrapper's own code; None if the parameters that it reports are its own."""
     if _wrapped(layer) is None and getattr(layer, "__signature__", None) is None:
         return None
     body, bound = body_of(layer)

@@ -1,4 +1,4 @@
-"""How many records a set has: of a size that is named, of a result, and of the argument that a save saves."""
+"""The number of records in a result, in the argument that a save saves, and in a value that `size=` names."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _RECORD_TYPES: frozenset[type] = frozenset((dict, tuple))
 _ITEM_TYPES: frozenset[type] = _RECORD_TYPES | {int, float, NoneType}  # of an empty list, too
 _RESULT_TYPES: frozenset[type] = _ITEM_TYPES | {str}
 
-# How likely an argument of a save is its set, the likeliest first
+# The ranks of a save's arguments, the most likely set first
 _RECORDS, _VALUES, _NAMED_RECORDS, _NAMED_NUMBERS, _RANGE, _NO_SET = range(6)
 
 
-@cache  # when first needed: the import of every program would pay for it
+@cache  # compiled when first needed, because it would slow down every import
 def _time_pattern() -> re.Pattern[str]:
     return re.compile(
         r"""(?:19|20)\d\d (?: -?(?:0[1-9]|1[0-2]) (?: -?(?:0[1-9]|[12]\d|3[01]) )? (?: [T\ ,/].* )? | -?W\d\d.* )?
@@ -56,7 +56,7 @@ def _period_key_pattern() -> re.Pattern[str]:
 
 
 def to_size(value: Any) -> int:
-    """Return the number of records that a named size means; `len()` of a lazy set may run its work.
+    """Return the number of records of a named size; `len()` of a lazy set may start a computation.
 
     Args:
         value: An integer, or a set, whose `len()` is taken.
@@ -101,7 +101,7 @@ def _list_size(value: Any, types: Collection[type]) -> int | None:
 
 
 def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
-    """Return the number of records in what a call returned, if that is free; no work of a lazy set runs.
+    """Return the number of records in the result of a call, without starting the computation of a lazy set.
 
     Raises:
         TypeError: The result is not a set, is lazy, or has a `len()` that does not count records.
@@ -135,7 +135,7 @@ def _set_size(value: Any) -> int:
 
 
 def _collection_size(value: Collection[Any]) -> int:
-    """Return the number of items, which are records; or the size of the set that is first in a tuple of results."""
+    """Return the number of items if they are records, or the size of the first item of a tuple of results."""
     if _is_period(value):
         raise TypeError(f"{describe(value)} is a period, not a set; {_REMEDY}")
     first = next(iter(value), None)
@@ -226,7 +226,7 @@ def first_size(function: Callable[..., Any], window: str, whole: Extractor | Non
 
 
 def _choose(found: Mapping[int, list[Any]]) -> Any:
-    """Return the set among arguments that may be one, by their rank."""
+    """Return the set among the candidates, which are grouped by rank."""
     values, records = found.get(_VALUES, []), found.get(_NAMED_RECORDS, [])
     named = [*records, *found.get(_NAMED_NUMBERS, [])]
     is_uncertain = records or len(set(map(len, values))) > 1 if values else len(named) > 1
@@ -248,7 +248,7 @@ def _rank(value: Any) -> int:
         first = next(iter(value), None) if role == "collection" else value
         if not _is_value(first):
             return _RECORDS
-        # Two numbers are the hours of a range rather than a set.
+        # Two numbers are more likely a range of hours than a set.
         return _NO_SET if type(value) is tuple and len(value) == 2 and type(first) in (int, float) else _VALUES
     if role == "mapping":
         return _rank_of_mapping(value)
@@ -258,7 +258,7 @@ def _rank(value: Any) -> int:
 
 
 def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
-    """Return what a plain dict holds by name: records, numbers, or something else, such as options or columns."""
+    """Return the rank of a plain dict: of records, of numbers, or of other values, such as options or columns."""
     if has_option_keys(islice(value, _MANY)):
         return _NO_SET
     items = [*islice(value.values(), _MANY)]
@@ -285,7 +285,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a string or a number is a number: JSON has costs as strings."""
+    """Return whether a value is a number or a string with a number, because JSON often has costs as strings."""
     if type(value) is not str:
         return role_of(type(value)) == "number"
     whole, _, fraction = value.lstrip("+-").partition(".")

@@ -1,4 +1,4 @@
-"""`Target`: where the events of one set go. A pickle has only the names of the set: each process has its own target."""
+"""`Target`: the log, tracer and counter of one record set. A pickle has only its names; each process has its own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RecordedKind(str):
 
 
 class Target:
-    """Where the events of one set go: the log, the tracer, the counter, and the names of the kinds.
+    """The log, the tracer and the counter that the events of one set go to, and the names of its kinds.
 
     Args:
         etl: The name of the set's list in the log.
@@ -55,7 +55,7 @@ class Target:
         meter_provider: The provider of the counter; None for the global one, which may be set later.
 
     Attributes:
-        warned: The fields that were reported as omitted, by operation or by the name of an unpickled function.
+        warned: The fields for which a warning was logged, by operation or by the name of an unpickled function.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Target:
         observe(log, meter_provider)
 
     def replace_proxy(self) -> None:
-        """Get the tracer again now that a provider is set: calls through the proxy tracer cost more."""
+        """Replace the proxy tracer, whose calls cost more, once a provider is set."""
         self.is_proxied = False
         self.tracer = trace.get_tracer(SCOPE, __version__)
 
@@ -94,7 +94,7 @@ _substitutes: dict[tuple[str, str], Target] = {}  # for sets that the default lo
 
 
 def default_target(etl: str, set_name: str) -> Target:
-    """Return the target of a set with the default log and the global providers; there is one in each process.
+    """Return the target of a set with the default log and the global providers. Each process has one for each set.
 
     Args:
         etl: The name of the set's list in the log.
@@ -110,15 +110,15 @@ def default_target(etl: str, set_name: str) -> Target:
 
 
 def target_of(etl: str, set_name: str, reference: Reference | None = None) -> Target:
-    """Return the target that was pickled: in its own process itself, in another one that of the default log.
+    """Return the target for a pickle: the same target in its own process, or one with the default log in another.
 
-    Never raises: if a name is taken in the default log, the set gets a log of its own, with one warning. Pickles of
-    earlier versions call this function.
+    Never raises: if a name is taken in the default log, the set gets its own log, and one warning is logged. Pickles
+    of earlier versions call this function.
 
     Args:
         etl: The name of the set's list in the log.
         set_name: The prefix of the names of its kinds.
-        reference: The target in its own process, if it has a log or providers of its own.
+        reference: The reference to the target in its own process, if it has its own log or providers.
     """
     found: Target | None = None if reference is None else resolve(reference)
     if found is not None:
@@ -128,7 +128,7 @@ def target_of(etl: str, set_name: str, reference: Reference | None = None) -> Ta
     except ValueError as error:
         with FORK_LOCK:
             if (etl, set_name) not in _substitutes:
-                message = "the events of the unpickled set %s go to a log of their own (logged once): %s"
+                message = "the unpickled set %s gets its own log, because its name is taken (logged once): %s"
                 _logger.warning(message, set_name, error_message(error))
                 _substitutes[etl, set_name] = Target(etl, set_name, EventLog())
             return _substitutes[etl, set_name]

@@ -35,8 +35,8 @@ class StartedCall(NamedTuple):
         args: The positional arguments.
         kwargs: The keyword arguments.
         started: Its span and contexts.
-        window: The window, as far as it is known.
-        size: The size, likewise.
+        window: The window, if it is known before the call ends.
+        size: The size, if it is known before the call ends.
     """
 
     recorder: CallRecorder
@@ -47,7 +47,7 @@ class StartedCall(NamedTuple):
     size: int | None
 
     def finish(self, result: Any) -> None:
-        """Record that the call ended with *result*; NO_RESULT if that is not known."""
+        """Record that the call ended with *result*, or with NO_RESULT if the result is unknown."""
         self.recorder.finish_call(self.started[0], self.args, self.kwargs, result, self.window, self.size)
 
     def fail(self, error: BaseException) -> None:
@@ -56,15 +56,14 @@ class StartedCall(NamedTuple):
 
 
 def record_unfinished(call: StartedCall, result: Any) -> Any:
-    """Return what a function that returned *result* returns instead, if the call ends later; None if it has ended.
+    """Return the object to return in place of *result* if the call ends later; None if the call has ended.
 
-    A future remains the same object, and so does an awaitable of another class; a coroutine or a generator is wrapped
-    in another one. An awaitable that is also an async iterable, or a collection of Dask, is a lazy set, which the call
-    has returned.
+    A coroutine or a generator is wrapped in another one; a future or another awaitable is returned itself. An awaitable
+    that is also an async iterable, or a collection of Dask, is a lazy set, so the call has ended.
 
     Args:
         call: The call, which is recorded when the result is complete.
-        result: What the function returned.
+        result: The result of the function.
     """
     kind = type(result)
     if kind is CoroutineType or (kind is GeneratorType and inspect.isawaitable(result)):
@@ -81,7 +80,7 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
 
 
 def _defines(cls: type, name: str) -> bool:
-    """Return whether a class has a method; its metaclass may have an answer to any name, or raise any error."""
+    """Return whether a class has a method, without asking its metaclass, which may return or raise anything."""
     try:
         return hasattr(cls, name) and any(name in vars(base) for base in cls.__mro__)
     except Exception:
@@ -109,7 +108,7 @@ class _Closing(NamedTuple):
 
 
 async def _finish_awaited(call: StartedCall, awaitable: Awaitable[Any], _closing: _Closing | None = None) -> Any:
-    """Await in the context of the call's span, on top of the context of whoever awaits."""
+    """Await in the context of the call's span, with the values of the awaiting code's context."""
     _, outside, inside = call.started
     current, inside = get_current(), inside_context(inside, outside)
     attach(inside)
@@ -127,12 +126,12 @@ async def _finish_awaited(call: StartedCall, awaitable: Awaitable[Any], _closing
 def _record_future(call: StartedCall, future: Any) -> Any:
     kind = type(future)
     is_asyncio = hasattr(kind, "_asyncio_future_blocking") and hasattr(kind, "_exception")
-    # The result of another library's future may be the data itself, on another machine: it is not fetched.
+    # The result of another library's future is not fetched, because it may be data on another machine.
     is_here = is_asyncio or any(base.__module__.startswith("concurrent.futures") for base in kind.__mro__)
 
     def finish(future: Any) -> None:
         try:
-            # asyncio logs an error that nobody has retrieved, which `exception()` would do.
+            # `exception()` is not called, because asyncio would then no longer log an error that nobody retrieves.
             error = future._exception if is_asyncio and not future.cancelled() else future.exception()
             if error is None and future.cancelled():  # Dask's futures raise no error if they were cancelled
                 from concurrent.futures import CancelledError  # takes 1 ms

@@ -29,7 +29,7 @@ class PendingWindow(NamedTuple):
     """A window that is read when the call ends.
 
     Attributes:
-        now: When the call began, in nanoseconds since 1970: the time that relative forms count from.
+        now: The start of the call, in nanoseconds since 1970, which relative forms are relative to.
     """
 
     now: int
@@ -39,7 +39,7 @@ def cover(window: Window | None, value: Any) -> Window | None:
     """Return the smallest window that covers a window and another one; an open end stays open.
 
     Args:
-        window: What is covered so far; None for nothing.
+        window: The window so far; None if there is none.
         value: Anything that `Window.of` converts; None adds nothing.
 
     Raises:
@@ -57,10 +57,10 @@ def cover(window: Window | None, value: Any) -> Window | None:
 
 
 def window_reader(source: str | Callable[[Call], Any] | None, function: Callable[..., Any]) -> FieldReader | None:
-    """Return a reader of a call's window; if a path has several (`[*]`), it reads the smallest that covers them all.
+    """Return a reader of a call's window. If a path has several (`[*]`), it reads the smallest window that covers them.
 
-    A path to an argument, `kept` or `env` is read when the call begins, because the program may change what it leads
-    to. A value that is missing then is read again when the call ends, because a call may fill what it is given.
+    A path to an argument, `kept` or `env` is read when the call begins, because the value may change during the call.
+    If it is missing then, it is read again when the call ends, because the call may set it.
 
     Args:
         source: A path, a function of the call, or None for the argument named `window` or a pair of arguments such as
@@ -85,7 +85,7 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
 
 
 def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
-    signature = signature_of(function)  # once: it takes longer than all else at decoration
+    signature = signature_of(function)  # read only once, because it takes longer than the rest of the decoration
 
     def optional_argument(name: str, absent: Any = None) -> Extractor | None:
         if name in signature.parameters:
@@ -111,7 +111,7 @@ def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
 
 
 def _between(start: Any, end: Any) -> Any:
-    """Return the window between two arguments; None if they are not times: nobody said that they are a window.
+    """Return the window between two arguments; None if they are not times, because they need not be a window.
 
     Raises:
         ValueError: The start is after the end.

@@ -32,7 +32,7 @@ def rewrap(target: Any, decorate: Callable[[_Function], _Function]) -> Any:
     Raises:
         TypeError: *target* is a class, or not callable.
     """
-    if issubclass(type(target), (classmethod, staticmethod)):  # not a proxy of one, which binds in its own way
+    if issubclass(type(target), (classmethod, staticmethod)):  # a proxy of one may bind differently
         return type(target)(rewrap(target.__func__, decorate))
     if not callable(target) or isinstance(target, type):
         raise TypeError(f"cannot wrap {short_repr(target)}; decorate a function, a method or a callable object")
@@ -50,7 +50,7 @@ def marks_of(function: _Function) -> tuple[Any, ...]:
 
 
 def shape_of(function: _Function) -> Shape:
-    """Return what a call of a callable returns.
+    """Return the kind of result that a call of a callable returns.
 
     Args:
         function: The function, method, partial or callable object.
@@ -67,7 +67,7 @@ def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], re
         function: The function, method or callable object to wrap.
         recorder: Records the calls.
         marks: What `marks_of` returns for the wrapper.
-        remade: What a pickle of the wrapper has in place of the code and the state that record a call.
+        remade: The content of the wrapper's pickle, in place of the code and the state for recording.
     """
     shape = shape_of(function)
     inner = Recording(_INNER[shape](function, recorder))
