@@ -44,7 +44,7 @@ def passed_on(wrapper: Any, wrapped: Any) -> Literal["known", "passed"] | None:
         return "known"
     if type(outer) is not FunctionType:
         return None
-    if type(inner) is FunctionType and not is_partial(wrapped) and _layout(outer) == _layout(inner):
+    if type(inner) is FunctionType and _layout(outer) == _layout(inner):
         return "known"
     return _passed_by_code(outer, wrapped)
 
@@ -87,8 +87,6 @@ def _listing(function: FunctionType, wrapped: Any) -> str:
     code = function.__code__
     parameters = code.co_varnames[: code.co_argcount + 2]
     roles = dict(zip(parameters, ("self", "args", "kwargs")[1 - code.co_argcount :], strict=False))
-    if not code.co_flags & inspect.CO_VARKEYWORDS:
-        roles = {name: role for name, role in roles.items() if role != "kwargs"}
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
     roles.update({name: "wrapped" for name, cell in cells if _content(cell) is wrapped})
     lines = []

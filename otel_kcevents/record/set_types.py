@@ -107,7 +107,7 @@ _ARGUMENT_WORDS = """
 _class_words = frozenset(f"{_STORE_WORDS} {_OPTION_WORDS}".split())
 _argument_words = _class_words.union(_ARGUMENT_WORDS.split())
 _keys = f"{_OPTION_WORDS} {_ARGUMENT_WORDS}"
-_key_words = frozenset(f"{_keys} {_keys.title()} {_keys.upper()}".split())  # as of AWS, and of the environment
+_key_words = frozenset(f"{_keys} {_keys.title()}".split())  # AWS writes them with a capital
 _LAZY_ENDINGS = ("Query", "QuerySet", "Future", "Promise")
 _CONNECTION_METHODS = ("execute", "cursor", "write", "read")
 

@@ -229,7 +229,7 @@ def _choose(found: Mapping[int, list[Any]]) -> Any:
     """Return the set among the candidates, which are grouped by rank."""
     values, records = found.get(_VALUES, []), found.get(_NAMED_RECORDS, [])
     named = [*records, *found.get(_NAMED_NUMBERS, [])]
-    is_uncertain = records or len(set(map(len, values))) > 1 if values else len(named) > 1
+    is_uncertain = (records or len(set(map(len, values))) > 1) if values else len(named) > 1
     if is_uncertain:
         raise TypeError(f"several arguments may be the set; {_REMEDY}")
     for candidates in (values, named, found.get(_RANGE)):

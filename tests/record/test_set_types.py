@@ -233,8 +233,10 @@ def free_sets() -> list[Any]:
     pandas, polars, numpy = (pytest.importorskip(name) for name in ("pandas", "polars", "numpy"))
     pyarrow, array = pytest.importorskip("pyarrow"), pytest.importorskip("dask.array")
     table, frame = pyarrow.Table.from_pylist(ROWS), pandas.DataFrame(ROWS)
+    pydantic: Any = pytest.importorskip("pydantic")
+    bills = type("Bills", (pydantic.BaseModel,), {"__module__": __name__, "__len__": lambda self: 2})()
     sets = [frame, frame.cost, frame.index, polars.DataFrame(ROWS), polars.Series([1, 2]), numpy.zeros((2, 3))]
-    return [*sets, table, table["cost"], table.to_batches()[0], table["cost"].chunk(0), array.zeros((2, 3))]
+    return [*sets, bills, table, table["cost"], table.to_batches()[0], table["cost"].chunk(0), array.zeros((2, 3))]
 
 
 def test_size_without_a_computation_is_recorded(telemetry: Telemetry, warned: Warned) -> None:
@@ -248,10 +250,11 @@ def test_size_without_a_computation_is_recorded(telemetry: Telemetry, warned: Wa
 
 def test_array_of_times_counts_unless_it_is_a_pair(telemetry: Telemetry, warned: Warned) -> None:
     numpy = pytest.importorskip("numpy")
-    for count in (3, 2):
-        telemetry.asset.load(lambda count=count: numpy.arange(count).astype("datetime64[D]"))()
-    assert [event.size for event in telemetry.events] == [3, None]
-    assert "is a period" in warned()[0]
+    three, two = (numpy.arange(count).astype("datetime64[D]") for count in (3, 2))
+    for result in (three, two, [three]):
+        telemetry.asset.load(lambda result=result: result)()
+    assert [event.size for event in telemetry.events] == [3, None, None]
+    assert ["is a period" in warned()[0], "holds sets" in warned()[1]] == [True, True]
 
 
 def other_arguments() -> list[Any]:
