@@ -216,6 +216,14 @@ def test_missed_events_are_uncertain_without_a_common_event(tail: Tail, stage: S
     assert ran.out == HEADER + rows(loaded(1), loaded(6), loaded(7))
 
 
+def test_unknown_process_misses_no_events(tail: Tail, stage: Stage, swap: Any) -> None:
+    """Only the process that answered last is assumed to continue without a common event."""
+    stage.log = log_of(loaded(1))
+    ran = tail(swap(log_of(SAVED)), swap(log_of(*map(loaded, range(10, 15)), retention=2)))
+    assert ran.err == ""
+    assert ran.out == HEADER + rows(loaded(1), SAVED, loaded(13), loaded(14))
+
+
 def test_events_of_many_processes_are_remembered(tail: Tail, stage: Stage) -> None:
     """More processes than are told apart."""
     stage.log = Workers(*(log_of(loaded(time), loaded(time + 100)) for time in range(1, 41)))

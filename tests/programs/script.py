@@ -229,6 +229,12 @@ def save_500() -> None:
         save([1])
 
 
+def print_and_flush() -> None:
+    print("before")
+    save([1])
+    otel_kcevents.flush()
+
+
 def print_counts() -> None:
     save([1])
     print(default_log.counts(), flush=True)

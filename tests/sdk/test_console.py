@@ -63,6 +63,11 @@ def test_console_shows_spans_and_metrics(ending: str, code: int) -> None:
     assert counted(metrics) == [1]
 
 
+def test_console_prints_after_what_the_program_printed() -> None:
+    out, _ = run_program("script", "print_and_flush", code=0, PYTHONUNBUFFERED="", **CONSOLE)
+    assert out.startswith("before\n{")
+
+
 def test_console_and_collector_both_get_everything() -> None:
     both = dict.fromkeys(CONSOLE, "console,otlp")
     with grpc_receiver() as received:
