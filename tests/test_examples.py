@@ -183,7 +183,7 @@ def test_examples_import_public_names_only(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["focus_etl.py", "focus_bill.py", "focus_file.py"])
 def test_cost_etl_needs_only_the_package(name: str) -> None:
-    """And pyarrow for Parquet, which it imports when it needs it."""
+    """It also imports pyarrow, but only to read Parquet."""
     modules = {module.partition(".")[0] for module, _ in imports_of(EXAMPLES / name)}
     own = {"focus_bill", "focus_file", "opentelemetry", "otel_kcevents"}
     assert modules - set(sys.stdlib_module_names) - own <= {"pyarrow"}
@@ -361,7 +361,7 @@ def test_bill_may_come_through_a_pipe(sample: Summary) -> None:
 
 @posix_only
 def test_bill_compressed_with_gzip_is_read(sample: Summary, tmp_path: Path) -> None:
-    """Whatever its name is, in several parts, and from a pipe."""
+    """With any name, in several parts, and from a pipe."""
     parts = [SAMPLE.read_bytes()[:1000], SAMPLE.read_bytes()[1000:]]
     (tmp_path / "bill").write_bytes(b"".join(map(gzip.compress, parts)))
     assert Summary(tmp_path / "bill").table == sample.table

@@ -1,7 +1,7 @@
-"""`passed_on`: whether a wrapper passes the arguments that it gets on to the function that it wraps.
+"""`passed_on`: whether a wrapper passes on its arguments to the function that it wraps.
 
-Most wrappers that a program writes take `*args, **kwargs`, log or time the call, and make it with the same arguments.
-Their code shows that. If it does not, what they pass on is unknown.
+Most wrappers in programs take `*args, **kwargs`, log or time the call, and call the function with the same arguments,
+which their code shows. Otherwise the arguments of the function are unknown.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from otel_kcevents.record.callables import body_of, is_partial
 
 __all__ = ["passed_on"]
 
-# Packages whose wrappers pass on the arguments that they get
+# Packages whose wrappers pass on their arguments unchanged
 _PACKAGES = "backoff cachetools contextlib functools joblib opentelemetry otel_kcevents stamina tenacity"
 _trusted = frozenset(_PACKAGES.split())
 
-# In a listing of instructions: the name of the wrapped function, which a message may have; a parameter that is changed
+# Patterns for a listing of instructions: a use of the wrapped function's name, such as in a message, and an assignment
+# to a parameter.
 _NAMED = r" wrapped\nLOAD_ATTR __(?:name|qualname|module|doc)__\n"
 _STORED = r"\n(?:STORE|DELETE)_.* (?:self|args)\b"
 
 
 def passed_on(wrapper: Any, wrapped: Any) -> Literal["known", "passed"] | None:
-    """Return what is known of the arguments of a wrapped function.
+    """Return whether a wrapped function gets the arguments of its wrapper.
 
     Args:
         wrapper: The function, method or callable object that wraps it.
         wrapped: The wrapped function.
 
     Returns:
-        `known` if they are those of the wrapper, `passed` if others may be added by name, None if nothing is known.
+        `known` if it gets the same arguments, `passed` if the wrapper may add keyword arguments, None if it is unknown.
     """
     if is_partial(wrapper):
         return None
@@ -56,7 +57,7 @@ def _layout(function: FunctionType) -> tuple[Any, ...]:
 
 
 def _passed_by_code(function: FunctionType, wrapped: Any) -> Literal["known", "passed"] | None:
-    """Compare the calls of *wrapped* in a function with one that passes everything on, compiled by this Python."""
+    """Compare the calls of *wrapped* in a function with a call that passes everything on, compiled by this Python."""
     code = function.__code__
     if code.co_argcount > 1 or code.co_kwonlyargcount or not code.co_flags & inspect.CO_VARARGS:
         return None
@@ -83,7 +84,7 @@ def _example_call(bound: int) -> str:
 
 
 def _listing(function: FunctionType, wrapped: Any) -> str:
-    """Return the instructions of a function, one a line; its parameters and *wrapped* are named by their roles."""
+    """Return the instructions of a function, one per line, with roles in place of the names of variables."""
     code = function.__code__
     parameters = code.co_varnames[: code.co_argcount + 2]
     roles = dict(zip(parameters, ("self", "args", "kwargs")[1 - code.co_argcount :], strict=False))

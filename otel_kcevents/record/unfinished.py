@@ -169,14 +169,14 @@ class _Original(NamedTuple):
 def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
     """Record an awaitable of any class when it is awaited, entered with `async with`, or run as a task.
 
-    Until then it has a class of its own, because the program may need this very object. None if its class cannot have
-    a subclass that nobody notices.
+    The awaitable is returned itself, because the program may need this object. Its class is replaced by a subclass
+    until then. Returns None if the program could notice the subclass.
     """
     kind: Any = type(awaitable)
     recorder = call.recorder
     recorded_as = (recorder.target, recorder.operation, recorder.name)
     if any(vars(base).get("_kcevents_recorded_as") == recorded_as for base in kind.__mro__):
-        recorder.skip(call.started[0])  # the same object again, such as one in a cache: it is awaited once for all
+        recorder.skip(call.started[0])  # the same object was returned before, such as one in a cache
         return awaitable
 
     def restored(self: Any) -> Any:
@@ -199,13 +199,13 @@ def _record_awaitable(call: StartedCall, awaitable: Any) -> Any:
         if not _is_plain(kind):
             return None
         object.__setattr__(awaitable, "__class__", type(kind)(kind.__name__, (kind,), methods))
-    except Exception:  # it is written in C
+    except Exception:  # the class is written in C
         return _finish_awaited(call, awaitable) if issubclass(kind, Coroutine) else None
     return awaitable
 
 
 def _is_plain(kind: Any) -> bool:
-    """Return whether no code of the program runs if a subclass is made, and equality does not depend on the class."""
+    """Return whether a subclass can be created without running code of the program, and equality ignores the class."""
     hooks = {base.__module__ for base in kind.__mro__ if "__init_subclass__" in vars(base)}
     return type(kind) in (type, ABCMeta) and kind.__eq__ is object.__eq__ and hooks <= {"builtins", "typing"}
 

@@ -116,7 +116,7 @@ def test_strict_check_refuses_a_foreign_log(run: Run, path: str) -> None:
 
 
 def test_merge_keeps_a_foreign_log() -> None:
-    """Unchanged if it is the only one; with another, its events keep their order and its counters are added."""
+    """A single log is unchanged; with another log, its events keep their order and the counters are added up."""
     own = log_of(Event("AllocationSetSaved", 1, 5), Event("AssetSetSaved", 2, 6))
     with canned(raw_response("200 OK", TEXT.encode())) as (url, _):
         assert merge(RemoteLog(url)).document().to_dict()["data"] == DATA

@@ -1,4 +1,4 @@
-"""What the argument SOURCE of the command names, and what a saved document answers."""
+"""The argument SOURCE of the command, and the source for a saved document."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def test_unknown_process_misses_no_events(tail: Tail, stage: Stage, swap: Any) -
 
 
 def test_events_of_many_processes_are_remembered(tail: Tail, stage: Stage) -> None:
-    """More processes than are told apart."""
+    """There are more processes than `tail` keeps track of."""
     stage.log = Workers(*(log_of(loaded(time), loaded(time + 100)) for time in range(1, 41)))
     ran = tail(*[nothing] * 100, argv=("-n", "99"))
     assert ran.err == ""

@@ -23,7 +23,7 @@ from otel_kcevents.model.messages import (
 
 
 class Hostile:
-    """Every method that a message might call runs the program's code."""
+    """An object whose methods fail the test if a message calls them."""
 
     def fail(self, *args: Any) -> Any:
         raise AssertionError("called")
@@ -99,7 +99,7 @@ def test_setting_is_shown_and_truncated() -> None:
 
 
 class OwnError(Exception):
-    """An exception of a library, which describes the error by an object of its own, as oracledb does."""
+    """An exception that holds an object which describes the error, as in oracledb."""
 
 
 class Description:
@@ -221,7 +221,7 @@ def test_long_line_of_code_is_truncated(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_stack_trace_has_notes_and_members_of_a_group() -> None:
-    """As attributes, which Python 3.10 does not have."""
+    """They are set as attributes, because Python 3.10 does not have them."""
     error: Any = ValueError("group")
     error.__notes__ = ["secret=hunter2", 5]
     error.exceptions = (OSError("full"), "no exception", KeyError("day"))

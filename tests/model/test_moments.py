@@ -38,7 +38,7 @@ def test_mapping_and_object_have_a_start_and_an_end(value: Any) -> None:
 
 @pytest.mark.parametrize("ran", [(START, END), (END, START), ("?", None)])
 def test_allocation_covers_its_window(ran: tuple[Any, Any]) -> None:
-    """Its own start and end are when it ran within the window; a short one may even end before it starts."""
+    """The allocation's own start and end say when it ran within the window; a short one may end before it starts."""
     allocation = {"name": "shop", "window": {"start": START, "end": END}, "start": ran[0], "end": ran[1], "minutes": 60}
     assert Window.of(allocation) == HOUR
 

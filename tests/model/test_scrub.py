@@ -18,7 +18,7 @@ LOGIN = "pg://[redacted]@db:5432/costs"
 
 @pytest.mark.parametrize("password", ["hunter2", "a@b", "a/b", "1/b", "a:b", "a?b", "a#b", "a b", "it's", "%40x", ""])
 def test_user_info_of_a_url_is_removed(password: str) -> None:
-    """Whatever the password holds, also what should be encoded."""
+    """With any characters in the password, even those that should be encoded."""
     assert scrub(f"no route to pg://etl:{password}@db:5432/costs?a=1 (113)") == f"no route to {LOGIN}?a=1 (113)"
 
 

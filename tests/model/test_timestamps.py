@@ -121,7 +121,7 @@ def test_google_times_keep_their_nanoseconds(google_time: Any, fraction: dict[st
 
 @pytest.mark.parametrize("year", [1, 1965, 2022, 9999])
 def test_pandas_times_keep_their_nanoseconds(year: int) -> None:
-    """Also those that 64 bits of nanoseconds cannot hold."""
+    """Even if their nanoseconds do not fit into 64 bits."""
     pandas = pytest.importorskip("pandas")
     moment = datetime(year, 6, 3, 2, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     assert to_ns(pandas.Timestamp(moment)) == to_ns(moment)
@@ -130,7 +130,7 @@ def test_pandas_times_keep_their_nanoseconds(year: int) -> None:
 
 
 class OwnTime(datetime):
-    """A subclass with attributes and an operator of its own meaning."""
+    """A subclass that redefines attributes and an operator."""
 
     nanosecond = 999_999_999
 
@@ -143,7 +143,7 @@ def test_other_subclasses_of_datetime_are_read_as_datetimes() -> None:
 
 
 class NoOffset(tzinfo):
-    """A zone that does not know its offset; a datetime in it counts as naive."""
+    """A zone without an offset; a datetime in it is treated as naive."""
 
     def utcoffset(self, moment: datetime | None) -> None:
         return None
@@ -160,7 +160,7 @@ def test_datetime_without_an_offset_is_utc() -> None:
 
 
 class Proxy:
-    """Passes for its target, as the variables of a workflow's context do."""
+    """A proxy with the class of its target, like a variable of a workflow's context."""
 
     def __init__(self, target: datetime) -> None:
         self._target = target

@@ -360,7 +360,7 @@ def test_pair_of_datetimes_always_converts_the_same(pair: tuple[datetime, dateti
     ],
 )
 def test_last_instant_of_a_day_is_not_rounded_up(value: Any) -> None:
-    """Only in a pandas Period it means the next midnight."""
+    """It stands for the next midnight only in a pandas Period."""
     assert Window.of(value).end_text == "2022-06-03T23:59:59.999999999Z"
 
 
@@ -394,13 +394,13 @@ def test_month_is_not_read_as_unix_times() -> None:
 
 @pytest.mark.parametrize("text", ["2015-2016", "2015,2016"])
 def test_years_are_not_read_as_unix_times(text: str) -> None:
-    """Only a query has them as Unix times."""
+    """Only a query reads them as Unix times."""
     with pytest.raises(ValueError, match=f"cannot convert '{text}' .* years or Unix times; write dates"):
         Window.of(text)
 
 
 def test_string_that_may_be_data_is_not_shown() -> None:
-    """A string that can only be a time is."""
+    """A string that looks like a time is shown."""
     for value in ("acct-4711 of Jane", ("acct-4711 of Jane", None), "acct-4711 of Jane,b"):
         with pytest.raises(ValueError, match="a str of ") as caught:
             Window.of(value)

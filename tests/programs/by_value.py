@@ -208,7 +208,7 @@ print(json.dumps({name: cloudpickle.loads(call)(cloudpickle.loads(case)) for nam
 
 
 def call(function: Callable[..., Any]) -> list[str]:
-    """Return what a call for a day put into the default log: kind and size, with a ! if the window is not that day."""
+    """Return kind and size of the event of a call for a day, with a ! if the window is not that day."""
     from otel_kcevents import Window, default_log
 
     day = Window.of(DAY)

@@ -1,4 +1,4 @@
-"""`configured.py NAME`: run one of the functions below, which call `configure()` with arguments that it may not use."""
+"""`configured.py NAME`: run one of the functions below, which pass arguments to `configure()` that it may ignore."""
 
 from __future__ import annotations
 

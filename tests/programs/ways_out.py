@@ -29,7 +29,7 @@ def terminate() -> None:
 
 
 def configured_again() -> None:
-    """Something has reset the signal."""
+    """The program resets the signal between the calls."""
     configure()
     save()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -127,7 +127,7 @@ def signal_inside_append() -> None:
 
 
 def signal_inside_opentelemetry() -> None:
-    """It arrives while the main thread may hold a lock of the SDK, so the code that it interrupts goes on."""
+    """It arrives while the main thread may hold a lock of the SDK, so the interrupted code continues first."""
     configure()
     interrupted: dict[str, Any] = {"__name__": "opentelemetry.sdk.trace"}
     exec("import sys; frame = sys._getframe()", interrupted)
@@ -146,7 +146,7 @@ def signal_to_process_1() -> None:
 
 
 def signal_to_group() -> None:
-    """As systemd sends it: to the program and to its children at once."""
+    """Like systemd, which sends it to the program and to its children at once."""
     configure()
     save()
     context = multiprocessing.get_context("fork")
@@ -200,7 +200,7 @@ def flush_in_new_child() -> None:
 
 
 def flush_and_terminate() -> None:
-    """As a server does that calls `flush()` and then ends by the signal."""
+    """Like a server that calls `flush()` and then ends by the signal."""
     configure()
     save()
     print("saved", flush=True)

@@ -21,7 +21,7 @@ own = RecordSet("cloudCost", "CloudCostSet", log=EventLog())
 
 @allocation.load
 def load(window: str, *, count: int = 2) -> list[int]:
-    """Calls itself, so that by value it holds itself."""
+    """Calls itself, so that its pickle by value refers to itself."""
     return [*load(window, count=count - 1), count] if count > 2 else [1, 2]
 
 

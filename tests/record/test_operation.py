@@ -102,7 +102,7 @@ def test_fails_when_that_raises_is_ignored(telemetry: Telemetry, warned: Warned,
 
 
 class Skip(Exception):
-    """What a scheduler has for a task with nothing to do."""
+    """Raised to skip a task."""
 
 
 class Exit(RuntimeError):
@@ -113,7 +113,7 @@ class Exit(RuntimeError):
 
 
 class Closed(Exception):
-    """An error of a remote command that is not known any more."""
+    """An exception whose `exit_code` cannot be read."""
 
     @property
     def exit_code(self) -> int:
@@ -202,7 +202,7 @@ def test_decorating_twice_records_once(telemetry: Telemetry, between: Callable[[
 
 
 def test_function_with_copied_attributes_is_recorded(telemetry: Telemetry) -> None:
-    """`functools.wraps` copies name, docstring and attributes of a function, for another one that does not call it."""
+    """`functools.wraps` copies name, docstring and attributes to a function that does not call the original."""
 
     @telemetry.asset.save
     def save(rows: list[int], window: Any) -> None:
@@ -217,7 +217,7 @@ def test_function_with_copied_attributes_is_recorded(telemetry: Telemetry) -> No
 
 
 def test_wrapper_of_another_package_records_each_call(telemetry: Telemetry) -> None:
-    """Such as a retry between two decorators: the outer one records all attempts, the inner one each."""
+    """With a retry in between, the outer decorator records one call, and the inner one each attempt."""
     attempts: list[OSError | None] = [OSError("gone"), None]
 
     @telemetry.asset.compute

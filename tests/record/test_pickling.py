@@ -83,7 +83,7 @@ BY_VALUE = {
     "set with a log of its own": ["CloudCostSetLoaded 2"],
     "span processor": ["CloudCostSetSaved None", "CloudCostSetLoaded 1"],
 }
-"""What each function of `programs/by_value.py` records in the process that it is sent to."""
+"""The event of each function of `programs/by_value.py` in the process that receives it."""
 
 
 CLASSES = {
@@ -107,7 +107,7 @@ def test_function_sent_by_value_records_in_the_receiver(name: str, recorded_else
 
 
 def test_dask_tokens_are_the_same_in_every_process() -> None:
-    """Apart from those of classes of a script, which get an id, and of logs that are not the default one."""
+    """Except for classes of a script, which get an id, and for logs other than the default log."""
     pytest.importorskip("dask", reason="pip install dask to run these")
     runs = [json.loads(run_program("by_value", "tokens", PYTHONHASHSEED=str(seed))[0]) for seed in (1, 2)]
     unstable = {*CLASSES, "set with a log of its own", "span processor"}
@@ -194,7 +194,7 @@ def test_threads_share_an_unpickled_function(telemetry: Telemetry) -> None:
 def test_other_version_of_a_function_records_without_fields(
     telemetry: Telemetry, warned: Warned, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Any]
 ) -> None:
-    """A function that is sent by its name may have other parameters where it arrives."""
+    """A function that is sent by name may have other parameters in the receiving process."""
     data = cloudpickle.dumps(telemetry.asset.load(window="day")(make(load_day)))
     monkeypatch.setattr(sys.modules[__name__], "load_day", lambda month: [month])
     assert cloudpickle.loads(data)("2024-09") == ["2024-09"]
@@ -226,7 +226,7 @@ OPERATION = b"cotel_kcevents.record.operation\noperation_of\n(" + TARGET + b"Vlo
     ids=["set", "set with a log of its own", "default log", "log"],
 )
 def test_pickle_of_another_process_and_version_loads(data: bytes, expected: object) -> None:
-    """A log, and a set with a log or providers of its own, are the default ones there."""
+    """A log, or a set with its own log or providers, becomes the default one of this process."""
     assert pickle.loads(data) is expected
 
 
@@ -273,7 +273,7 @@ print(counter_values(reader))
 
 
 def received(value: object, use: str, setup: str = "") -> tuple[str, str]:
-    """Unpickle a value in another process; return what that prints: last, the counter's values."""
+    """Unpickle a value in another process; return its output, which ends with the values of the counter."""
     code = RECEIVER.format(setup=setup, use=use)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -286,7 +286,7 @@ def received(value: object, use: str, setup: str = "") -> tuple[str, str]:
 
 
 def test_counter_has_the_events_of_an_unpickled_operation(telemetry: Telemetry) -> None:
-    """Nothing else has imported the package there."""
+    """The receiver has not imported the package before."""
     own = telemetry.record_set("cloudCost", "CloudCostSet")
     assert received(own.load, "value(lambda: [1])()") == ("{('cloudCost', 'CloudCostSetLoaded'): 1}\n", "")
 

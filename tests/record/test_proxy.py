@@ -141,7 +141,7 @@ def test_decorated_partial_is_a_partial(telemetry: Telemetry) -> None:
 
 
 class Descriptor:
-    """A callable that binds to something else than a method of itself."""
+    """A callable with a `__get__` that does not return a bound method."""
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -198,7 +198,7 @@ def rows(region: str, window: Any) -> Iterator[int]:
 
 
 def in_region(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    """Pass on another argument than the caller's, and return something else than the function: no coroutine."""
+    """Add an argument to the call, and return a list in place of a coroutine or a generator."""
     called = wrapped("eu", *args, **kwargs)
     return asyncio.run(called) if inspect.iscoroutine(called) else list(called)
 
@@ -237,7 +237,7 @@ def test_foreign_proxy_with_custom_binding_records(telemetry: Telemetry, kind: A
 
 
 class Task:
-    """An object as a task queue makes it of a function."""
+    """An object like the task that a task queue creates from a function."""
 
     def __call__(self, window: Any) -> list[int]:
         return [1]
@@ -253,7 +253,7 @@ def test_task_is_refused_with_the_right_order(telemetry: Telemetry, make: Any) -
 
 
 def test_function_with_a_task_attribute_is_decorated(telemetry: Telemetry) -> None:
-    """A queue that finds functions by their names finds the decorated one."""
+    """A queue that looks functions up by name finds the decorated function."""
 
     def load(window: Any) -> list[int]:
         return [1]
@@ -266,7 +266,7 @@ def test_function_with_a_task_attribute_is_decorated(telemetry: Telemetry) -> No
 
 @pytest.fixture(scope="module")
 def celery_app() -> Any:
-    """A Celery application that runs its tasks at once."""
+    """A Celery application that runs its tasks immediately."""
     celery = pytest.importorskip("celery")
     app = celery.Celery("etl", broker="memory://", backend="cache+memory://", set_as_current=False)
     app.conf.task_always_eager = True
@@ -300,13 +300,13 @@ def test_celery_retry_can_be_ignored(telemetry: Telemetry, celery_app: Any) -> N
 
 
 def test_decorated_celery_task_is_refused(telemetry: Telemetry, celery_app: Any) -> None:
-    """`.delay` would not record."""
+    """Calls through `.delay` would not be recorded."""
     with pytest.raises(TypeError, match=r"@asset\.load below"):
         telemetry.asset.load(celery_app.task(load, name="refused"))
 
 
 def test_decorated_click_command_is_refused(telemetry: Telemetry) -> None:
-    """A call of it runs the command line, and a group invokes it otherwise."""
+    """Calling a command runs the command line, and a group invokes it through another method."""
     click = pytest.importorskip("click")
     with pytest.raises(TypeError, match=r"\.invoke\(\).*@asset\.load below"):
         telemetry.asset.load(click.command()(load))

@@ -298,7 +298,7 @@ def fail_with_secrets(rows: list[int]) -> None:
 
 
 def test_secrets_and_data_are_not_recorded(telemetry: Telemetry, warned: Warned) -> None:
-    """Neither in the log nor on the span: its status, the message and the stack trace of the whole chain."""
+    """They appear neither in the log nor in the span's status, its message or its stack trace."""
     with pytest.raises(LookupError):
         telemetry.asset.save(fail_with_secrets)([1])
     telemetry.asset.load(fails_when=lambda result: True)(lambda: PASSWORD)()

@@ -15,7 +15,7 @@ ROWS = [{"cost": 1}, {"cost": 2}]
 
 
 class Work(ExitStack):
-    """Counts how often the work of a lazy set ran; closes what a test opens."""
+    """Counts the computations of lazy sets, and closes what a test opens."""
 
     runs = 0
 
@@ -196,7 +196,7 @@ def futures(work: Work) -> dict[str, Any]:
 def test_lazy_set_is_never_computed(
     telemetry: Telemetry, warned: Warned, make: Callable[[Work], dict[str, Any]]
 ) -> None:
-    """As a result, as an argument of a save or in a path with `[*]`: its size is omitted, not another argument's."""
+    """As a result, as an argument of a save or in a path with `[*]`. No other argument is measured in its place."""
     with Work() as work:
         sets = make(work)
         for name, lazy in sets.items():
@@ -210,7 +210,7 @@ def test_lazy_set_is_never_computed(
 
 
 def test_future_of_a_set_is_not_measured(telemetry: Telemetry, warned: Warned) -> None:
-    """Neither is another argument."""
+    """No other argument is measured either."""
     things = futures(Work())
     for thing in things.values():
         telemetry.asset.save(lambda thing, names: None)(thing, ["name", "cost"])

@@ -55,7 +55,7 @@ def values(called: Any) -> list[Any]:
 
 
 class Holder:
-    """A class whose functions the decorator is above or below of."""
+    """A class with functions of each kind to decorate."""
 
     def method(self, window: Any, count: int = 1) -> list[int]:
         """Load a day."""
@@ -129,7 +129,7 @@ def test_function_looks_like_the_undecorated_one(telemetry: Telemetry, function:
     ],
 )
 def test_parameters_are_those_of_the_function(telemetry: Telemetry, function: Any) -> None:
-    """Whatever their kinds and names."""
+    """With parameters of any kind and name."""
     decorated = telemetry.asset.load(function)
     assert inspect.getfullargspec(decorated) == inspect.getfullargspec(function)
     code, original = decorated.__code__, function.__code__
@@ -195,7 +195,7 @@ def test_unused_coroutine_or_generator_records_nothing(telemetry: Telemetry, fun
 
 
 def test_decorator_in_between_gets_the_callers_arguments(telemetry: Telemetry) -> None:
-    """Its signature is that of the function inside, but it takes other arguments."""
+    """It reports the signature of the function, but takes other arguments."""
 
     def with_connection(function: Any) -> Any:
         @functools.wraps(function)
@@ -254,7 +254,7 @@ def test_waiting_generator_keeps_no_item_alive(telemetry: Telemetry, is_async: b
 
 
 def test_error_after_a_caught_one_has_no_context(telemetry: Telemetry) -> None:
-    """As undecorated: what was thrown in was handled."""
+    """As in the undecorated function, which has handled the thrown error."""
 
     @telemetry.asset.load
     def rows() -> Generator[int, None, None]:

@@ -21,7 +21,7 @@ ROWS = ["cpu", "ram", "gpu"]
 
 
 def with_connection(function: Function) -> Function:
-    """Pass one argument more than the caller does."""
+    """Pass an additional argument."""
 
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -31,7 +31,7 @@ def with_connection(function: Function) -> Function:
 
 
 def with_user(function: Function) -> Function:
-    """Pass one argument less than the caller does."""
+    """Drop an argument."""
 
     @functools.wraps(function)
     def inner(user: Any, *args: Any, **kwargs: Any) -> Any:
@@ -41,7 +41,7 @@ def with_user(function: Function) -> Function:
 
 
 def as_method(function: Function) -> Function:
-    """Name the object, and pass on the rest."""
+    """Pass on all arguments, with an explicit `self`."""
 
     @functools.wraps(function)
     def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -107,7 +107,7 @@ def drops_keywords(function: Function) -> Function:
 
 
 def retries(function: Function) -> Function:
-    """Pass everything on, but hide it in a function of a function."""
+    """Pass on all arguments, through a nested function."""
 
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -165,7 +165,7 @@ def timed() -> Iterator[None]:
 
 
 def opens(function: Function) -> Function:
-    """Pass one argument more, with parameters of its own."""
+    """Pass an additional argument, with other parameters than the function."""
 
     @functools.wraps(function)
     def inner(window: Any, rows: Any = (), **options: Any) -> Any:
@@ -175,7 +175,7 @@ def opens(function: Function) -> Function:
 
 
 class Injecting:
-    """A callable object that passes one argument more."""
+    """A callable object that passes an additional argument."""
 
     def __init__(self, function: Function) -> None:
         functools.update_wrapper(self, function)
@@ -287,7 +287,7 @@ def test_updated_partial_hides_its_arguments(telemetry: Telemetry, warned: Warne
 
 @pytest.mark.parametrize("window", [lambda call: call.arguments["window"], "window"])
 def test_keywords_behind_a_decorator_are_read(telemetry: Telemetry, warned: Warned, window: Any) -> None:
-    """Their defaults are not, because the decorator may pass something else."""
+    """Their defaults are not read, because the decorator may pass another value."""
     total = telemetry.asset.total(window=window)(with_connection(lambda connection, *, window=DAY: None))
     total(window=OTHER)
     total()
@@ -320,7 +320,7 @@ def test_default_that_a_wrapper_may_replace_is_not_read(telemetry: Telemetry, wa
 
 
 def test_function_of_the_call_gets_certain_arguments(telemetry: Telemetry) -> None:
-    """Without the defaults, which a wrapper may replace."""
+    """It gets no defaults, because a wrapper may replace them."""
     seen: list[Any] = []
     total = telemetry.asset.total(window=lambda call: seen.append(call.arguments))
     total(adds_by_name(with_session))(OTHER, rows=ROWS)

@@ -46,7 +46,7 @@ class CpuAllocation(Allocation):
 
 @dataclass
 class AllocationSet:
-    """A set of a program's own."""
+    """A set class of the program."""
 
     rows: list[Any] = field(default_factory=lambda: [1, 2, 3])
     window: Any = DAY
@@ -56,11 +56,11 @@ class AllocationSet:
 
 
 class AllocationsByName(dict[str, Any]):
-    """A dict of a program's own."""
+    """A dict class of the program."""
 
 
 class Period:
-    """A period of a program's own, whose `len()` is its number of hours."""
+    """A period class of the program; its `len()` is a number of hours."""
 
     start = START
     end = END
@@ -114,7 +114,7 @@ class Integer:
 
 
 class Scalar(Integer):
-    """An array without dimensions: it has a `__len__` that raises."""
+    """An array without dimensions, with a `__len__` that raises."""
 
     def __len__(self) -> int:
         raise TypeError("len() of unsized object")
@@ -230,7 +230,7 @@ FRAME = AllocationSet()
     ],
 )
 def test_size_of_a_result(telemetry: Telemetry, warned: Warned, operation: str, result: Any, size: int) -> None:
-    """A tuple of several results has the size of the first, if that is its only set."""
+    """The size of a tuple of results is that of the first item, if no other item is a set."""
     assert getattr(telemetry.asset, operation)(lambda: result)() is result
     assert (telemetry.event.size, warned()) == (size, [])
 
@@ -320,7 +320,7 @@ def of_self(self: Any, rows: Any) -> None: ...
 def test_save_has_the_size_of_its_first_set(
     telemetry: Telemetry, function: Any, args: Any, kwargs: Any, size: int
 ) -> None:
-    """Records come before strings and numbers, those before a dict or a range."""
+    """Records take precedence over strings and numbers, and these over a dict or a range."""
     telemetry.asset.save(function)(*args, **kwargs)
     assert telemetry.event.size == size
 
@@ -421,7 +421,7 @@ def test_save_without_a_set_has_no_size(telemetry: Telemetry, warned: Warned, on
 
 @pytest.mark.parametrize("name", ["options", "columns", "group_columns", "saveConfig", "event", "tags", "headers"])
 def test_argument_named_like_options_is_skipped(telemetry: Telemetry, name: str) -> None:
-    """Whatever it is, however it is passed, and also as one of `**kwargs`."""
+    """With any value, positional or by keyword, and also in `**kwargs`."""
     namespace: dict[str, Any] = {}
     exec(f"def save({name}, rows): ...\ndef save_any(**more): ...", namespace)
     save, save_any = namespace["save"], namespace["save_any"]
@@ -473,7 +473,7 @@ def test_argument_that_holds_the_window_comes_last(telemetry: Telemetry, path: s
     [("day", [DAY, DAY], None), ("batch.window", AllocationSet(), 3), ("batch.start", Allocation(), None)],
 )
 def test_set_that_holds_the_window_is_measured(telemetry: Telemetry, path: str, value: Any, size: int | None) -> None:
-    """If the window is an attribute of it, and no other argument is a set."""
+    """It is measured if the window is one of its attributes and no other argument is a set."""
     telemetry.asset.save(window=path)(lambda day=None, batch=None: None)(**{path.partition(".")[0]: value})
     assert telemetry.event.size == size
 

@@ -43,7 +43,7 @@ async def fetch_in_parts(rows: Any) -> AsyncGenerator[Any, None]:
 
 
 class Request:
-    """An awaitable of a class of its own, which is a context manager too."""
+    """An awaitable of the program's own class, which is also a context manager."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
@@ -69,7 +69,7 @@ class SlottedRequest:
 
 
 class Sending(Coroutine[Any, Any, Any]):
-    """A coroutine of a class of its own, such as a request that can also be entered with `async with`."""
+    """A coroutine of the program's own class, such as a request that can also be entered with `async with`."""
 
     def __init__(self, rows: Any) -> None:
         self.coroutine = fetch(rows)
@@ -273,8 +273,8 @@ def test_awaitable_is_the_same_object_of_its_class(telemetry: Telemetry) -> None
     assert telemetry.event.size == 2
 
 
-def test_awaitable_that_is_returned_twice_is_recorded_once(telemetry: Telemetry) -> None:
-    """Such as one in a cache; two operations record it once each."""
+def test_awaitable_returned_repeatedly_is_recorded_once(telemetry: Telemetry) -> None:
+    """Such as an awaitable in a cache. Each of two operations records it once."""
     request = Request([1, 2])
     load: Any = telemetry.asset.load(telemetry.allocation.load(lambda: request))
     for _ in range(2000):
@@ -321,7 +321,7 @@ def test_coroutine_of_a_class_can_run_as_a_task(telemetry: Telemetry) -> None:
 
 
 class Query:
-    """A lazy set: awaited it loads all, iterated over it loads in steps, and its methods return other queries."""
+    """A lazy set: `await` loads all rows, `async for` loads them in steps, and its methods return other queries."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return fetch([1]).__await__()
@@ -331,7 +331,7 @@ class Query:
 
 
 class Registry(type):
-    """A metaclass that refuses a second class, as one that registers classes by their names may."""
+    """A metaclass that rejects a second class, like one that registers classes by name."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         assert not bases
@@ -356,7 +356,7 @@ class Plugin:
 
 @dataclass
 class Ticket:
-    """An awaitable that equals others of exactly its class."""
+    """An awaitable that equals only others of exactly its class."""
 
     number: int = 1
 
@@ -406,7 +406,7 @@ def test_result_of_an_unusual_class_is_complete(telemetry: Telemetry, metaclass:
 
 
 def test_unretrieved_error_is_still_logged_by_asyncio(telemetry: Telemetry) -> None:
-    """The instrumentation does not retrieve it for the program."""
+    """The instrumentation does not mark the error as retrieved."""
     logged = []
 
     async def main() -> None:

@@ -86,7 +86,7 @@ def test_pair_may_have_an_open_end(telemetry: Telemetry) -> None:
 def test_pair_that_holds_no_times_is_omitted_silently(
     telemetry: Telemetry, warned: Warned, start: Any, end: Any
 ) -> None:
-    """Nobody said that it is a window."""
+    """Such a pair need not be a window."""
     assert telemetry.asset.load(lambda start, end: [1])(start, end) == [1]
     assert (telemetry.event.window, warned()) == (None, [])
 
@@ -144,7 +144,7 @@ def test_relative_window_is_relative_to_the_start_of_the_call(telemetry: Telemet
 
 @pytest.mark.parametrize("source", ["result.period", lambda call: "1h", lambda call: call.result and "1h"])
 def test_window_of_the_result_is_relative_to_the_start(telemetry: Telemetry, set_clock: SetClock, source: Any) -> None:
-    """If it is relative, it is what the call worked on."""
+    """A relative window is the one that the call worked on."""
 
     def work() -> SimpleNamespace:
         set_clock("2024-09-18T22:00:10Z")
@@ -191,7 +191,7 @@ def test_relative_window_of_a_block_is_relative_to_its_start(telemetry: Telemetr
 
 
 def test_window_of_a_block_is_read_at_its_start(telemetry: Telemetry) -> None:
-    """Unless it is only complete at the end, or the block sets another one."""
+    """If it is incomplete then, or the block sets another one, the window at the end is used."""
     moved: list[Any] = [START, END]
     batch = SimpleNamespace(start=None, end=None)
     with telemetry.asset.save(window=moved):
@@ -234,7 +234,7 @@ def test_window_is_read_before_the_call_changes_it(telemetry: Telemetry, path: s
     "path", ["into.items[0].window", "into.found.window", "into.more[window]", "into.items[*].window"]
 )
 def test_window_may_be_set_during_the_call(telemetry: Telemetry, warned: Warned, path: str) -> None:
-    """A value that is missing at the beginning is read again at the end."""
+    """A value that is missing at the start is read again at the end."""
 
     @telemetry.asset.load(window=path, size="into.items")
     def load(into: Any) -> None:
@@ -276,7 +276,7 @@ def test_window_that_stays_missing_warns(telemetry: Telemetry, warned: Warned) -
 
 
 def test_window_that_is_unreadable_at_the_start_warns(telemetry: Telemetry, warned: Warned) -> None:
-    """Only one that is missing is read again."""
+    """Only a missing window is read again."""
 
     @telemetry.asset.load(window="into[*].window")
     def load(into: Any) -> list[int]:
@@ -295,7 +295,7 @@ def test_missing_argument_is_not_read_again(telemetry: Telemetry) -> None:
 
 
 def test_kept_value_is_that_of_an_earlier_call(telemetry: Telemetry) -> None:
-    """Or, if there is none, of this one."""
+    """If there was no earlier call, the value that this call keeps is used."""
 
     @telemetry.asset.load(window="kept.day_of_test")
     def load(day: Window) -> list[int]:

@@ -1,4 +1,4 @@
-"""What `configure()` cannot do as its arguments and the environment ask: one warning each, in programs of their own."""
+"""Arguments and variables that `configure()` ignores, with one warning each, in separate programs."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_empty_provider_name_breaks_no_decorator(name: str) -> None:
     ],
 )
 def test_service_name_is_read_from_the_parsed_attributes(text: str, expected: str) -> None:
-    """Of `OTEL_RESOURCE_ATTRIBUTES`."""
+    """The attributes are those of `OTEL_RESOURCE_ATTRIBUTES`."""
     assert run("settings", OTEL_RESOURCE_ATTRIBUTES=text) == (f"{expected}\n", [])
 
 
@@ -103,6 +103,6 @@ def test_settings_of_both_signals_are_reported_once() -> None:
 
 
 def test_disabled_sdk_exports_nothing() -> None:
-    """Nothing is validated or waited for."""
+    """`configure()` neither validates variables nor waits."""
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}
     assert run("settings", **environment, OTEL_SDK_DISABLED="true") == ("nightly\n", [])

@@ -28,7 +28,7 @@ CONSOLE = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"
 
 
 def printed(out: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the spans and the metrics in an output that may also have lines of the program."""
+    """Return the spans and the metrics in an output, without the program's own lines."""
     spans: list[dict[str, Any]] = []
     metrics: list[dict[str, Any]] = []
     decoder = json.JSONDecoder()
@@ -54,7 +54,7 @@ def counted(metrics: list[dict[str, Any]]) -> list[int]:
 
 @pytest.mark.parametrize(("ending", "code"), [("end", 0), ("crash", 1), ("terminate", -15)])
 def test_console_shows_spans_and_metrics(ending: str, code: int) -> None:
-    """However the program ends."""
+    """At the end of the program, after an exception, and on SIGTERM."""
     out, _ = run_program("script", ending, code=code, **CONSOLE)
     [span], metrics = printed(out)
     assert span["name"] == "save AllocationSet"
@@ -103,7 +103,7 @@ def started(name: str, stdout: Any, **environment: str) -> subprocess.Popen[str]
 
 
 def test_closed_pipe_does_not_change_the_exit_code() -> None:
-    """The interpreter would end with 120 if it could not flush standard output."""
+    """The interpreter would exit with 120 if it could not flush standard output."""
     reading, writing = os.pipe()
     os.close(reading)
     with started("end", writing, **CONSOLE) as program:

@@ -1,4 +1,4 @@
-"""`otel_kcevents.sdk.scrub_choice`: the program chooses what scrubs its messages, in its processes too."""
+"""`otel_kcevents.sdk.scrub_choice`: the function that scrubs messages, in child processes too."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_child_processes_use_the_same_function(methods: str, choice: str, messag
 
 @pytest.mark.parametrize("choice", ["named", "configured"])
 def test_child_of_a_fork_server_uses_the_same_function(choice: str) -> None:
-    """Of a server that has imported the package."""
+    """The fork server has imported the package."""
     out, _ = run_program("scrub_choice", "forkserver", choice)
     assert out == "hidden: password=hunter2\n" * 2
 
@@ -116,7 +116,7 @@ def test_other_program_ignores_an_inherited_name() -> None:
 
 
 def test_choice_applies_to_stack_traces_at_once() -> None:
-    """Although frames that were scrubbed before are cached."""
+    """The cached frames of earlier stack traces are not used."""
 
     def fail() -> None:
         raise ValueError

@@ -1,4 +1,4 @@
-"""Real servers and task queues, ended as `docs/deploying.md` says: every event arrives once, on a span and counted."""
+"""Real servers and task queues, ended as in `docs/deploying.md`: every event is exported and counted once."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
 
 @pytest.mark.parametrize("name", [*QUEUES, *SERVERS])
 def test_every_event_is_exported_once(exported: dict[str, Future[Received]], name: str) -> None:
-    """The event of a preloading master process is its own, and not exported again by its workers."""
+    """The workers do not export the event of a preloading master process again."""
     received = exported[name].result()
     expected = {LOADED: EVENTS, **({SAVED: 1} if "preloaded" in name else {})}
     assert (len(received.spans), received.total) == (sum(expected.values()), expected)
 
 
 def test_worker_that_gunicorn_aborts_exports(tmp_path: Path) -> None:
-    """It has hung for longer than the timeout."""
+    """The worker hangs for longer than the timeout."""
     command = f"{GUNICORN} --timeout 1 web:wsgi"
     with http_receiver() as received, running(tmp_path, command, **received.environment) as server:
         wait_until(lambda: "Booting worker" in (tmp_path / "output").read_text())

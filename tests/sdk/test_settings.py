@@ -105,7 +105,7 @@ def test_general_endpoint_gets_the_signals_path(
 
 @pytest.mark.parametrize("name", ["TIMEOUT", "TRACES_TIMEOUT"])
 def test_long_timeout_is_limited_to_a_minute(otlp: SetVariable, name: str) -> None:
-    """It is probably in milliseconds, as in the specification."""
+    """The value is probably in milliseconds, as in the specification."""
     warnings: list[str] = []
     otlp(name, "10000")
     assert otlp_settings("traces", warnings.append).timeout == 60

@@ -1,4 +1,4 @@
-"""How programs end: signals, handlers of their own, forked children that leave early, containers, process groups."""
+"""How programs end: signals, custom handlers, forked children that exit early, containers, process groups."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_second_signal_does_not_interrupt_the_flush() -> None:
 
 
 def test_first_process_of_a_container_flushes() -> None:
-    """The kernel does not end it by a signal, so it exits with the code of one. A shell has started it with `exec`."""
+    """The kernel does not end process 1 by a signal, so it exits with the code of the signal."""
     if subprocess.run([*NEW_PROCESS_NAMESPACE, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this user cannot create a process namespace")
     with http_receiver() as received:
@@ -88,7 +88,7 @@ def test_flush_in_a_new_child_succeeds() -> None:
 
 
 def test_failed_flush_counts_toward_the_time_limit() -> None:
-    """It takes 5 s in all and not twice as long. The timeout is one in milliseconds, as some SDKs expect it."""
+    """The end takes 5 s in all and not twice as long. The timeout is in milliseconds, as some SDKs expect it."""
     with raw_endpoint(black_hole) as endpoint:
         environment = clean_environment(
             OTEL_EXPORTER_OTLP_ENDPOINT=endpoint.url,

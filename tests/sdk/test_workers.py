@@ -33,7 +33,7 @@ def sizes(received: Received) -> list[object]:
 
 @pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver", "joblib", "dask processes"])
 def test_processes_record_and_export_their_own_calls(kind: str) -> None:
-    """A set with a log of its own records into the worker's default log."""
+    """A set with its own log records into the worker's default log."""
     with grpc_receiver() as received:
         out, _ = run_program("workers", kind, code=0, **received.environment, COVERAGE_PROCESS_CONFIG="")
     assert json.loads(out) == [True, [LOADED, SAVED, AGGREGATED], [{}, {}]]

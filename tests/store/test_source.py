@@ -41,7 +41,7 @@ def test_merged_events_are_newest_first() -> None:
 
 
 def test_merge_keeps_the_order_of_each_source() -> None:
-    """An event above a newer one arrived after it, with a clock that was set back."""
+    """An event that is listed above a newer one arrived later, after the clock was set back."""
     merged = merge_documents([document(*asset(8, 7)), document(*asset(5, 10, 9))])
     assert [event.time for event in merged.lists["asset"]] == [5, 10, 9, 8, 7]
 
@@ -66,7 +66,7 @@ def test_merge_keeps_lists_that_only_one_source_has() -> None:
 
 
 def test_merge_adds_the_counters() -> None:
-    """A kind with and without a trailing `Event` is one kind, spelled as it was first."""
+    """A kind with and without a trailing `Event` is one kind, in the spelling of the first source."""
     merged = merge_documents([document(B=1, XEvent=2), document(A=5, B=3, X=4)])
     assert list(merged.counters.items()) == [("A", 5), ("B", 4), ("XEvent", 6)]
 
