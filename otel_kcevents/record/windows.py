@@ -96,14 +96,14 @@ def _default_reader(function: Callable[..., Any]) -> FieldReader | None:
     for first, last in _PAIRS:
         start, end = optional_argument(first, _ABSENT), optional_argument(last, _ABSENT)
         if start is not None and end is not None:
-            pairs.append((start, end, None if first in signature.parameters else first))
+            pairs.append((start, end))
     if not pairs:
         return None if window is None else FieldReader(window, "before", "window")
 
     def read(args: Args, kwargs: Kwargs, result: Any) -> Any:
         value = None if window is None else window(args, kwargs, result)
-        for start, end, keyword in pairs:
-            if value is None and (keyword is None or keyword in kwargs):
+        for start, end in pairs:
+            if value is None:
                 value = _between(start(args, kwargs, result), end(args, kwargs, result))
         return value
 
