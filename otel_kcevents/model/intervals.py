@@ -10,13 +10,7 @@ from typing import NamedTuple
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import DAY, SECOND
 
-__all__ = ["INTERVAL_FORMS", "parse_interval", "parse_moment"]
-
-INTERVAL_FORMS = (
-    "an ISO 8601 day, hour, month or interval as in 2020-04-01, 2020-04-01T05, 2020-04, "
-    "2020-04-01T05:00Z/2020-04-01T06:00Z or 2020-04-01/P1D"
-)
-"""The forms of a window that `parse_interval` reads, for an error message."""
+__all__ = ["parse_interval", "parse_moment"]
 
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
 _EPOCH = datetime(1970, 1, 1)  # naive: on the clock of the time's own zone

@@ -10,7 +10,7 @@ from functools import lru_cache
 from time import time_ns
 from typing import Any
 
-from otel_kcevents.model.intervals import INTERVAL_FORMS, parse_interval
+from otel_kcevents.model.intervals import parse_interval
 from otel_kcevents.model.messages import describe, describe_time, short_repr
 from otel_kcevents.model.moments import end_to_ns, ends_of, to_plain
 from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, to_datetime, to_ns
@@ -24,6 +24,10 @@ _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 _DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
 _YEARS = re.compile(r"\d{4}[,-]\d{4}", re.ASCII)
 _UNIX_PAIR = re.compile(r"(\d{1,12})[,-](\d{1,12})", re.ASCII)
+_EXAMPLES = (
+    "a string such as 24h, 7d, yesterday, lastmonth, 2020-04-01, 2020-04, 2020-04-01/2020-04-03 or "
+    "2020-04-01T05:00Z/2020-04-01T06:00Z"
+)
 _FORMS = (
     "15m, 24h, 7d or 2w; today, yesterday, week, month, lastweek or lastmonth; two Unix times as in "
     "1586822400,1586908800; two RFC 3339 times as in 2020-04-01T00:00:00Z,2020-04-03T00:00:00Z; "
@@ -119,11 +123,17 @@ class Window:
         """Convert *value* to a Window.
 
         Args:
-            value: A Window; a string that `parse` reads; an ISO 8601 day, hour, month or interval; a date, for that
-                day; a pair of datetimes, dates or strings of times, None for an open end; a time or a period of numpy,
-                pandas or pyarrow in place of any of these; or an object with the attributes, or a mapping with the
-                keys, `start` and `end`, `start_time` and `end_time` or `left` and `right`. In a pair, a day, a month or
-                a period means its beginning. `2024-09` is a month, and not two Unix times; `2015-2016` is refused.
+            value: One of these, also with times and periods of numpy, pandas or pyarrow:
+
+                - a Window
+                - a string that `parse` reads, or an ISO 8601 day, hour, month or interval; `2024-09` is a month, not
+                  two Unix times, and `2015-2016` is rejected
+                - a date, for that day
+                - a pair of datetimes, dates or strings of times, with None for an open end; a day, a month or a period
+                  stands for its start
+                - an object with the attributes, or a mapping with the keys, `start` and `end`, `start_time` and
+                  `end_time`, or `left` and `right`
+
             now: The time that relative forms count from: a datetime, or nanoseconds since 1970; default: now.
 
         Raises:
@@ -151,7 +161,7 @@ class Window:
             return cls.from_ns(to_ns(value), to_ns(value) + DAY)
         raise TypeError(
             f"cannot convert {describe(value)} to a Window; expected a pair of datetimes, a Window, an object or a "
-            f"mapping with start and end, or a string: {INTERVAL_FORMS}; {_FORMS}"
+            f"mapping with start and end, or {_EXAMPLES}"
         )
 
     @classmethod
@@ -168,12 +178,9 @@ class Window:
                 if ends is not None:
                     return cls.from_ns(*ends)
         except ValueError as error:
-            if describe_time(text) == short_repr(
-                text
-            ):  # otherwise it may be data, and the reason may show a part of it
+            if describe_time(text) == short_repr(text):  # otherwise the reason could show a part of the data
                 reason = f": {error}"
-        shown = describe_time(text)
-        raise ValueError(f"cannot convert {shown} to a Window{reason}; expected {INTERVAL_FORMS}; {_FORMS}")
+        raise ValueError(f"cannot convert {describe_time(text)} to a Window{reason}; expected {_EXAMPLES}")
 
     @property
     def start(self) -> datetime | None:

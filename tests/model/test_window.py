@@ -371,7 +371,7 @@ def test_last_instant_of_a_day_is_not_rounded_up(value: Any) -> None:
 def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=f"^cannot convert {re.escape(describe(value))} to a Window") as caught:
         Window.of(value)
-    assert FORMS[0] in str(caught.value)
+    assert "24h, 7d, yesterday" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [(5, 6), (NOW, 6), SimpleNamespace(start=NOW, end=6)])
