@@ -65,7 +65,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="otel-kcevents", description="The recent-events log of a cost-ETL program.")
+    parser = _Parser(prog="otel-kcevents", description="Show and check the recent-events log of a cost-ETL program.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
 
@@ -73,28 +73,35 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(run=_show_log)
     log.add_argument("--json", dest="as_json", action="store_true", help="print the document itself, indented")
     log.add_argument(
-        "--kind", dest="kinds", action="append", default=[], metavar="KIND", help="a kind or a prefix; repeatable"
+        "--kind",
+        dest="kinds",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="list only this kind, or kinds with this prefix; repeatable",
     )
-    window_help = "only events in this window: 24h, today, or two times separated by a comma"
+    window_help = "list only events in this window: 24h, today, or two times separated by a comma"
     log.add_argument("--window", dest="window_text", metavar="WINDOW", help=window_help)
-    log.add_argument("--errors", dest="only_errors", action="store_true", help="only events that report a failure")
-    log.add_argument("--exit-code", action="store_true", help=f"exit with {FINDINGS} if an error is listed")
+    log.add_argument("--errors", dest="only_errors", action="store_true", help="list only events that report a failure")
+    log.add_argument("--exit-code", action="store_true", help=f"exit with {FINDINGS} if a failure is listed")
     source_help = f"host:port or the URL of a running program, a file, or - for standard input (default: {_URL})"
     log.add_argument("source", nargs="?", type=_source, default=_URL, metavar="SOURCE", help=source_help)
 
     tail = commands.add_parser("tail", help="show the last events, then new ones as they arrive, until Ctrl-C")
     tail.set_defaults(run=follow)
-    past_help = "past events to show, of each process that answers (default: 10)"
+    past_help = "number of past events to show from each process (default: 10)"
     count, seconds = partial(_number, 0, 10**9, int), partial(_number, 0.01, 86_400, float)
     tail.add_argument("-n", dest="count", type=count, default=10, metavar="N", help=past_help)
-    tail.add_argument("--interval", type=seconds, default=1, metavar="SECONDS", help="between two reads (default: 1)")
+    tail.add_argument(
+        "--interval", type=seconds, default=1, metavar="SECONDS", help="time between two reads (default: 1)"
+    )
 
     url_help = f"host:port or the URL of a running program (default: {_URL})"
     tail.add_argument("source", nargs="?", type=_program, default=_URL, metavar="URL", help=url_help)
 
     check = commands.add_parser("check", help="validate a log document in a file")
     check.set_defaults(run=check_file)
-    check.add_argument("--strict", action="store_true", help="refuse unknown kinds and metadata fields")
+    check.add_argument("--strict", action="store_true", help="reject unknown kinds and metadata fields")
     check.add_argument("name", metavar="FILE", help="a file's name, or - for standard input")
     return parser
 

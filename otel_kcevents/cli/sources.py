@@ -155,7 +155,7 @@ def read_file(name: str, others: str = "") -> bytes:
         ) from None
     for magic, form in _FORMATS.items():
         if content.startswith(magic):
-            raise OSError(f"{name} is compressed ({form}); decompress it first, or pipe it into standard input")
+            raise OSError(f"{name} is compressed ({form}); decompress it first")
     return content
 
 

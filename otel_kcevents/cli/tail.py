@@ -61,8 +61,8 @@ def follow(source: Source, count: int, interval: float) -> None:
         else:
             missed, is_certain = continued
             for kind, number in missed.items():
-                events = plural(number, f"{kind} event") + ("" if is_certain else ", unless another process answers")
-                print_error(f"missed {events}, which the log no longer holds; a shorter --interval misses fewer")
+                reason = "because the log no longer holds them" if is_certain else "unless another process answered"
+                print_error(f"missed {plural(number, f'{kind} event')}, {reason}; use a shorter --interval")
         print_lines(event_table(new, header=False, stream=True))
 
 

@@ -139,7 +139,7 @@ _QUOTED_DATA = (  # a parameter of a statement, or a header of a request
 _HEADER_PART = r"Header part \((?!\[red)[^\n]{1,999}?\) from \(([^\n,]{1,99}, )[^\n]{1,999}\)(?= must)"
 _PIPELINE = r"(Command # \d{1,9} \(\w{1,30} )(?!\[red)[^\n]{1,999}?(?=\) of pipeline)"
 
-_PASSES = 4  # what takes the place of a secret can be part of another one: two passes are enough for most messages
+_PASSES = 4  # a replacement can be part of another secret; two passes are enough for most messages
 
 
 def scrub(text: str) -> str:

@@ -104,7 +104,7 @@ class Window:
 
         Args:
             text: The window.
-            now: The time that relative forms count from: a datetime, or nanoseconds since 1970; default: now.
+            now: The time that relative forms are relative to, as a datetime or in nanoseconds since 1970; default: now.
 
         Raises:
             ValueError: The text has none of these forms, or a time in it does not exist.
@@ -134,7 +134,7 @@ class Window:
                 - an object with the attributes, or a mapping with the keys, `start` and `end`, `start_time` and
                   `end_time`, or `left` and `right`
 
-            now: The time that relative forms count from: a datetime, or nanoseconds since 1970; default: now.
+            now: The time that relative forms are relative to, as a datetime or in nanoseconds since 1970; default: now.
 
         Raises:
             TypeError: The value has an unsupported type.

@@ -134,7 +134,7 @@ class GeneratorRun(_Run):
         return self._step(self._generator.send, value)
 
     def throw(self, error: BaseException) -> Any:
-        """Likewise, with *error* raised in it; GeneratorExit closes it early."""
+        """Raise *error* in the generator and run it to its next item; GeneratorExit closes it early."""
         self._is_closed_early = isinstance(error, GeneratorExit)
         try:
             return self._step(self._generator.throw, error)
@@ -188,7 +188,7 @@ class AsyncGeneratorRun(_Run):
         return await self._step(step)
 
     async def athrow(self, error: BaseException) -> Any:
-        """Likewise, with *error* raised in it; GeneratorExit closes it early."""
+        """Raise *error* in the generator and run it to its next item; GeneratorExit closes it early."""
         self._is_closed_early = isinstance(error, GeneratorExit)
         try:
             return await self._step(self._generator.athrow(error))

@@ -232,7 +232,8 @@ def _fan_out(before: Callable[[Any], Any], after: Callable[[Any], Any], flatten:
             return None
         role = role_of(type(items))
         if role == "lazy":
-            raise TypeError(f"[*] cannot read a lazy collection or an iterator, got {type(items).__qualname__}")
+            problem = f"[*] cannot read a lazy collection or an iterator, got {type(items).__qualname__}"
+            raise TypeError(f"{problem}; use a function of the call instead")
         if isinstance(items, Mapping):
             items = items.values()
         if not isinstance(items, Sized) or not isinstance(items, Iterable) or isinstance(items, _NOT_COLLECTIONS):

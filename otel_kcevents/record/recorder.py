@@ -170,7 +170,7 @@ class Recorder:
 
         Args:
             value: Anything that `Window.of` converts; None for no window.
-            now: The time that relative forms count from, in nanoseconds since 1970; default: now.
+            now: The time that relative forms are relative to, in nanoseconds since 1970; default: now.
         """
         try:
             return None if value is None else Window.of(value, now)

@@ -140,7 +140,7 @@ def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
 
 @lru_cache(maxsize=1024)
 def _compile(shape: Shape, parameters: str, arguments: str, prefix: str) -> CodeType:
-    """Return the code of a shim, all of it on its first line, whose only free variable is what it calls."""
+    """Return the code of a shim, all of it on its first line. Its only free variable is the function that it calls."""
     text = f"def make({prefix}inner):{_BODIES[shape].format(prefix, parameters=parameters, arguments=arguments)}"
     node: Any
     tree: Any = text

@@ -94,7 +94,7 @@ def add_size(total: int, value: Any) -> int:
 
 
 def _list_size(value: Any, types: Collection[type]) -> int | None:
-    """Return the size of a list whose first item has one of these types; None for what takes a closer look."""
+    """Return the size of a list if its first item has one of these types; None if the value has to be examined."""
     if type(value) is not list or type(value[0] if value else None) not in types:
         return None
     return None if len(value) == 2 and _is_period(value) else len(value)

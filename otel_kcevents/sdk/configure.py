@@ -159,7 +159,7 @@ def _configure_again(setup: _Setup, service_name: str | None, log: EventLog) -> 
 
 
 def _retain_events(log: EventLog) -> None:
-    """Add a processor for a log to the tracer provider, if it takes one."""
+    """Add a processor for a log to the tracer provider, if it accepts span processors."""
     from otel_kcevents.record.processor import EventLogProcessor
 
     provider: Any = trace.get_tracer_provider()
@@ -168,7 +168,7 @@ def _retain_events(log: EventLog) -> None:
     elif log is not default_log:
         _logger.warning(
             "log=%r does not receive the events of other code's spans: the program's tracer provider, a %s, "
-            "takes no span processors",
+            "does not accept span processors",
             log,
             type(provider).__name__,
         )

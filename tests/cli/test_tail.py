@@ -152,7 +152,7 @@ def test_missed_events_are_counted_by_kind(tail: Tail, stage: Stage, append: Any
     first, second = ran.err.splitlines()
     assert "missed 4 AssetSetLoaded events, " in first
     assert "missed 1 AssetSetLoaded event, " in second
-    assert first.endswith("; a shorter --interval misses fewer")
+    assert first.endswith("; use a shorter --interval")
     assert ran.out == HEADER + rows(loaded(1), SAVED, loaded(6), loaded(7), other, loaded(9), loaded(10))
 
 
@@ -204,7 +204,7 @@ def test_missed_events_are_counted_for_each_worker(tail: Tail, stage: Stage) -> 
     stage.log = Workers(first, second)
     ran = tail(nothing, nothing, nothing, lambda: [first.append(loaded(time)) for time in range(10, 15)], nothing)
     [message] = ran.err.splitlines()
-    assert "missed 3 AssetSetLoaded events, which" in message
+    assert "missed 3 AssetSetLoaded events, because" in message
 
 
 def test_missed_events_are_uncertain_without_a_common_event(tail: Tail, stage: Stage, append: Any) -> None:
@@ -212,7 +212,7 @@ def test_missed_events_are_uncertain_without_a_common_event(tail: Tail, stage: S
     stage.log = log_of(loaded(1), retention=2)
     ran = tail(append(*map(loaded, range(2, 8))))
     [message] = ran.err.splitlines()
-    assert "missed 4 AssetSetLoaded events, unless another process answers" in message
+    assert "missed 4 AssetSetLoaded events, unless another process answered" in message
     assert ran.out == HEADER + rows(loaded(1), loaded(6), loaded(7))
 
 
