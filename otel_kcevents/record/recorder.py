@@ -281,7 +281,7 @@ class CallRecorder(Recorder):
                     self.warn("the window", error)
                     is_pending = False
         if value is not None:
-            window = self.window_of(value)
+            window = value if type(value) is Window else self.window_of(value)
         elif is_pending:
             window = PendingWindow(current_time())
         if self._first_size is not None:
