@@ -19,7 +19,7 @@ COLUMNS = [
 ]
 BATCH = 65_536  # rows of a Parquet file in memory at once
 
-UNPACK = "unpack it, and give the file in it"
+UNPACK = "unpack it, and pass the file in it"
 SAVE = "save it as CSV (UTF-8)"
 OTHER_FILES = {
     b"PK\x03\x04": ("a zip archive", UNPACK),
@@ -37,7 +37,7 @@ OTHER_FILES = {
     b"\xff\xfe": ("text in UTF-16", SAVE),
     b"\xfe\xff": ("text in UTF-16", SAVE),
 }
-"""What a file is that cannot be read, and what to do with it, by the bytes that it starts with."""
+"""The format of an unsupported file and the remedy, by the first bytes of the file."""
 
 Row: TypeAlias = Mapping[str, str]
 
@@ -47,14 +47,14 @@ class Refused(ValueError):
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row, str]]:
-    """Yield the place and the cells of each row of a file or a pipe, and its problem if it is malformed.
+    """Yield the place and the cells of each row of a file or a pipe, and the problem if the row is malformed.
 
     Raises:
         Refused: The file is not a FOCUS bill.
         OSError: The file cannot be opened.
     """
     if path.is_dir():
-        raise Refused(f"{path} is a folder; give one of the files in it")
+        raise Refused(f"{path} is a folder; pass one of the files in it")
     try:
         with path.open("rb") as file:
             head = file.peek(64)
@@ -82,7 +82,7 @@ def read_csv(file: Any, head: bytes) -> Iterator[tuple[str, Row, str]]:
     if head[257:262] == b"ustar":
         raise Refused(f"it is a tar archive; {UNPACK}")
     if head.startswith((b"PAR1", b"\x1f\x8b")):
-        raise Refused("a file of another format is compressed in it; decompress it with `gunzip`")
+        raise Refused("it contains a compressed file of another format; decompress it with `gunzip`")
     with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         yield from read_lines(text)
 
@@ -111,7 +111,7 @@ def read_lines(file: TextIO) -> Iterator[tuple[str, Row, str]]:
 
 def read_parquet(path: Path, file: BufferedReader) -> Iterator[tuple[str, Row, str]]:
     if not file.seekable():
-        raise Refused("it is a Parquet file, which cannot be read from a pipe; give the file itself")
+        raise Refused("it is a Parquet file, which cannot be read from a pipe; pass the file itself")
     try:
         import pyarrow
         import pyarrow.parquet
@@ -130,10 +130,10 @@ def read_parquet(path: Path, file: BufferedReader) -> Iterator[tuple[str, Row, s
 
 
 def as_strings(column: Any) -> list[str]:
-    """Return the cells of a Parquet column as CSV would have them.
+    """Return the cells of a Parquet column as strings, as in CSV.
 
-    Decimals and nanoseconds stay exact. A float gets the fewest digits that distinguish it from other floats, which are
-    those that the provider had.
+    Decimals and nanoseconds stay exact. A float gets the fewest digits that distinguish it from other floats, so it has
+    the digits that the provider wrote.
     """
     if getattr(column.type, "tz", None):  # without it the time is in UTC, and no time zone database is needed
         column = column.cast(f"timestamp[{column.type.unit}]")

@@ -473,7 +473,7 @@ def test_unreadable_file_error_has_a_remedy(
     with pytest.raises(Refused, match=problem) as caught:
         list(read_rows(path))
     assert str(caught.value).startswith(str(path))
-    with pytest.raises(Refused, match="is a folder; give one of the files in it"):
+    with pytest.raises(Refused, match="is a folder; pass one of the files in it"):
         list(read_rows(tmp_path))
 
 

@@ -54,8 +54,8 @@ class OperationScope:
     A copy or a pickle has only the values: setting them in a copy does not change the event of the block.
 
     Attributes:
-        window: The window of the set, as anything that `Window.of` converts; relative forms are relative to
-            the start of the block.
+        window: The window of the set, as anything that `Window.of` converts; relative forms are relative to the
+            start of the block.
         size: The number of records in the set, or the set itself.
     """
 
@@ -88,11 +88,11 @@ class Operation:
             `"batch.window"` (the page "Decorating" describes paths), or a function of the `Call`; default: the
             argument `window`, or a pair of arguments such as `start` and `end`. For a block, the window itself, as
             anything that `Window.of` converts.
-        size: For a decorator, where to read the size, likewise: an integer, or a set whose `len()` is taken; default:
-            the result of a load or an aggregate, the set among the arguments of a save, measured before the call (see
-            the page "Decorating"), or the number of items of a generator. For a block, the size itself. False for no
-            size.
-        fails_when: For a decorator, a function of the result that returns whether it means a failure.
+        size: For a decorator, where to read the size, as a path or a function: an integer, or a set, whose `len()` is
+            the size; default: the result of a load or an aggregate, the set among the arguments of a save, measured
+            before the call (see the page "Decorating"), or the number of items of a generator. For a block, the size
+            itself. False for no size.
+        fails_when: For a decorator, a function of the result that returns whether the call has failed.
         ignore: An exception type, or a tuple of types, that counts as neither success nor failure, such as a retry: the
             span ends without an event.
 
