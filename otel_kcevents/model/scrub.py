@@ -70,7 +70,7 @@ _NAMED = (
     r"(?<![\w.\-])([\w.\-]{1,100})"
     r"""(\\*["'`]?(?:%2[27])?\]?[ \t\xa0]{0,3}(?:=>|:=|={1,2}|[:\uff1a]|%3[DdAa])"""
     r"""[ \t\xa0]{0,3}(?:[>|][+\-]?(?=\n))?(?:\r?\n)?[ \t]{0,40}"""
-    r"""|(?:["'],?|,?\n)\s{0,40}["']?[Vv]alue["']?\s?[:=]\s?"""  # the name is itself a value
+    r"""|["']?[,\n]?(?<=["',\n])\s{0,40}["']?[Vv]alue["']?\s?[:=]\s?"""  # the name is itself a value
     r"""|\\*["'][ ]?,[ ]?(?=[bu]?\\*["'])|>(?=[^\s<]))"""
 )
 _SPACED = (
@@ -90,10 +90,10 @@ _LOGIN_CALL = (  # a function of code that takes a password by position
 )
 # Programs that take a password in an option of one letter, or as USER/PASSWORD.
 _COMMAND = (
-    r"""((?:\b(?:mysql|mariadb)[\w\-]{0,20}(?=[\s"'])[^\n]{0,300}?[\s"']-p|\bsshpass["',\s]{1,4}-p["',\s]{0,4}"""
-    r"""|\b(?:docker|podman|az)["',\s]{1,4}login(?=[\s"'])[^\n]{0,300}?[\s"']-p["',\s]{1,4}"""
-    r"""|\b(?:sqlcmd|bcp)(?=[\s"'])[^\n]{0,300}?[\s"']-P["',\s]{1,4}|\bredis-cli(?=[\s"'])[^\n]{0,300}?[\s"']-a["',\s]{1,4}"""
-    r"""|\b(?:sqlplus|sqlldr|expdp|impdp)(?=[\s"'])[^\n]{0,300}?[\s"'][A-Za-z][\w$#]{0,30}/))(?!\[red)[^\s"'@,][^\s"'@]*"""
+    r"""((?:\b(?:mysql|mariadb)[\w\-]{0,20}(?=[\s"'])[^\n\[]{0,300}?[\s"']-p|\bsshpass["',\s]{1,4}-p["',\s]{0,4}"""
+    r"""|\b(?:docker|podman|az)["',\s]{1,4}login(?=[\s"'])[^\n\[]{0,300}?[\s"']-p["',\s]{1,4}"""
+    r"""|\b(?:sqlcmd|bcp)(?=[\s"'])[^\n\[]{0,300}?[\s"']-P["',\s]{1,4}|\bredis-cli(?=[\s"'])[^\n\[]{0,300}?[\s"']-a["',\s]{1,4}"""
+    r"""|\b(?:sqlplus|sqlldr|expdp|impdp)(?=[\s"'])[^\n\[]{0,300}?[\s"'][A-Za-z][\w$#]{0,30}/))(?!\[red)[^\s"'@,][^\s"'@]*"""
 )
 
 _EXEMPT = r"""(?i)["']?(?:true|false|yes|no|none|null|nil|undefined|\*+|\.{3}|…)?["']?\Z|["']?\[redacted\]"""

@@ -97,6 +97,10 @@ def test_login_of_an_address_is_removed(message: str, scrubbed: str) -> None:
         ("password\xa0: hunter2, password\uff1ahunter2", "password\xa0: [redacted], password\uff1a[redacted]"),
         ("%22password%22%3A%22hunter2%22%2C", "%22password%22%3A[redacted]%2C"),
         ("{'name': 'DB_PASSWORD', 'value': 'hunter2'}", "{'name': 'DB_PASSWORD', 'value': [redacted]}"),
+        (
+            "Invalid parameter SecretString, value: 12, type: int",
+            "Invalid parameter SecretString, value: [redacted], type: int",
+        ),
         ('<add key="ApiKey" value="hunter2" />', '<add key="ApiKey" value=[redacted] />'),
         ("name: DB_PASSWORD\n  value: hunter2\n", "name: DB_PASSWORD\n  value: [redacted]\n"),
     ],
@@ -111,6 +115,7 @@ def test_value_of_a_secret_name_is_removed(message: str, scrubbed: str) -> None:
     [
         ("mysqldump -P 3306 -phunter2 costs", "mysqldump -P 3306 -p[redacted] costs"),
         ("['mysql', '-u', 'etl', '-phunter2', 'costs']", "['mysql', '-u', 'etl', '-p[redacted]', 'costs']"),
+        ("mysqldump -phunter2 costs | gzip -p 9", "mysqldump -p[redacted] costs | gzip -p 9"),
         ("sshpass -p hunter2 scp a b", "sshpass -p [redacted] scp a b"),
         ("['docker', 'login', '-p', 'hunter2', 'a']", "['docker', 'login', '-p', '[redacted]', 'a']"),
         ("sqlcmd -S db -P hunter2 -Q x", "sqlcmd -S db -P [redacted] -Q x"),
