@@ -16,11 +16,7 @@ from opentelemetry.context import attach, get_current
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window, current_time
 from otel_kcevents.record.callables import is_async_generator, is_generator, is_partial, name_of
-from otel_kcevents.record.extract import (
-    Call,
-    FieldReader,
-    size_reader,
-)
+from otel_kcevents.record.extract import Call, FieldReader, size_reader
 from otel_kcevents.record.late import LateCallable, Remade
 from otel_kcevents.record.paths import argument_reader
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods

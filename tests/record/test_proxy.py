@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from telemetry import DAY, Telemetry
+from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.record_set import RecordSet
@@ -150,11 +150,13 @@ class Descriptor:
         return [1]
 
 
-def test_object_with_custom_binding_records(telemetry: Telemetry) -> None:
+def test_object_with_custom_binding_records(telemetry: Telemetry, warned: Warned) -> None:
+    """It is decorated again each time that it is bound, and warns once."""
     etl = type("Etl", (), {"load": telemetry.asset.load(Descriptor())})()
     assert isinstance(etl.load, functools.partial)
-    assert etl.load(DAY) == [1]
-    assert telemetry.kinds == ["AssetSetLoaded"]
+    assert etl.load(DAY) == etl.load(window="nonsense") == etl.load(window="nonsense") == [1]
+    assert telemetry.kinds == ["AssetSetLoaded"] * 3
+    assert len(warned()) == 1
 
 
 @pytest.mark.parametrize(
