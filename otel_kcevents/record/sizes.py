@@ -280,8 +280,8 @@ def _roles(items: Iterable[Any]) -> set[Role]:
 
 
 def _is_value(value: Any) -> bool:
-    """Return whether an item of a collection is a string, a number or None."""
-    return value is None or role_of(type(value)) in ("string", "number")
+    """Return whether an item of a collection is not a record: a string, a number, None, a path, a member of an Enum."""
+    return role_of(type(value)) in ("string", "number", "never")
 
 
 def _is_number(value: Any) -> bool:

@@ -313,6 +313,8 @@ def of_self(self: Any, rows: Any) -> None: ...
         (into, (["name", "cost"], ROWS), {}, 3),
         (into, (range(24), ["cpu", "ram"]), {}, 2),
         (into, ([], ROWS), {}, 3),
+        (into, ([Granularity.DAY], ROWS), {}, 3),
+        (into, ((Path("a"), Path("b")), ROWS), {}, 3),
         (into, ((FRAME, {"rows": 97}),), {}, 3),
         (into, ({"retries": 3}, ["cpu", "ram"]), {}, 2),
     ],
