@@ -35,7 +35,7 @@ _RECORDS, _VALUES, _NAMED_RECORDS, _NAMED_NUMBERS, _RANGE, _NO_SET = range(6)
 @cache  # compiled when first needed, because it would slow down every import
 def _time_pattern() -> re.Pattern[str]:
     return re.compile(
-        r"""(?:19|20)\d\d (?: -?(?:0[1-9]|1[0-2]) (?: -?(?:0[1-9]|[12]\d|3[01]) )? (?: [T\ ,/].* )? | -?W\d\d.* )?
+        r"""(?:19|20)\d\d (?: -?(?:0[1-9]|1[0-2]) (?: -?(?:0[1-9]|[12]\d|3[01]) )? (?: [T\ ,/].* )? | -?W\d\d.* )
         | 1\d{9}(?:\d{3})?(?:\.\d+)? (?: [,-]1\d{9} )?
         | \d\d?:\d\d.* | \d\d?[./-]\d\d?[./-](?:19|20)\d\d.*
         | [-+]?\d+\ ?(?:[smhdwy]|ms|sec|min|hr|seconds?|minutes?|hours?|days?|weeks?|months?|years?) (?: \ offset.* )?
