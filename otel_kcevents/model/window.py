@@ -213,7 +213,7 @@ class Window:
 
 
 def current_time() -> int:
-    """Return the time that relative forms of a window count from by default, in nanoseconds since 1970."""
+    """Return the time that relative forms of a window are relative to by default, in nanoseconds since 1970."""
     return time_ns()
 
 

@@ -90,7 +90,7 @@ _BY_MODULE: dict[str, Role] = {
     **dict.fromkeys(_PROXIES.split(), "proxy"),
     **dict.fromkeys(_ARRAYS.split(), "array"),
 }
-"""The role of the types in a module, or of one type. The longest entry that matches is used."""
+"""The role of the types in a module, or of one type. The longest entry that matches a type is used."""
 
 _STORE_WORDS = """
     bucket cache catalog client connection credentials cursor database db engine pool repo repository session sink
@@ -155,7 +155,7 @@ def role_of(cls: type) -> Role:
 
 
 def is_library_set(cls: type) -> bool:
-    """Return whether the values of a type are sets of a library in the table, lazy or not, even if one can await them.
+    """Return whether the values of a type are sets of a library in the table, lazy or not, even if they are awaitable.
 
     Args:
         cls: The type.
@@ -170,7 +170,7 @@ def _classify(cls: type) -> Role:
     if cls.__name__ in _time_names or _has(cls, "isoformat") or _has(cls, "ToDatetime"):
         return "time"
     is_sized, is_option = _has(cls, "__len__"), _last_word(cls.__name__) in _class_words
-    is_own = False  # whether __len__ is defined by a class that is derived from those of the library
+    is_own = False  # whether __len__ is defined by a subclass of the library's class
     for base in cls.__mro__[:-1]:
         named = _by_module(base)
         if named == "lazy":

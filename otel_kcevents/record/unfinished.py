@@ -80,7 +80,7 @@ def record_unfinished(call: StartedCall, result: Any) -> Any:
 
 
 def _defines(cls: type, name: str) -> bool:
-    """Return whether a class has a method, without asking its metaclass, which may return or raise anything."""
+    """Return whether a class or one of its base classes defines a method; errors of its metaclass are ignored."""
     try:
         return hasattr(cls, name) and any(name in vars(base) for base in cls.__mro__)
     except Exception:

@@ -45,7 +45,7 @@ def respond(
         query: The part after `?`, still encoded, at most 8,192 characters. `kind` (repeated, or separated
             by commas) and `window` select from the log's lists; other parameters are ignored.
         log: The source to answer from.
-        now: The time that relative forms of `window` count from; default: the current time.
+        now: The time that relative forms of `window` are relative to; default: the current time.
 
     Returns:
         The document with status 200, or a refusal `{"code", "message"}` with 400 for an invalid parameter, 404 for

@@ -1,4 +1,4 @@
-"""`by_value.py [tokens]`: send functions of this script to another process by value; print what they record, as JSON.
+"""`by_value.py [tokens]`: send functions of this script to another process by value, and print their events as JSON.
 
 With `tokens`, print the functions' Dask tokens instead.
 """

@@ -1,4 +1,4 @@
-"""`scrub_choice.py METHODS CHOICE`: print the message of an error that a process records, as its children do.
+"""`scrub_choice.py METHODS CHOICE`: print the message of an error that a process and its children record.
 
 The methods, separated by commas, start a child, a child of that, and so on.
 """

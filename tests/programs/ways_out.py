@@ -88,7 +88,7 @@ def asyncio_handler() -> None:
 
 
 def second_signal() -> None:
-    """It arrives while the flush of the first one waits for the collector."""
+    """The second signal arrives while the flush of the first one waits for the collector."""
     configure()
     save()
 
@@ -101,7 +101,7 @@ def second_signal() -> None:
 
 
 def signal_at_exit() -> None:
-    """It arrives while the interpreter waits for a thread."""
+    """The signal arrives while the interpreter waits for a thread."""
     configure()
     save()
 
@@ -114,7 +114,7 @@ def signal_at_exit() -> None:
 
 
 def signal_inside_append() -> None:
-    """It arrives while the main thread holds the lock of the log."""
+    """The signal arrives while the main thread holds the lock of the log."""
 
     class Kind(str):
         def __hash__(self) -> int:
@@ -127,7 +127,7 @@ def signal_inside_append() -> None:
 
 
 def signal_inside_opentelemetry() -> None:
-    """It arrives while the main thread may hold a lock of the SDK, so the interrupted code continues first."""
+    """The signal arrives while the main thread may hold a lock of the SDK, so the interrupted code continues first."""
     configure()
     interrupted: dict[str, Any] = {"__name__": "opentelemetry.sdk.trace"}
     exec("import sys; frame = sys._getframe()", interrupted)
@@ -146,7 +146,7 @@ def signal_to_process_1() -> None:
 
 
 def signal_to_group() -> None:
-    """Like systemd, which sends it to the program and to its children at once."""
+    """Like systemd, which sends the signal to the program and to its children at once."""
     configure()
     save()
     context = multiprocessing.get_context("fork")
@@ -167,7 +167,7 @@ def signal_to_group() -> None:
 
 
 def task_runner() -> None:
-    """A process that removes the inherited handlers in each child, and runs those that the child adds."""
+    """A process that removes the inherited exit handlers in each child, and runs those that the child adds."""
     configure()
     child = os.fork()
     if not child:
@@ -191,7 +191,7 @@ def fork_that_configures() -> None:
 
 
 def flush_in_new_child() -> None:
-    """Before the child has recorded anything."""
+    """The child flushes before it has recorded anything."""
     configure()
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""`workers.py KIND`: call functions of this script in workers of each kind; print what the logs got, as JSON."""
+"""`workers.py KIND`: call functions of this script in workers of one kind, and print the events of their logs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def aggregate_partition(frame: Any, window: str) -> Any:
 
 
 def aggregate_partitions(**options: Any) -> list[int]:
-    """Aggregate a Dask data frame with partitions of 3 and 2 rows; return the processes that did."""
+    """Aggregate a Dask data frame with partitions of 3 and 2 rows; return the processes that have run a partition."""
     dataframe: Any = import_module("dask.dataframe")
     pandas: Any = import_module("pandas")
     frame = pandas.DataFrame({"cost": [1, 2, 3, 4, 5]})

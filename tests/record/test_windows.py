@@ -25,7 +25,7 @@ SetClock: TypeAlias = Callable[[str], None]
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """A function that sets the clock that relative windows count from; it starts in the last seconds of HOUR."""
+    """A function that sets the clock for relative windows, which starts in the last seconds of HOUR."""
 
     def set_to(text: str) -> None:
         monkeypatch.setattr("otel_kcevents.model.window.time_ns", lambda: to_ns(text))
