@@ -12,7 +12,7 @@ from itertools import takewhile
 from types import FunctionType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from otel_kcevents.record.callables import body_of, is_partial
+from otel_kcevents.record.callables import ROUTINES, body_of, is_partial
 from otel_kcevents.record.pass_through import passed_on
 
 __all__ = ["Args", "Extractor", "Kwargs", "Positions", "Signature", "signature_of"]
@@ -100,8 +100,12 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     try:
         parameters = dict(inspect.signature(function).parameters)
     except (ValueError, TypeError):
-        return Signature({}, True)
-    own = _own_parameters(layer)
+        if type(function) in ROUTINES or type(body_of(function)[0]) is not FunctionType:
+            return Signature({}, True)
+        # `inspect` takes an object that binds for a function in C
+        layer, parameters = function, _own_parameters(function)
+    reports_own = _wrapped(layer) is None and getattr(layer, "__signature__", None) is None
+    own = None if reports_own else _own_parameters(layer)
     if own is not None and [*own] != [*parameters]:
         named = list(takewhile(lambda name: own[name].kind in _POSITIONAL, own))
         if not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in own.values()):
@@ -117,10 +121,8 @@ def _wrapped(layer: Any) -> Any:
     return getattr(body_of(layer)[0], "__wrapped__", None) if inner is None and not is_partial(layer) else inner
 
 
-def _own_parameters(layer: Any) -> dict[str, inspect.Parameter] | None:
-    """Return the parameters of a wrapper's own code; None if the parameters that it reports are its own."""
-    if _wrapped(layer) is None and getattr(layer, "__signature__", None) is None:
-        return None
+def _own_parameters(layer: Any) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a callable's own code, whatever it reports."""
     body, bound = body_of(layer)
     if type(body) is not FunctionType or is_partial(layer):
         return {"args": inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)}
