@@ -144,7 +144,7 @@ def _collection_size(value: Collection[Any]) -> int:
         last_rank = _RANGE if role == "mapping" else _VALUES
         others = [item for item in value[1:] if _rank(item) <= last_rank]
         if others or role not in ("records", "array", "collection", "mapping", "proxy"):
-            raise TypeError(f"{describe(value)} is not a set: its items are of several types; {_REMEDY}")
+            raise TypeError(f"{describe(value)} may hold several results rather than records; {_REMEDY}")
         return _set_size(first)
     is_page = type(first) is list and bool(first) and role_of(type(first[0])) in ("mapping", "object")
     if is_page or role in ("records", "array", "lazy"):
@@ -235,7 +235,7 @@ def _choose(found: Mapping[int, list[Any]]) -> Any:
     for candidates in (values, named, found.get(_RANGE)):
         if candidates:
             return candidates[0]
-    raise TypeError(f"no argument is a set with a len(); {_REMEDY}")
+    raise TypeError(f"no argument is recognized as the set; {_REMEDY}")
 
 
 def _rank(value: Any) -> int:
@@ -270,6 +270,8 @@ def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
     if not roles <= {"object", "mapping"}:
         return _NO_SET
     first = items[0]
+    if role_of(type(first)) == "mapping" and first and type(next(iter(first))) is not str:
+        return _NO_SET  # columns with their rows by number, as `DataFrame.to_dict()` returns them
     if role_of(type(first)) == "mapping" and first and _roles(islice(first.values(), _MANY)) <= {"object", "mapping"}:
         return _NAMED_RECORDS if has_option_keys(islice(first, _MANY)) else _NO_SET  # a record, or a group of them
     return _NAMED_RECORDS
