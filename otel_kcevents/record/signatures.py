@@ -102,7 +102,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     except (ValueError, TypeError):
         if type(function) in ROUTINES or type(body_of(function)[0]) is not FunctionType:
             return Signature({}, True)
-        # `inspect` takes an object that binds for a function in C
+        # `inspect` treats an object with `__get__` like a function written in C
         layer, parameters = function, _own_parameters(function)
     reports_own = _wrapped(layer) is None and getattr(layer, "__signature__", None) is None
     own = None if reports_own else _own_parameters(layer)
@@ -122,7 +122,7 @@ def _wrapped(layer: Any) -> Any:
 
 
 def _own_parameters(layer: Any) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a callable's own code, whatever it reports."""
+    """Return the parameters of a callable's own code, which may differ from those that it reports."""
     body, bound = body_of(layer)
     if type(body) is not FunctionType or is_partial(layer):
         return {"args": inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)}

@@ -271,7 +271,7 @@ def _rank_of_mapping(value: Mapping[Any, Any]) -> int:
         return _NO_SET
     first = items[0]
     if role_of(type(first)) == "mapping" and first and type(next(iter(first))) is not str:
-        return _NO_SET  # columns with their rows by number, as `DataFrame.to_dict()` returns them
+        return _NO_SET  # columns with numbered rows, as `DataFrame.to_dict()` returns them
     if role_of(type(first)) == "mapping" and first and _roles(islice(first.values(), _MANY)) <= {"object", "mapping"}:
         return _NAMED_RECORDS if has_option_keys(islice(first, _MANY)) else _NO_SET  # a record, or a group of them
     return _NAMED_RECORDS
