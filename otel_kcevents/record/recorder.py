@@ -276,13 +276,12 @@ class CallRecorder(Recorder):
         if self._first_window is not None:
             try:
                 value = self._first_window(args, kwargs, None)
+                window = None if value is None else Window.of(value)
             except Exception as error:
-                if not is_pending or not isinstance(error, (AttributeError, LookupError)):
+                if value is not None or not is_pending or not isinstance(error, (AttributeError, LookupError)):
                     self.warn("the window", error)
                     is_pending = False
-        if value is not None:
-            window = value if type(value) is Window else self.window_of(value)
-        elif is_pending:
+        if value is None and is_pending:
             window = PendingWindow(current_time())
         if self._first_size is not None:
             size = self._read("the size", self._first_size, args, kwargs, None, True)
@@ -322,8 +321,13 @@ class CallRecorder(Recorder):
         if fails_when is not None and has_result and (failure := self._failure_from(fails_when, result)):
             return self.fail(span, failure, window)
         if self._size is not None:
-            named = self._read("the size", self._size, args, kwargs, result, has_result)
-            size = named if has_result or named is not None else size  # else the number of items so far
+            try:
+                named = self._size(args, kwargs, result)
+                size = named if has_result or named is not None else size  # else the number of items so far
+            except Exception as error:
+                if has_result:
+                    self.warn("the size", error)
+                    size = None
         self.finish(span, size, window)
 
     def fail_call(

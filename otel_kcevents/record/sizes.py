@@ -106,6 +106,8 @@ def result_size(args: Args, kwargs: Kwargs, result: Any) -> int:
     Raises:
         TypeError: The result is not a set, is lazy, or has a `len()` that does not count records.
     """
+    if type(result) is list and len(result) > 2 and type(result[0]) in _RESULT_TYPES:  # the usual case
+        return len(result)
     size = _list_size(result, _RESULT_TYPES)
     if size is not None:
         return size

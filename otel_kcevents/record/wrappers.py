@@ -100,7 +100,7 @@ def _plain(function: _Function, recorder: CallRecorder) -> _Function:
             raise
         if inside is not outside:
             attach(outside)
-        if id(type(result)) not in ORDINARY:
+        if type(result) is not list and id(type(result)) not in ORDINARY:
             call = StartedCall(recorder, args, kwargs, started, window, size)
             if (unfinished := record_unfinished(call, result)) is not None:
                 return unfinished
@@ -125,7 +125,7 @@ def _coroutine(function: _Function, recorder: CallRecorder) -> _Function:
             recorder.fail_call(span, args, kwargs, error, window)
             raise
         attach(outside)
-        if id(type(result)) not in ORDINARY:
+        if type(result) is not list and id(type(result)) not in ORDINARY:
             call = StartedCall(recorder, args, kwargs, started, window, size)
             if (unfinished := record_unfinished(call, result)) is not None:
                 return unfinished
