@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from telemetry import DAY, Telemetry
+from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.window import Window
 from otel_kcevents.record.record_set import RecordSet
@@ -297,6 +297,23 @@ def test_celery_retry_can_be_ignored(telemetry: Telemetry, celery_app: Any) -> N
     task = celery_app.task(decorated, name="retried", bind=True, max_retries=2, default_retry_delay=0)
     assert task.delay("2022-06-03T00:00:00Z,2022-06-04T00:00:00Z").get() == [1]
     assert telemetry.kinds == ["AssetSetLoaded"]
+
+
+def test_celery_result_is_a_handle(telemetry: Telemetry, warned: Warned) -> None:
+    """The call is recorded when it returns: the task runs elsewhere, and asking for its result would wait for it."""
+    celery = pytest.importorskip("celery")
+    app = celery.Celery("etl", broker="memory://", backend="cache+memory://", set_as_current=False)
+    results: list[Any] = []
+
+    @telemetry.asset.load
+    def start(window: Any) -> Any:
+        results.append(app.send_task("load"))  # no worker runs it
+        return results[0]
+
+    assert start(DAY) is results[0]
+    assert (telemetry.event.kind, telemetry.event.size, telemetry.event.window) == ("AssetSetLoaded", None, DAY)
+    (message,) = warned()
+    assert "AsyncResult (celery) is lazy" in message
 
 
 def test_decorated_celery_task_is_refused(telemetry: Telemetry, celery_app: Any) -> None:
