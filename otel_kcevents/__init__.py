@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
     from otel_kcevents.serve.respond import respond
     from otel_kcevents.serve.server import LogServer, start_http_server
+    from otel_kcevents.store.journal import Journal, JournalError
     from otel_kcevents.store.log import EventLog, default_log
     from otel_kcevents.store.remote import RemoteLog, RemoteLogError
     from otel_kcevents.store.source import Source
@@ -34,6 +35,8 @@ __all__ = [
     "EventLog",
     "EventLogProcessor",
     "Failure",
+    "Journal",
+    "JournalError",
     "Kind",
     "LogServer",
     "Operation",
@@ -75,6 +78,7 @@ _NAMES = {
     "serve.apps": ("make_asgi_app", "make_wsgi_app"),
     "serve.respond": ("respond",),
     "serve.server": ("LogServer", "start_http_server"),
+    "store.journal": ("Journal", "JournalError"),
     "store.log": ("EventLog", "default_log"),
     "store.remote": ("RemoteLog", "RemoteLogError"),
     "store.source": ("Source",),

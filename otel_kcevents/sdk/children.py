@@ -20,6 +20,7 @@ from typing import Any
 
 from otel_kcevents.sdk import settings
 from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.store.journal import end_run
 
 __all__ = ["export_on_termination", "handle_sigterm", "publish_to_children"]
 
@@ -61,6 +62,7 @@ def _export_at_end_of_child(delivery: Delivery) -> None:
         ignored = (threading.current_thread(), main)
         while others := [one for one in threading.enumerate() if not one.daemon and one not in ignored]:
             others[0].join()
+        end_run()
         delivery.end()
 
     threading.Thread(target=wait_and_export, name="kcevents-end").start()
@@ -127,6 +129,7 @@ def _terminate(
 
     def flush() -> None:
         try:
+            end_run("killed", signal.Signals(number).name)
             delivery.end()
         finally:
             exported.release()

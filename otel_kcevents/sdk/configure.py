@@ -19,8 +19,10 @@ from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
 from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
+from otel_kcevents.sdk.journaling import keep_in_file
 from otel_kcevents.sdk.scrub_choice import set_scrub
-from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
+from otel_kcevents.sdk.settings import log_file_retention, remove_empty_variables, service_is_named
+from otel_kcevents.store.journal import end_run
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["configure", "flush"]
@@ -47,6 +49,7 @@ def configure(
     *,
     service_name: str | None = None,
     log: EventLog = default_log,
+    log_file: str | os.PathLike[str] | None = None,
     scrub: Callable[[str], str] | bool | None = None,
 ) -> None:
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
@@ -66,6 +69,8 @@ def configure(
             that the program has set itself keep theirs.
         log: The log that also receives the events of other code's spans. Of `multiprocessing` children, only forked
             ones use it.
+        log_file: The file that also keeps the events, those of other processes too; see `Journal`. None for the one
+            that `OTEL_PYTHON_KCEVENTS_LOG_FILE` names, if any. The processes that this one starts use it too.
         scrub: The function that removes secrets from messages, as for `set_scrub`; None to leave it unchanged.
 
     Raises:
@@ -76,14 +81,17 @@ def configure(
     global _setup
     if scrub is not None:
         set_scrub(scrub)
+    retention = log_file_retention()  # checked before anything is set up
     with FORK_LOCK:
         if _setup is not None:
-            return _configure_again(_setup, service_name, log)
-        _setup = _set_up(service_name, log)
-        atexit.register(_shut_down, _setup)
-        if _setup.providers:
-            publish_to_children(_setup.delivery, service_name)
-            export_on_termination(_setup.delivery)
+            _configure_again(_setup, service_name, log)
+        else:
+            _setup = _set_up(service_name, log)
+            atexit.register(_shut_down, _setup)
+            if _setup.providers:
+                publish_to_children(_setup.delivery, service_name)
+                export_on_termination(_setup.delivery)
+    keep_in_file(log, log_file, *retention)  # not under the lock: a fork waits for the file first, then for the lock
 
 
 def flush(timeout: float = 10.0) -> bool:
@@ -101,6 +109,7 @@ def flush(timeout: float = 10.0) -> bool:
         accepted stays buffered.
     """
     end = monotonic() + timeout
+    end_run()
     own = _setup.providers if _setup is not None else []
     flushed = _setup is None or _setup.delivery.flush(timeout)
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):

@@ -10,6 +10,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -21,9 +22,12 @@ __all__ = [
     "Signal",
     "batch_settings",
     "exporters",
+    "log_file",
+    "log_file_retention",
     "metric_export_interval",
     "otlp_settings",
     "publish_configuration",
+    "publish_log_file",
     "publish_scrub",
     "published_configuration",
     "published_scrub",
@@ -36,6 +40,8 @@ Warn = Callable[[str], object]
 """Takes the message of a warning. The two signals share variables, so the caller logs equal messages once."""
 
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
+_LOG_FILE = "OTEL_PYTHON_KCEVENTS_LOG_FILE"
+_MAX_AGE = 100_000  # days or hours
 _SCRUBBED_BY = "OTEL_PYTHON_KCEVENTS_SCRUB"
 _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
 _MAX_TIMEOUT = 60.0  # seconds; the data behind a slow attempt must be retried within minutes
@@ -270,6 +276,43 @@ def batch_settings() -> BatchSettings:
         read("SCHEDULE_DELAY", default.schedule_delay),
         read("MAX_EXPORT_BATCH_SIZE", default.max_batch_size),
     )
+
+
+def log_file() -> str | None:
+    """Return the file of the journal: `OTEL_PYTHON_KCEVENTS_LOG_FILE`; None if there is none."""
+    return _read(_LOG_FILE) or None
+
+
+def publish_log_file(path: str) -> None:
+    """Make the processes that this one starts use the same journal.
+
+    Args:
+        path: The absolute path of the file.
+    """
+    os.environ[_LOG_FILE] = path
+
+
+def log_file_retention() -> tuple[int | None, timedelta | None]:
+    """Return how many events of each kind a journal keeps, and for how long: `OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION`.
+
+    The variable is a count, or an age in days or hours such as `90d`; the default is a count of 100,000. None stands
+    for no limit.
+
+    Raises:
+        ValueError: The variable is neither.
+    """
+    name = f"{_LOG_FILE}_RETENTION"
+    text = _read(name)
+    found = re.fullmatch(r"0*([1-9]\d{0,8})([dh]?)", text or "100000", re.ASCII)
+    if found is None or (found[2] and int(found[1]) > _MAX_AGE):
+        raise ValueError(
+            f"{name}={short_repr(text)}: expected a number of events of each kind such as 100000, "
+            "or an age such as 90d or 12h"
+        )
+    number = int(found[1])
+    if not found[2]:
+        return number, None
+    return None, timedelta(days=number) if found[2] == "d" else timedelta(hours=number)
 
 
 def service_is_named() -> bool:

@@ -19,9 +19,9 @@ from otel_kcevents.model.messages import error_message, short_repr
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS, SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.local import Reference, refer, resolve
-from otel_kcevents.store.source import check_selection
+from otel_kcevents.store.source import Source, check_selection
 
-__all__ = ["Consumer", "EventLog", "default_log", "log_of"]
+__all__ = ["Consumer", "EventLog", "default_log", "etl_of", "log_of"]
 
 _logger = logging.getLogger("otel_kcevents")
 
@@ -113,6 +113,16 @@ class EventLog:
         self._seen_before: set[tuple[int, int, str, int]] = set()
 
     @property
+    def source(self) -> Source:
+        """Where to read from for others: an attached journal, which has the events of all processes, or this log."""
+        for attachment in self._attachments:
+            consumer: Any = attachment.consumer
+            if hasattr(consumer, "document"):
+                source: Source = consumer
+                return source
+        return self
+
+    @property
     def kinds(self) -> Mapping[str, Kind]:
         """The 14 documented kinds and those of the added sets, by name."""
         return self._kinds
@@ -140,6 +150,7 @@ class EventLog:
             self._kinds = {**self._kinds, **kinds}  # new dicts: other threads may be iterating over the old ones
             self._buffers = {**self._buffers, **buffers}
             self._sets = {**self._sets, etl: set_name}
+            _etls.update(dict.fromkeys(kinds, etl))
 
     def kind(self, name: str) -> Kind:
         """Return the kind named *name*, which may have a trailing `Event`.
@@ -292,6 +303,19 @@ class EventLog:
 
 
 _logs: WeakSet[EventLog] = WeakSet()
+_etls: dict[str, str] = {}
+
+
+def etl_of(kind: str) -> str:
+    """Return the name of the list of a kind that a log of this process has.
+
+    Args:
+        kind: The name of the kind, without a trailing `Event`.
+
+    Raises:
+        KeyError: No log of this process has had the kind.
+    """
+    return _etls[kind]
 
 
 def _after_fork_in_child() -> None:

@@ -1,0 +1,185 @@
+"""The tables of a journal, and the conversion between events and their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from otel_kcevents.model.document import read_document
+from otel_kcevents.model.event import DOCUMENTED, KINDS, Event, Failure
+from otel_kcevents.model.window import Window
+
+__all__ = [
+    "APPLICATION_ID",
+    "EVENT_COLUMNS",
+    "INSERT_EVENT",
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "Batch",
+    "Entry",
+    "event_of",
+    "row_of",
+]
+
+APPLICATION_ID = 0x6B636576
+"""Marks a SQLite file as a journal (`PRAGMA application_id`): the characters `kcev`."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        size INTEGER,
+        window_start INTEGER,
+        window_end INTEGER,
+        error_type TEXT,
+        error_message TEXT,
+        operation TEXT,
+        run TEXT NOT NULL,
+        trace_id TEXT,
+        span_id TEXT,
+        epoch INTEGER NOT NULL,
+        exact TEXT
+    );
+    CREATE UNIQUE INDEX event_by_kind ON event (kind, n);
+    CREATE TABLE tally (
+        name TEXT PRIMARY KEY,
+        etl TEXT,
+        count INTEGER NOT NULL DEFAULT 0,
+        errors INTEGER NOT NULL DEFAULT 0,
+        last INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        parent TEXT,
+        name TEXT NOT NULL,
+        program TEXT NOT NULL,
+        service TEXT,
+        host TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        started INTEGER NOT NULL,
+        ended INTEGER,
+        outcome TEXT,
+        detail TEXT,
+        trace_id TEXT
+    ) WITHOUT ROWID;
+    CREATE TABLE problem (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL,
+        time INTEGER NOT NULL,
+        message TEXT NOT NULL
+    );
+    CREATE VIEW counter AS SELECT name AS kind, count FROM tally WHERE etl IS NOT NULL ORDER BY name;
+    INSERT INTO tally (name, count, last) VALUES ('clock', 0, 0);
+    """,
+)
+"""The statements that lead from each version of the schema to the next."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+"""The version of the schema that this package writes (`PRAGMA user_version`)."""
+
+EVENT_COLUMNS = (
+    "kind, time, size, window_start, window_end, error_type, error_message, operation, run, trace_id, span_id, epoch, "
+    "exact"
+)
+"""The columns of a row that `row_of` returns and `event_of` reads."""
+
+INSERT_EVENT = f"INSERT INTO event (n, {EVENT_COLUMNS}) SELECT count, {', '.join('?' * 13)} FROM tally WHERE name = ?"
+"""Adds a row; its number is the count of its kind. The last parameter is the kind again."""
+
+_MIN, _MAX = -(2**63), 2**63 - 1  # SQLite's integers; also what an open end of a window is stored as
+
+
+class Entry(NamedTuple):
+    """An event as it waits to be written, with its number in its run and the ids of its span and trace: 0 for none."""
+
+    number: int
+    event: Event
+    span_id: int
+    trace_id: int
+
+
+class Batch(NamedTuple):
+    """Events that are written in one transaction, all or none.
+
+    Attributes:
+        entries: The events; none to only register the run.
+        last: The highest number of these events in their run. A batch whose `last` is not higher than the number in
+            the file has been written.
+        unlisted: The numbers, by kind, of further events that are only counted, because too many were waiting.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    last: int = 0
+    unlisted: Mapping[str, int] = MappingProxyType({})
+
+
+def row_of(entry: Entry, run: str, epoch: int) -> tuple[Any, ...]:
+    """Return the row of an event.
+
+    Args:
+        entry: The event.
+        run: The id of the run that recorded it.
+        epoch: How often the clock had been set back.
+    """
+    _, (kind, time, size, window, failure, _), span_id, trace_id = entry
+    start = end = exact = None
+    error_type, message, operation = failure or (None, None, None)
+    if window is not None:
+        start, end = window.start_ns, window.end_ns
+        start = _MIN if start is None else start
+        end = _MAX if end is None else end
+    if not _is_storable(entry.event):
+        exact = json.dumps(entry.event.to_dict())
+        time = _clamp(time)
+        start, end = start and _clamp(start), end and _clamp(end)
+        error_type, message, operation = (
+            text and text.encode(errors="replace").decode() for text in (error_type, message, operation)
+        )
+    return (
+        *(kind, time, size, start, end, error_type, message, operation, run),
+        f"{trace_id:032x}" if trace_id else None,
+        f"{span_id:016x}" if span_id else None,
+        epoch,
+        exact,
+    )
+
+
+def _is_storable(event: Event) -> bool:
+    """Return whether the columns represent an event exactly: all but times before 1678 or after 2262, for example."""
+    times = [event.time]
+    if event.window is not None:
+        times += [end for end in (event.window.start_ns, event.window.end_ns) if end is not None]
+    if not all(_MIN < time < _MAX for time in times):
+        return False
+    try:
+        return not event.failure or all(text is None or text.encode() for text in event.failure)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
+def _clamp(time: int) -> int:
+    return max(_MIN, min(time, _MAX))
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """Return the event of a row.
+
+    Args:
+        row: The columns of `EVENT_COLUMNS`.
+    """
+    kind, time, size, start, end, error_type, message, operation, _, _, _, _, exact = row
+    if exact is not None:
+        etl = KINDS[kind].etl if kind in KINDS else "other"
+        lists: dict[str, list[Any]] = {etl: [] for etl in DOCUMENTED} | {etl: [json.loads(exact)]}
+        text = json.dumps({"code": 200, "data": {**lists, "counters": {kind: 1}}})
+        return read_document(text).lists[etl][0]
+    window = None
+    if start is not None:
+        window = Window.from_ns(None if start == _MIN else start, None if end == _MAX else end)
+    failure = None if error_type is None else Failure(error_type, message, operation)
+    return Event(kind, time, size, window, failure)

@@ -1,0 +1,138 @@
+"""`LockFile`: a side file whose locks order the writers of a journal and show which runs are alive.
+
+A `flock` is held during each write transaction and each checkpoint. It is polled, so that a wait can be bounded. A
+forked child that inherits the descriptor shares the lock, so each process opens the file itself. Each run also locks
+one byte of the file, with a lock that is the process's own: a forked child does not inherit it, and it ends with the
+process. A process loses those locks when it closes any descriptor of the file, so it has only one, and keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic, sleep
+from typing import Any
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # pragma: no cover - Windows: SQLite's own locks have to be enough
+    _fcntl = None  # type: ignore[assignment]
+
+__all__ = ["LockFile", "lock_file"]
+
+fcntl: Any = _fcntl
+
+_MAX_PAUSE = 0.0002  # seconds between two attempts
+_FIRST_PAUSE = 0.00002
+
+
+class LockFile:
+    """The locks of one journal in this process; get it from `lock_file()`.
+
+    Args:
+        path: The path of the side file. It is created when a lock is first needed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def acquire(self, timeout: float) -> bool:
+        """Acquire the lock that orders writers.
+
+        Args:
+            timeout: The maximum time to wait, in seconds; 0 for one attempt.
+
+        Returns:
+            Whether this process has the lock.
+
+        Raises:
+            OSError: The file cannot be opened or locked.
+        """
+        if fcntl is None:  # pragma: no cover - Windows
+            return True
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return self._poll(monotonic() + timeout)
+
+    def _poll(self, deadline: float) -> bool:
+        pause = _FIRST_PAUSE
+        while monotonic() < deadline:
+            sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                continue
+        return False
+
+    def release(self) -> None:
+        """Release the lock that orders writers."""
+        if fcntl is not None:  # pragma: no branch - Windows
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def hold(self, run: str) -> None:
+        """Hold the lock of a run until this process ends.
+
+        Args:
+            run: The id of the run.
+
+        Raises:
+            OSError: The file cannot be opened or locked.
+        """
+        if fcntl is not None:  # pragma: no branch - Windows
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(run))
+
+    def is_held(self, run: str) -> bool:
+        """Return whether another process holds the lock of a run."""
+        if fcntl is None:  # pragma: no cover - Windows
+            return False
+        if self._fd < 0:
+            try:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:  # nobody has written since the file was deleted
+                return False
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _byte_of(run))
+        except OSError:
+            return True
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _byte_of(run))
+        return False
+
+    def close(self) -> None:
+        """Close the descriptor, and with it release all locks; a later call opens the file again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _byte_of(run: str) -> int:
+    """Return the position of the byte that stands for a run; the file need not be that long."""
+    return int(run[:15], 16)
+
+
+_files: dict[str, LockFile] = {}
+
+
+def lock_file(path: str) -> LockFile:
+    """Return the locks of this process in a side file.
+
+    Args:
+        path: The absolute path of the side file.
+    """
+    return _files.setdefault(path, LockFile(path))
+
+
+def _after_fork_in_child() -> None:
+    for held in _files.values():
+        held.close()  # the descriptor shares its flock with the parent
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
