@@ -15,7 +15,7 @@ from os import PathLike
 from threading import Event as Signal
 from threading import RLock, Thread
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
@@ -49,6 +49,9 @@ class Journal:
     returns. It is also a source of the events of all processes. If the file cannot be written, the events wait in
     memory, one warning is logged, and they are written as soon as it is possible; the program is not disturbed.
 
+    A process has one journal for each file: creating it again returns the same object, with the new retention if one is
+    given.
+
     Args:
         path: The file. It is created when the first event is written; its folder must exist.
         retention: How many events of each kind to keep, at least 1; None for all. Counters are never reduced.
@@ -60,7 +63,14 @@ class Journal:
     """
 
     path: str
-    """The absolute path of the file."""
+    """The absolute path of the file, without symbolic links: two paths of one file must have the same lock."""
+    _file: JournalFile
+
+    def __new__(
+        cls, path: str | PathLike[str], retention: int | None = 100_000, max_age: timedelta | None = None
+    ) -> Journal:
+        with _creating:  # two journals of one file would give their events the same numbers
+            return _journal_of.setdefault(os.path.realpath(os.fspath(path)), super().__new__(cls))
 
     def __init__(
         self, path: str | PathLike[str], retention: int | None = 100_000, max_age: timedelta | None = None
@@ -71,14 +81,20 @@ class Journal:
             raise TypeError(f"max_age must be a timedelta or None, got {short_repr(max_age)}")
         if max_age is not None and max_age <= timedelta():
             raise ValueError(f"max_age must be positive, got {short_repr(max_age)}")
-        self.path = os.path.abspath(os.fspath(path))
-        self._arguments = (self.path, retention, max_age)
         age = None if max_age is None else max_age // timedelta(microseconds=1) * 1000
-        self._file = JournalFile(self.path, retention, age, etl_of)
-        self._is_off = False
-        self._warned: set[str] = set()
-        self._start_anew()
-        _journals.add(self)
+        with _creating:
+            if self in _journals:
+                if (retention, max_age) != (100_000, None):
+                    self._arguments = (self.path, retention, max_age)
+                    self._file.keep(retention, age)
+                return
+            self.path = os.path.realpath(os.fspath(path))
+            self._arguments = (self.path, retention, max_age)
+            self._file = JournalFile(self.path, retention, age, etl_of)
+            self._is_off = False
+            self._warned: set[str] = set()
+            self._start_anew()
+            _journals.add(self)
 
     def __reduce__(self) -> tuple[type[Journal], tuple[Any, ...]]:
         return Journal, self._arguments
@@ -293,6 +309,8 @@ class Journal:
 
 
 _journals: WeakSet[Journal] = WeakSet()
+_journal_of: WeakValueDictionary[str, Journal] = WeakValueDictionary()  # by path
+_creating = RLock()
 
 
 def end_run(outcome: str | None = None, detail: str | None = None, timeout: float = _TIMEOUT) -> None:
@@ -349,6 +367,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _creating
+    _creating = RLock()
     for journal in list(_journals):
         journal._after_fork_in_child()
 

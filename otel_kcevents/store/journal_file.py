@@ -63,6 +63,11 @@ class JournalFile:
         self._epoch = 0
         self._until_pruned = _PRUNE_EVERY
 
+    def keep(self, retention: int | None, max_age: int | None) -> None:
+        """Change how many events to keep, and for how long; see the arguments of the class."""
+        self._retention = retention
+        self._max_age = max_age
+
     def write(self, run: Run, batch: Batch, timeout: float) -> None:
         """Add the events of a run and count them, all or none.
 
