@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import lru_cache
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.scrub import scrub
 
 __all__ = ["replace_scrub", "scrubbed", "scrubbed_frame"]
 
-_logger = logging.getLogger("otel_kcevents")
 
 _function: Callable[[str], str] | None = scrub  # None: messages are kept as they are
 _has_warned = False

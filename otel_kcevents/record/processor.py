@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from functools import partial
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from otel_kcevents.model.messages import error_message, short_repr
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.wire import SCOPE, read_event
 from otel_kcevents.record.target import RecordedKind
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["EventLogProcessor"]
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class EventLogProcessor(SpanProcessor):

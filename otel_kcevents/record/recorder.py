@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
@@ -16,6 +15,7 @@ from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode
 
 from otel_kcevents.model.event import OPERATIONS, Event, Failure
 from otel_kcevents.model.messages import describe, error_message
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window, current_time
 from otel_kcevents.model.wire import (
     event_attributes,
@@ -32,7 +32,6 @@ from otel_kcevents.record.windows import PendingWindow
 
 __all__ = ["NO_RESULT", "CallRecorder", "ExceptionTypes", "Recorder", "StartedSpan", "is_clean_exit"]
 
-_logger = logging.getLogger("otel_kcevents")
 
 NO_RESULT = object()
 """Stands for the result of a call that has none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from opentelemetry import trace
@@ -12,6 +11,7 @@ from opentelemetry.trace import TracerProvider
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.event import Kind, kinds_of
 from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.wire import SCOPE
 from otel_kcevents.record.counter import observe
 from otel_kcevents.store.local import Reference, refer, resolve
@@ -19,8 +19,6 @@ from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.version import __version__
 
 __all__ = ["RecordedKind", "Target", "default_target", "target_of"]
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class RecordedKind(str):

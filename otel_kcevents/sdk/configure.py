@@ -6,7 +6,6 @@ The SDK is imported when `configure()` is called: decorators alone need only the
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from opentelemetry import metrics, trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
 from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
 from otel_kcevents.sdk.journaling import keep_in_file
@@ -26,8 +26,6 @@ from otel_kcevents.store.journal import end_run
 from otel_kcevents.store.log import EventLog, default_log
 
 __all__ = ["configure", "flush"]
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 @dataclass

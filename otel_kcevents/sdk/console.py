@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import Any
@@ -11,11 +10,11 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.settings import Signal
 
 __all__ = ["ConsoleClient", "console_client"]
 
-_logger = logging.getLogger("otel_kcevents")
 _reported: dict[str, object] = {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.outbox import Client, HandOver, Outbox, Progress
 
 __all__ = ["Delivery"]
@@ -22,8 +22,6 @@ SHUTDOWN_TIMEOUT = 10.0  # seconds that shutdown takes in all
 _RECENT = 1.0  # seconds after a failed flush in which shutdown counts the flush as part of itself
 FORK_TIMEOUT = 1.0  # seconds that a fork waits for an export in progress
 _MAX_WAIT = 3600.0  # seconds; threading refuses very long timeouts
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class Delivery:

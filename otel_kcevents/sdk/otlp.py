@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.settings import OtlpSettings, Signal
 
 __all__ = ["Connection", "OtlpClient", "otlp_client"]
@@ -24,8 +24,6 @@ _EXPORTERS: dict[Signal, tuple[str, str, Any]] = {
     "traces": ("trace_exporter", "OTLPSpanExporter", SpanExportResult.SUCCESS),
     "metrics": ("metric_exporter", "OTLPMetricExporter", MetricExportResult.SUCCESS),
 }
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class Connection(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from opentelemetry.context import Context, get_current
+
+from otel_kcevents.model.problems import logger as _logger
 
 __all__ = ["MAX_KEPT", "Batch", "Client", "HandOver", "Outbox", "Progress", "SignalSource"]
 
@@ -24,8 +25,6 @@ _PARTS = 8  # three failures isolate one record among 512
 _MAX_MERGED = 512  # spans of a merged request; by default, the SDK hands over as many at once
 _MAX_PIECES = 64  # batches that an outage may leave; each becomes a request when it is over
 _MIN_KEPT = 300.0  # seconds for which a span is retried at least while the collector accepts others
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class Progress:

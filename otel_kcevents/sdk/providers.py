@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk import settings
 from otel_kcevents.sdk.console import ConsoleClient, console_client
 from otel_kcevents.sdk.delivery import Delivery
@@ -16,8 +16,6 @@ from otel_kcevents.sdk.otlp import OtlpClient, otlp_client
 from otel_kcevents.sdk.signals import FlushingMeterProvider, MetricReader, SpanProcessor
 
 __all__ = ["build_providers"]
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 def build_providers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -10,13 +9,13 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.scrub import scrub
 from otel_kcevents.model.scrubbing import replace_scrub
 from otel_kcevents.sdk import settings
 
 __all__ = ["inherit_scrub", "set_scrub"]
 
-_logger = logging.getLogger("otel_kcevents")
 
 _OFF = "off"
 _chosen: str | None = None  # published to spawned processes: the name of a function, or `off`; None for the default

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.batch import MAX_REQUEST, parts_that_fit
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.sdk.outbox import Outbox
@@ -28,8 +28,6 @@ __all__ = ["FlushingMeterProvider", "MetricReader", "SpanProcessor"]
 
 _MAX_BATCH = 4096  # spans of a request; a rejected one is then a fraction of the buffer
 COLLECT_TIMEOUT = 30.0  # seconds, as in the SDK's own reader
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class _SpanHandOver(SpanExporter):

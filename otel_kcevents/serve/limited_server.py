@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import re
 import socket
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.serve.hosts import HostCheck
 from otel_kcevents.serve.respond import Response, refusal
 
@@ -29,8 +29,6 @@ _MAX_PAUSE = 0.1  # seconds; during a pause the server checks neither its connec
 _MAX_BODY = 4 << 20  # bytes of a request's body that are read, so that the client receives the refusal
 _MAX_REASON = 200  # characters of a request that a message shows
 _NAME = "otel-kcevents"  # in the header `Server`
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 class Limits(NamedTuple):

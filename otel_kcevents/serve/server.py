@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from collections.abc import Iterable
 from functools import partial
@@ -14,6 +13,7 @@ from weakref import WeakSet
 
 from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.serve.hosts import HostCheck
 from otel_kcevents.serve.limited_server import LimitedServer, Limits
 from otel_kcevents.serve.respond import PATHS, Response, refusal, respond
@@ -21,8 +21,6 @@ from otel_kcevents.store.log import default_log
 from otel_kcevents.store.source import Source
 
 __all__ = ["LogServer", "start_http_server"]
-
-_logger = logging.getLogger("otel_kcevents")
 
 
 def start_http_server(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 from collections import Counter, deque
@@ -20,6 +19,7 @@ from weakref import WeakSet, WeakValueDictionary
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import error_message, short_repr, type_name
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_file import JournalError, JournalFile
 from otel_kcevents.store.journal_reader import open_to_read, read_counts, read_document, read_events, read_runs
@@ -32,7 +32,6 @@ from otel_kcevents.store.source import check_selection
 
 __all__ = ["Journal", "JournalError", "end_run"]
 
-_logger = logging.getLogger("otel_kcevents")
 
 _TIMEOUT = 0.5  # seconds that a call waits for other writers; after it, calls do not wait at all until the trouble ends
 _RETRY_TIMEOUT = 0.01  # seconds that an attempt of the retry thread waits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from weakref import WeakSet
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, is_name, kinds_of
 from otel_kcevents.model.messages import error_message, short_repr
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS, SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.local import Reference, refer, resolve
@@ -23,7 +23,6 @@ from otel_kcevents.store.source import Source, check_selection
 
 __all__ = ["Consumer", "EventLog", "default_log", "etl_of", "log_of"]
 
-_logger = logging.getLogger("otel_kcevents")
 
 Consumer: TypeAlias = Callable[[Event, int, int], object]
 """A function that takes an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
