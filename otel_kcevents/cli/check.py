@@ -5,11 +5,24 @@ from __future__ import annotations
 import json
 from itertools import chain
 
+from otel_kcevents.cli.arguments import Commands
 from otel_kcevents.cli.output import plural, print_lines
 from otel_kcevents.cli.sources import FINDINGS, CommandError, read_file
 from otel_kcevents.model.document import Document, read_document, unknown_kinds
 
-__all__ = ["check_file"]
+__all__ = ["add_check", "check_file"]
+
+
+def add_check(commands: Commands) -> None:
+    """Add the command `check`.
+
+    Args:
+        commands: The commands.
+    """
+    parser = commands.add_parser("check", help="validate a log document in a file")
+    parser.set_defaults(command=check_file)
+    parser.add_argument("--strict", action="store_true", help="reject unknown kinds and metadata fields")
+    parser.add_argument("name", metavar="FILE", help="a file's name, or - for standard input")
 
 
 def check_file(name: str, strict: bool) -> None:

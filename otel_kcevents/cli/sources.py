@@ -1,29 +1,36 @@
-"""Where a command reads a log from: a running program, a saved document, or standard input."""
+"""Where a command reads a log from: a running program, a journal, a saved document, or standard input."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import KINDS, OUTCOMES
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
+from otel_kcevents.sdk.settings import log_file
+from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.remote import RemoteLog
-from otel_kcevents.store.source import Source, check_selection, select
+from otel_kcevents.store.source import Source, check_selection, merge, select
 
 __all__ = [
+    "DEFAULT_URL",
     "FINDINGS",
     "NO_ANSWER",
     "CommandError",
     "SavedLog",
+    "default_source",
     "find_source",
-    "is_address",
+    "one_source",
     "read_file",
     "read_source",
 ]
+
+DEFAULT_URL = "http://127.0.0.1:9003"
+"""Where programs on this machine serve their log by default."""
 
 NO_ANSWER = 1
 """The exit code of a command whose source cannot be read or refuses the selection."""
@@ -33,6 +40,7 @@ FINDINGS = 3
 
 # Any other argument without :// is a file's name, so that a missing file never becomes a host to look up.
 _HOST_AND_PORT = re.compile(r"([^/]*@)?([^/:@\s]+|\[[^]/@\s]*\]):[0-9]+(/.*)?", re.DOTALL)
+_JOURNAL = b"SQLite format 3\0"
 _FORMATS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
 
@@ -51,22 +59,50 @@ class CommandError(Exception):
         self.status = status
 
 
-def is_address(text: str) -> bool:
-    """Return whether *text* is the address of a running program: a URL, or `host:port` if there is no such file."""
-    return "://" in text or bool(_HOST_AND_PORT.fullmatch(text) and not os.path.exists(text))
-
-
-def find_source(text: str) -> Source:
-    """Return the source that an argument names. Nothing is read yet.
+def find_source(text: str, *, waits: bool = False) -> Source:
+    """Return the source that an argument names. Of a file, only the first bytes are read.
 
     Args:
-        text: What contains `://` is a URL; `-` is standard input; an existing file is that file; `host:port` is a
-            running program. Anything else is the name of a file that does not exist.
+        text: What contains `://` is a URL; `-` is standard input; an existing file is that file: an SQLite file is a
+            journal, another one a saved document; `host:port` is a running program. Anything else is the name of a file
+            that does not exist.
+        waits: Whether a file that does not exist is a journal that some program will create.
 
     Raises:
         ValueError: *text* is a malformed URL or address.
     """
-    return RemoteLog(text) if is_address(text) else SavedLog(text)
+    if "://" in text or (_HOST_AND_PORT.fullmatch(text) and not os.path.exists(text)):
+        return RemoteLog(text)
+    if text != "-" and (_is_database(text) or (waits and not os.path.exists(text))):
+        return Journal(text)
+    return SavedLog(text)
+
+
+def _is_database(name: str) -> bool:
+    """Return whether a file is an SQLite file; reading the beginning of a pipe would remove it."""
+    try:
+        if os.path.isfile(name):
+            with open(name, "rb") as stream:
+                return stream.read(len(_JOURNAL)) == _JOURNAL
+    except (OSError, ValueError):  # ValueError: a name with a null character
+        pass
+    return False
+
+
+def default_source() -> Source:
+    """Return the journal that the environment names, or else the log of a program on this machine."""
+    path = log_file()
+    return RemoteLog(DEFAULT_URL) if path is None else Journal(path)
+
+
+def one_source(sources: Sequence[Source]) -> Source:
+    """Return a source that answers for all of several; a source that is given twice is read once.
+
+    Args:
+        sources: The sources, at least one.
+    """
+    different = list({str(source): source for source in sources}.values())
+    return different[0] if len(different) == 1 else merge(*different)
 
 
 class SavedLog:

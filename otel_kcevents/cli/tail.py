@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from time import sleep
 from typing import NamedTuple
 
+from otel_kcevents.cli.arguments import Commands, add_sources, number_type
 from otel_kcevents.cli.output import event_table, newest_first, plural, print_error, print_lines
-from otel_kcevents.cli.sources import CommandError, read_source
+from otel_kcevents.cli.sources import CommandError, one_source, read_source
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.source import Source
 
-__all__ = ["MAX_REMEMBERED", "follow"]
+__all__ = ["MAX_REMEMBERED", "add_tail", "follow"]
 
 _MAX_PROCESSES = 16  # behind one address, each with its own log
 MAX_REMEMBERED = 65_536
 """How many events are remembered; 16 processes with full logs of the documented kinds list 57,344."""
 
 
-def follow(source: Source, count: int, interval: float) -> None:
+def add_tail(commands: Commands) -> None:
+    """Add the command `tail`.
+
+    Args:
+        commands: The commands.
+    """
+    parser = commands.add_parser("tail", help="show the last events, then new ones as they arrive, until Ctrl-C")
+    parser.set_defaults(command=follow)
+    past_help = "number of past events to show from each process (default: 10)"
+    parser.add_argument("-n", dest="count", type=number_type(0, 10**9, int), default=10, metavar="N", help=past_help)
+    interval_help = "time between two reads (default: 1)"
+    seconds = number_type(0.01, 86_400, float)
+    parser.add_argument("--interval", type=seconds, default=1, metavar="SECONDS", help=interval_help)
+    add_sources(parser, live=True)
+
+
+def follow(sources: Sequence[Source], count: int, interval: float) -> None:
     """Print the last events, then new ones as they arrive, until interrupted.
 
     Each event is printed once, even if several processes answer in turn, each with its own log. If the source becomes
     unreadable, an error is printed once, and reading is retried until it succeeds.
 
     Args:
-        source: Where to read from.
+        sources: Where to read from.
         count: How many past events of each process to print.
         interval: Seconds between reads.
 
     Raises:
         CommandError: The source cannot be read the first time.
     """
+    source = one_source(sources)
     first, reachable = read_source(source), True
     past = newest_first(first)
     begun = max((event.time for event in past), default=0)

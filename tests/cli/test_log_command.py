@@ -175,9 +175,9 @@ def test_wrong_address_is_a_usage_error(run: Run, name: str) -> None:
     "argv",
     [
         ("log", "ftp://user:secret@etl"),
-        ("log", "a:1", "http://user:secret@etl"),
-        ("log", "a:1", "user:secret@etl"),
-        ("log", "a:1", "http://user:secret/more@etl"),
+        ("log", "a:1", "ftp://user:secret@etl"),
+        ("check", "a", "user:secret@etl"),
+        ("log", "a:1", "ftp://user:secret/more@etl"),
         ("tail", "-n", "http://user:secret@etl"),
         ("http://user:secret@etl",),
     ],

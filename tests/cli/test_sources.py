@@ -91,7 +91,8 @@ def test_file_that_is_not_a_log_exits_with_1(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"), [("night.json", "'night.json'"), ("-", "standard input"), ("u:secret@x", "'x'")]
 )
-def test_tail_of_a_file_is_a_usage_error(run: Run, text: str, shown: str) -> None:
+def test_tail_of_a_document_is_a_usage_error(run: Run, folder: Path, text: str, shown: str) -> None:
+    (folder / "u:secret@x").touch()
     ran = run("tail", text)
     assert (ran.code, ran.out) == (2, "")
     assert f"not {shown}; show a file with otel-kcevents log" in ran.err
