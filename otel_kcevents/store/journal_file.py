@@ -114,7 +114,7 @@ class JournalFile:
         self._clock = now
         execute = connection.execute
         entries, last, unlisted = batch
-        errors = sum(entry.event.failure is not None for entry in entries)
+        errors = sum(entry.event.is_error for entry in entries)
         latest = entries[-1].event.time if entries else None
         if not execute(_COUNT_RUN, (last, errors, latest, run.id, last)).rowcount:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_file import JournalError, check_header
 from otel_kcevents.store.journal_rows import EVENT_COLUMNS, event_of
-from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent
+from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, find_runs
 
 __all__ = ["open_to_read", "read_counts", "read_document", "read_events", "read_runs"]
 
@@ -114,19 +115,19 @@ def read_events(connection: sqlite3.Connection, query: EventQuery) -> EventPage:
     """
     where, parameters = ["1"], list[Any]()
     if query.before is not None:
-        if not query.before.isdecimal():
+        if not query.before.isdecimal() or not query.before.isascii():
             raise ValueError(f"before must be the `next` of the previous page, got {short_repr(query.before)}")
         where.append("id < ?")
         parameters.append(min(int(query.before), _MAX))
     selected = _kinds(connection, query.kinds)
-    if query.kinds:
+    if query.errors is not None:
+        selected = {kind: etl for kind, etl in selected.items() if Event(kind, 0).is_error is query.errors}
+    if query.kinds or query.errors is not None:
         where.append(f"kind IN ({', '.join('?' * len(selected))})")
         parameters += selected
     if query.runs:
-        where.append(f"run IN ({', '.join('?' * len(query.runs))})")
-        parameters += query.runs
-    if query.errors is not None:
-        where.append(f"error_type IS {'NOT ' if query.errors else ''}NULL")
+        where.append("run IN (SELECT value FROM json_each(?))")
+        parameters.append(json.dumps(_run_ids(connection, query.runs)))
     condition, ends = _in_window("time", query.window)
     parameters += ends
     if query.set_window is not None:
@@ -139,6 +140,14 @@ def read_events(connection: sqlite3.Connection, query: EventQuery) -> EventPage:
     ).fetchall()
     listed = tuple(_listed(row, selected) for row in rows[: query.limit])
     return EventPage(listed, listed[-1].cursor if len(rows) > query.limit else None)
+
+
+def _run_ids(connection: sqlite3.Connection, references: Iterable[str]) -> list[str]:
+    """Return the ids of the selected runs and of their descendants."""
+    rows = connection.execute("SELECT id, parent FROM run ORDER BY started DESC, id").fetchall()
+    known = {id_ for id_, _ in rows}
+    runs = [{"id": id_, "parent": parent if parent in known else None} for id_, parent in rows]
+    return [id_ for reference in references for id_ in find_runs(runs, reference)]
 
 
 def _listed(row: Sequence[Any], etls: dict[str, str]) -> ListedEvent:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from otel_kcevents.model.event import Event
+from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 
-__all__ = ["EventPage", "EventQuery", "ListedEvent"]
+__all__ = ["EventPage", "EventQuery", "ListedEvent", "find_runs"]
+
+_MAX_SHOWN = 5  # ids in a message
 
 
 class EventQuery(NamedTuple):
@@ -17,7 +22,8 @@ class EventQuery(NamedTuple):
         kinds: The kinds to list, or prefixes of them; all kinds if empty.
         window: The window that an event's own time must be in; None for any time.
         set_window: The window that the window of an event's set must overlap; None for any, also for no window.
-        runs: The ids of the runs that recorded the event; all runs if empty.
+        runs: The runs that recorded the event, each with its descendants: `last` for the newest root run, or the id
+            of a run or the start of it; all runs if empty.
         errors: True for events that report a failure, False for the others, None for both.
         limit: The maximum number of events of a page, at least 1.
         before: The `next` of the previous page; None for the first page.
@@ -60,6 +66,9 @@ class ListedEvent(NamedTuple):
 class EventPage(NamedTuple):
     """Some of the selected events, in the order of their arrival, the newest first.
 
+    A page may have fewer events than the query's limit, or none, although others follow: a source looks at a limited
+    number of events for each page.
+
     Attributes:
         events: The events.
         next: The `before` of a query for the next page; None if this is the last one.
@@ -71,3 +80,36 @@ class EventPage(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the page in the form of `GET /model/etl/events`."""
         return {"events": [event.to_dict() for event in self.events], "next": self.next}
+
+
+def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, ...]:
+    """Return the ids of a run and of all its descendants, the run first.
+
+    Args:
+        runs: The runs, the newest first, in the form of `GET /model/etl/runs`; `id` and `parent` are read.
+        reference: `last` for the newest root run, or the id of a run or the start of it, if no other id starts so.
+
+    Returns:
+        The ids; none if *reference* is `last` and there is no run.
+
+    Raises:
+        ValueError: No run or several runs have such an id.
+    """
+    if reference == "last":
+        found = [run["id"] for run in runs if run["parent"] is None][:1]
+    else:
+        starting = [run["id"] for run in runs if reference and run["id"].startswith(reference)]
+        found = [id_ for id_ in starting if id_ == reference] or starting
+        if not found:
+            raise ValueError(f"no run has the id {short_repr(reference)}; expected 'last', or an id or its start")
+        if len(found) > 1:
+            shown = ", ".join([*found[:_MAX_SHOWN], *["…"] * (len(found) > _MAX_SHOWN)])
+            raise ValueError(
+                f"{len(found)} runs have ids that start with {short_repr(reference)}: {shown}; give more of the id"
+            )
+    children = defaultdict(list)
+    for run in runs:
+        children[run["parent"]].append(run["id"])
+    for id_ in found:  # which grows; each run is taken out once, should another program's runs form a circle
+        found += children.pop(id_, [])
+    return tuple(found)

@@ -133,7 +133,7 @@ REFUSED = [
     ("GET", "/model/etl/log?window=soon", 400, ("'soon'", *FORMS)),
     ("GET", "/model/etl/log?window=", 400, ("''", *FORMS)),
     ("GET", "/model/etl/log?window=2022-06-31T00:00:00Z,2022-07-01T00:00:00Z", 400, ("day is out of range", *FORMS)),
-    ("GET", "/model/etl/log?window=today&window=week", 400, ("the query has 2 windows", "give one")),
+    ("GET", "/model/etl/log?window=today&window=week", 400, ("the query has 2 values of 'window'", "give one")),
     ("GET", "/model/etl/log?" + "&".join(["kind=AssetSet"] * 101), 400, ("fields",)),
     ("GET", "/model/etl/log?kind=" + "x" * 5_000, 400, ("xxx…",)),
     ("GET", "/model/etl/log?kind=" + "A," * 4_096, 414, ("8,197 characters", "limit is 8,192", "each kind once")),

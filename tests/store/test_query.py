@@ -1,0 +1,58 @@
+"""`find_runs()`: a run and its descendants, by `last` or by the start of an id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from otel_kcevents.store.query import find_runs
+
+RUNS: list[dict[str, Any]] = [  # the newest first
+    {"id": "bc4", "parent": "bb3"},
+    {"id": "ab2", "parent": "aa1"},
+    {"id": "bb3", "parent": None},
+    {"id": "aa2", "parent": "aa1"},
+    {"id": "aa1", "parent": None},
+    {"id": "a", "parent": "bb3"},
+]
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("last", ("bb3", "bc4", "a")),
+        ("bb3", ("bb3", "bc4", "a")),
+        ("bb", ("bb3", "bc4", "a")),
+        ("aa1", ("aa1", "ab2", "aa2")),
+        ("ab", ("ab2",)),
+        ("a", ("a",)),
+    ],
+)
+def test_run_is_found_with_its_descendants(reference: str, found: tuple[str, ...]) -> None:
+    """An id is found even if others start with it."""
+    assert find_runs(RUNS, reference) == found
+
+
+def test_last_of_no_runs_is_none() -> None:
+    assert find_runs([], "last") == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("", "no run has the id ''; expected 'last', or an id or its start"),
+        ("c", "no run has the id 'c'; expected 'last', or an id or its start"),
+        ("aa", "2 runs have ids that start with 'aa': aa2, aa1; give more of the id"),
+        ("x", "8 runs have ids that start with 'x': x0, x1, x2, x3, x4, …; give more of the id"),
+    ],
+)
+def test_unclear_reference_is_a_value_error(reference: str, message: str) -> None:
+    others = [{"id": f"x{number}", "parent": None} for number in range(8)]
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        find_runs([*RUNS, *others], reference)
+
+
+def test_circle_of_runs_ends() -> None:
+    """Another program may send anything."""
+    assert find_runs([{"id": "a", "parent": "b"}, {"id": "b", "parent": "a"}], "a") == ("a", "b", "a")
