@@ -18,7 +18,7 @@ def log_in_report(content: bytes) -> bytes:
         content: The content of a file, as UTF-8. Line breaks may have become CRLF, as some programs send them.
     """
     text = content.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, which some editors add
-    if text.splitlines()[:1] != [FIRST_LINE.encode()]:
+    if text.partition(b"\n")[0].rstrip(b"\r") != FIRST_LINE.encode():
         return content
     # The last such line: a string in the document cannot contain a line break.
     _, heading, document = text.replace(b"\r\n", b"\n").rpartition(f"\n{LOG_HEADING}\n".encode())

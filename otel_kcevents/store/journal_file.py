@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep, time_ns
 
+from otel_kcevents.model.messages import to_utf8
+from otel_kcevents.model.problems import logger
 from otel_kcevents.store.journal_rows import (
     APPLICATION_ID,
     INSERT_EVENT,
@@ -26,6 +28,7 @@ _KEPT_WAL = 8 * 2**20  # bytes
 _PAGE_SIZE = 1024  # bytes; a write changes three pages, and each is copied into the write-ahead log as a whole
 _CHECKPOINT_PAGES = 4000  # a checkpoint costs two fsyncs: with 4 MiB, one in 1,300 writes waits for them
 _KEPT_RUNS = 10_000
+_KEPT_PROBLEMS = 1_000
 _PRUNE_EVERY = 64  # batches
 _PRUNED = 512  # rows deleted at once: short enough to keep others waiting for some milliseconds only
 _BUSY_PAUSE = 0.0002  # seconds
@@ -64,6 +67,7 @@ class JournalFile:
         self._clock = 0
         self._epoch = 0
         self._until_pruned = _PRUNE_EVERY
+        self._noted = 0  # the number of the last warning that the file has
 
     def keep(self, retention: int | None, max_age: int | None) -> None:
         """Change how many events to keep, and for how long; see the arguments of the class."""
@@ -93,6 +97,7 @@ class JournalFile:
                         self._register(connection, run, batch)
                     if batch.last and self._add(connection, run, batch):
                         self._prune(connection)
+                    noted = self._note_problems(connection, run)
                     connection.execute("COMMIT")
                 except BaseException:
                     self._written = None
@@ -101,6 +106,7 @@ class JournalFile:
                         connection.execute("ROLLBACK")
                     raise
                 self._written = run
+                self._noted = noted
             finally:
                 self._lock.release()
         except (sqlite3.Error, OSError) as error:
@@ -162,6 +168,18 @@ class JournalFile:
             connection.execute("UPDATE tally SET last = max(last, ?) WHERE name = 'clock'", (now,))
         self._epoch = epoch
 
+    def _note_problems(self, connection: sqlite3.Connection, run: Run) -> int:
+        """Write the warnings that this process has logged since; return the number of the last one."""
+        if logger.last == self._noted:
+            return self._noted
+        problems = logger.since(self._noted)
+        connection.executemany(
+            "INSERT INTO problem (run, time, message) VALUES (?, ?, ?)",
+            [(run.id, problem.time, to_utf8(problem.message)) for problem in problems],
+        )
+        connection.execute("DELETE FROM problem WHERE id <= (SELECT max(id) FROM problem) - ?", (_KEPT_PROBLEMS,))
+        return problems[-1].number
+
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Delete some of the events that need not be kept, every now and then."""
         self._until_pruned -= 1
@@ -205,7 +223,9 @@ class JournalFile:
                     "UPDATE run SET ended = ?, outcome = ?, detail = ? WHERE id = ?",
                     (time_ns(), outcome, detail, run.id),
                 )
+                noted = self._note_problems(connection, run)
                 connection.execute("COMMIT")
+                self._noted = noted
                 self._written = None  # the next event revives the run
             finally:
                 self._lock.release()
@@ -301,6 +321,7 @@ class JournalFile:
         """Start with a closed file and a run of the child's own."""
         self._written = None
         self._kinds.clear()
+        self._noted = logger.last  # the parent writes its own
 
 
 def check_header(path: str) -> None:
