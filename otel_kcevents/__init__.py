@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from otel_kcevents.record.paths import keep
     from otel_kcevents.record.processor import EventLogProcessor
     from otel_kcevents.record.record_set import RecordSet, allocation, asset
+    from otel_kcevents.record.run import run
     from otel_kcevents.sdk.configure import configure, flush
     from otel_kcevents.sdk.scrub_choice import set_scrub
     from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
@@ -58,6 +59,7 @@ __all__ = [
     "make_wsgi_app",
     "read_document",
     "respond",
+    "run",
     "scrub",
     "set_scrub",
     "start_http_server",
@@ -73,6 +75,7 @@ _NAMES = {
     "record.paths": ("keep",),
     "record.processor": ("EventLogProcessor",),
     "record.record_set": ("RecordSet", "allocation", "asset"),
+    "record.run": ("run",),
     "sdk.configure": ("configure", "flush"),
     "sdk.scrub_choice": ("set_scrub",),
     "serve.apps": ("make_asgi_app", "make_wsgi_app"),

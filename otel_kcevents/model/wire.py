@@ -17,6 +17,7 @@ __all__ = [
     "failure_attributes",
     "failure_of",
     "read_event",
+    "run_attributes",
     "span_attributes",
 ]
 
@@ -38,6 +39,16 @@ def span_attributes(etl: str, operation: str, function: str | None) -> dict[str,
     if function is not None:
         attributes["code.function.name"] = function
     return attributes
+
+
+def run_attributes(name: str, run: str) -> dict[str, str]:
+    """Return the attributes of the root span of a run.
+
+    Args:
+        name: The argument of `run()`.
+        run: The id of the run of the process, as in a journal.
+    """
+    return {"kcevents.run.name": name, "kcevents.run.id": run}
 
 
 def failure_attributes(failure: Failure) -> dict[str, str]:

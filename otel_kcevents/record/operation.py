@@ -17,10 +17,11 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window, current_time
 from otel_kcevents.record.callables import is_async_generator, is_generator, is_partial, name_of
 from otel_kcevents.record.extract import Call, FieldReader, size_reader
+from otel_kcevents.record.failures import is_clean_exit
 from otel_kcevents.record.late import LateCallable, Remade
 from otel_kcevents.record.paths import argument_reader
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
-from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan, is_clean_exit
+from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan
 from otel_kcevents.record.renamed import RenamedFunction, is_renamed
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.sizes import first_size, result_size

@@ -11,26 +11,21 @@ from typing import Any, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
-from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, StatusCode, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, set_span_in_context
 
 from otel_kcevents.model.event import OPERATIONS, Event, Failure
 from otel_kcevents.model.messages import describe, error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window, current_time
-from otel_kcevents.model.wire import (
-    event_attributes,
-    exception_attributes,
-    failure_attributes,
-    failure_of,
-    span_attributes,
-)
+from otel_kcevents.model.wire import event_attributes, failure_of, span_attributes
 from otel_kcevents.record.extract import FieldReader
+from otel_kcevents.record.failures import is_clean_exit, record_failure
 from otel_kcevents.record.signatures import Args, Extractor, Kwargs
 from otel_kcevents.record.sizes import result_size, to_size
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import PendingWindow
 
-__all__ = ["NO_RESULT", "CallRecorder", "ExceptionTypes", "Recorder", "StartedSpan", "is_clean_exit"]
+__all__ = ["NO_RESULT", "CallRecorder", "ExceptionTypes", "Recorder", "StartedSpan"]
 
 
 NO_RESULT = object()
@@ -128,11 +123,7 @@ class Recorder:
         time = time_ns() if time is None else time
         failure = error if isinstance(error, Failure) else failure_of(error, self.operation)
         try:
-            if span.is_recording():
-                span.set_attributes(failure_attributes(failure))
-                span.set_status(StatusCode.ERROR, f"{failure.type.rpartition('.')[2]}: {failure.message}")
-                if isinstance(error, BaseException):
-                    span.add_event("exception", exception_attributes(error, failure), time)
+            record_failure(span, error, failure, time)
         except Exception as problem:
             self.warn("the span's status", problem)
         self._record(span, time, Event(kind or self._error_kind, time, None, window, failure))
@@ -364,21 +355,6 @@ class CallRecorder(Recorder):
         if not self.attempt("fails_when", lambda: bool(fails_when(result))):
             return None
         return Failure("FailedResult", f"{self.name} returned {describe(result)}", self.operation)
-
-
-def is_clean_exit(error: BaseException) -> bool:
-    """Return whether *error* ends a program successfully: SystemExit, or the Exit of click and typer, with status zero.
-
-    Args:
-        error: The exception.
-    """
-    if isinstance(error, SystemExit):
-        return error.code is None or (isinstance(error.code, int) and error.code == 0)
-    try:
-        code = getattr(error, "exit_code", None)
-    except Exception:  # it is a property, which may raise anything
-        return False
-    return type(code) is int and code == 0
 
 
 def _is_new(span: Span, context: Context) -> bool:

@@ -107,7 +107,7 @@ def flush(timeout: float = 10.0) -> bool:
         accepted stays buffered.
     """
     end = monotonic() + timeout
-    end_run()
+    end_run(is_final=False)
     own = _setup.providers if _setup is not None else []
     flushed = _setup is None or _setup.delivery.flush(timeout)
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):

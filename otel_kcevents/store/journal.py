@@ -18,7 +18,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
-from otel_kcevents.model.messages import error_message, short_repr, type_name
+from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_file import JournalError, JournalFile
@@ -27,7 +27,7 @@ from otel_kcevents.store.journal_rows import Batch, Entry
 from otel_kcevents.store.lock_file import lock_file
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.query import EventPage, EventQuery
-from otel_kcevents.store.run import current_run
+from otel_kcevents.store.run import change_run, complete_run, current_run, failure_detail, outcome_of_run
 from otel_kcevents.store.source import check_selection
 
 __all__ = ["Journal", "JournalError", "end_run"]
@@ -162,6 +162,7 @@ class Journal:
         """Write everything that waits; the file's lock is held."""
         if not self._has_begun:
             self._has_begun = True
+            complete_run()
             _end_with_process()
         while self._write_batch(timeout):
             pass
@@ -212,13 +213,15 @@ class Journal:
         self._is_off = True
         self._warn(f"{self.path} is not written in process {os.getpid()}, which was forked without Python's fork hooks")
 
-    def end(self, outcome: str, detail: str | None = None, timeout: float = _TIMEOUT) -> None:
-        """Write how the run of this process ended. A later event revives the run.
+    def end(self, outcome: str, detail: str | None = None, timeout: float = _TIMEOUT, *, is_final: bool = True) -> None:
+        """Write how the run of this process ended.
 
         Args:
             outcome: `ended`, `failed` or `killed`.
             detail: Why; None if there is nothing to add.
             timeout: The maximum time to wait, in seconds.
+            is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they
+                revive the run.
         """
         if self._pid != os.getpid() or not self._has_begun or not self._file_lock.acquire(timeout=timeout):
             return
@@ -226,7 +229,7 @@ class Journal:
             if self._is_writing or self._is_off:
                 return
             self._drain(timeout)
-            self._file.end(current_run(), outcome, detail, timeout)
+            self._file.end(current_run(), outcome, detail, timeout, is_final)
         except JournalError as error:
             self._warn(str(error))
         finally:
@@ -312,28 +315,30 @@ _journal_of: WeakValueDictionary[str, Journal] = WeakValueDictionary()  # by pat
 _creating = RLock()
 
 
-def end_run(outcome: str | None = None, detail: str | None = None, timeout: float = _TIMEOUT) -> None:
-    """Write in all journals of this process how its run ended; a later event revives the run.
+def end_run(
+    outcome: str | None = None, detail: str | None = None, timeout: float = _TIMEOUT, *, is_final: bool = True
+) -> None:
+    """Write in all journals of this process how its run ended.
 
     Args:
         outcome: `ended`, `failed` or `killed`; None to find out whether an uncaught exception ends the program.
         detail: Why; None if there is nothing to add.
         timeout: The maximum time to wait for each journal, in seconds.
+        is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they revive
+            the run.
     """
     if outcome is None:
-        outcome, detail = _outcome()
+        outcome, detail = outcome_of_run()
     for journal in list(_journals):
-        journal.end(outcome, detail, timeout)
+        journal.end(outcome, detail, timeout, is_final=is_final)
 
 
-def _outcome() -> tuple[str, str | None]:
-    """Return how the run of this process ends, as far as it can be seen: Python stores an uncaught exception."""
-    if (failure := current_run().failure) is not None:
-        return "failed", failure
-    error = getattr(sys, "last_value", None)
-    if isinstance(error, BaseException) and not hasattr(sys, "ps1"):  # an interactive session goes on
-        return "failed", ": ".join(filter(None, (type_name(error), error_message(error))))
-    return "ended", None
+def _end_worker() -> None:
+    """End the run of a process of multiprocessing, which calls this while the exception that ends it propagates."""
+    error = sys.exc_info()[1]
+    if error is not None and not (isinstance(error, SystemExit) and not error.code):
+        change_run(failure=failure_detail(error))
+    end_run()
 
 
 _ends_in: int | None = None  # the process whose end is handled
@@ -352,7 +357,7 @@ def _end_with_process() -> None:
         from multiprocessing.util import Finalize
 
         if parent_process() is not None:
-            Finalize(None, end_run, exitpriority=-100)
+            Finalize(None, _end_worker, exitpriority=-100)
 
 
 def _before_fork() -> None:

@@ -142,11 +142,11 @@ class JournalFile:
         self._kinds.add(kind)
 
     def _register(self, connection: sqlite3.Connection, run: Run, batch: Batch) -> None:
-        """Add the run, or change what is known about it. A run that goes on has not ended."""
+        """Add the run, or change what is known about it. A run that goes on has not ended, but may have failed."""
         connection.execute(
-            "INSERT OR REPLACE INTO run (id, parent, name, program, service, host, pid, started, trace_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            run[:9],
+            "INSERT OR REPLACE INTO run (id, parent, name, program, service, host, pid, started, trace_id, detail, "
+            "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, CASE WHEN ?10 NOTNULL THEN 'failed' END)",
+            run,
         )
         count = min((entry.number for entry in batch.entries), default=1) - 1
         connection.execute("INSERT OR IGNORE INTO tally (name, count) VALUES (?, ?)", (run.id, count))
@@ -200,7 +200,7 @@ class JournalFile:
                 (_PRUNED, time_ns() - self._max_age),
             )
 
-    def end(self, run: Run, outcome: str, detail: str | None, timeout: float) -> None:
+    def end(self, run: Run, outcome: str, detail: str | None, timeout: float, is_final: bool) -> None:
         """Write how a run ended, if the file knows the run.
 
         Args:
@@ -208,6 +208,7 @@ class JournalFile:
             outcome: `ended`, `failed` or `killed`.
             detail: Why, such as the type of an exception or the name of a signal; None if there is nothing to add.
             timeout: The maximum time to wait for other writers, in seconds.
+            is_final: Whether the next event leaves the end as it is; otherwise it revives the run.
 
         Raises:
             JournalError: It could not be written.
@@ -226,7 +227,7 @@ class JournalFile:
                 noted = self._note_problems(connection, run)
                 connection.execute("COMMIT")
                 self._noted = noted
-                self._written = None  # the next event revives the run
+                self._written = run if is_final else None
             finally:
                 self._lock.release()
         except (sqlite3.Error, OSError) as error:

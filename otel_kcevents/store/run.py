@@ -1,15 +1,32 @@
-"""`Run`: one process of a program, from its start to its end; `current_run()` is the run of this process."""
+"""`Run`: one process of a program, from its start to its end; `current_run()` is the run of this process.
+
+A run has a random id, because process ids are used again, and are not unique across containers. Its parent is the
+nearest ancestor that has written to a journal: each such process publishes its id in its environment, which the
+processes that it forks and starts inherit.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
 
-__all__ = ["Run", "change_run", "current_run", "publish_run"]
+from otel_kcevents.model.messages import error_message, to_utf8, type_name
+
+__all__ = [
+    "Run",
+    "change_run",
+    "complete_run",
+    "current_run",
+    "failure_detail",
+    "name_run",
+    "outcome_of_run",
+    "publish_run",
+]
 
 _PARENT = "OTEL_PYTHON_KCEVENTS_RUN"  # set for the processes that this one starts
 
@@ -20,7 +37,7 @@ class Run(NamedTuple):
     Attributes:
         id: A random name: 16 hexadecimal digits.
         parent: The id of the run that started it; None if no such run is known.
-        name: What a person calls it: the argument of `run()`, or the program.
+        name: What a person calls it: the argument of `run()`, the name of a `multiprocessing` process, or the program.
         program: The name of the script or module, without its arguments.
         service: The name of the service; None if unknown.
         host: The name of the machine.
@@ -43,49 +60,92 @@ class Run(NamedTuple):
 
 
 def _program() -> str:
-    """Return the name of the script, or `-m` with the name of the module; never an argument."""
-    given = sys.orig_argv[1:]
-    for place, argument in enumerate(given):
-        if argument == "-m" and place + 1 < len(given):
-            return f"-m {given[place + 1]}"
-        if not argument.startswith("-"):
-            break
-    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+    """Return the name of the script, or `-m` with the name of the module; never an argument, which may be a secret."""
+    return to_utf8(_given_program())
 
 
-def _begin(parent: str | None, service: str | None = None) -> Run:
+def _given_program() -> str:
+    main = sys.modules.get("__mp_main__") or sys.modules.get("__main__")  # a spawned process runs it by this name
+    module = getattr(getattr(main, "__spec__", None), "name", None)
+    if isinstance(module, str) and module != "__main__":  # which is the name for a folder or a zip file
+        return f"-m {module.removesuffix('.__main__')}"
+    given = sys.argv[0] if sys.argv else ""
+    if given == "-m":  # the module has not been found yet: site customization runs
+        return f"-m {_module_option(iter(sys.orig_argv[1:]))}"
+    return "python" if given in ("", "-") else Path(given).name
+
+
+def _module_option(arguments: Iterator[str]) -> str:
+    """Return the value of Python's option `-m`, which may be part of a group of options such as `-Im`."""
+    for argument in arguments:
+        letters = argument[1:] if argument[:2] != "--" else ""
+        for place, letter in enumerate(letters, 2):
+            if letter in "mWX":
+                value = argument[place:] or next(arguments, "")
+                if letter == "m":
+                    return value
+                break
+        if argument == "--check-hash-based-pycs":
+            next(arguments, None)
+    return "?"
+
+
+def _worker_name() -> str | None:
+    """Return the name of a process of `multiprocessing`, or of Celery's fork of it; None in other processes."""
+    for package in ("multiprocessing", "billiard"):
+        module = sys.modules.get(f"{package}.process")
+        if module is not None and (name := module.current_process().name) != "MainProcess":
+            return to_utf8(name)
+    return None
+
+
+def _begin(service: str | None = None) -> Run:
+    parent = os.environ.get(_PARENT) or None
     program = _program()
-    return Run(os.urandom(8).hex(), parent, program, program, service, socket.gethostname(), os.getpid(), time_ns())
+    host = to_utf8(socket.gethostname())
+    return Run(os.urandom(8).hex(), parent, program, program, service, host, os.getpid(), time_ns())
 
 
 def current_run() -> Run:
-    """Return the run of this process. It does not change, except by `change_run()` and in a forked child."""
+    """Return the run of this process. It does not change, except by the functions below and in a forked child."""
     return _current
 
 
-def change_run(
-    *,
-    name: str | None = None,
-    service: str | None = None,
-    trace_id: str | None = None,
-    failure: str | None = None,
-) -> None:
+def complete_run() -> None:
+    """Set the program and the name of the run of this process, unless that has been done.
+
+    When the package is imported, the program may not have begun: site customization may import it, and a process of
+    `multiprocessing` gets its name and the program of its parent later.
+    """
+    global _current, _is_complete
+    if not _is_complete:
+        _is_complete = True
+        program = _program()
+        inherited = _current.name if _current.name != _current.program else program
+        _current = _current._replace(program=program, name=_worker_name() or inherited)
+
+
+def change_run(*, service: str | None = None, failure: str | None = None) -> None:
     """Set what is known about the run of this process; None leaves a field unchanged.
 
     Args:
-        name: What a person calls it.
         service: The name of the service.
-        trace_id: The trace of its root span, as 32 hexadecimal digits.
         failure: Why it failed.
     """
     global _current
-    run = _current
-    _current = run._replace(
-        name=name or run.name,
-        service=service or run.service,
-        trace_id=trace_id or run.trace_id,
-        failure=failure or run.failure,
-    )
+    _current = _current._replace(service=service or _current.service, failure=failure or _current.failure)
+
+
+def name_run(name: str, trace_id: str | None) -> None:
+    """Name the run of this process, whose work begins; it has not failed.
+
+    Args:
+        name: What a person calls it.
+        trace_id: The trace of its root span, as 32 hexadecimal digits; None if it has none.
+    """
+    global _current
+    complete_run()
+    _current = _current._replace(name=to_utf8(name), trace_id=trace_id, failure=None)
 
 
 def publish_run() -> None:
@@ -93,12 +153,39 @@ def publish_run() -> None:
     os.environ[_PARENT] = _current.id
 
 
+def failure_detail(error: BaseException) -> str:
+    """Return why a run failed: the type and the message of an exception, scrubbed, or an exit code.
+
+    Args:
+        error: The exception.
+    """
+    if isinstance(error, SystemExit):
+        if isinstance(error.code, int):
+            return f"exit code {int(error.code)}"
+        return f"exit code 1: {error_message(error)}"
+    return ": ".join(filter(None, (type_name(error), error_message(error))))
+
+
+def outcome_of_run() -> tuple[str, str | None]:
+    """Return how the run of this process ends, as far as it can be seen, and why.
+
+    Python stores an uncaught exception of the main thread in `sys.last_value`, but not a SystemExit. In an interactive
+    session, an exception ends nothing.
+    """
+    error = getattr(sys, "last_value", None)
+    if isinstance(error, BaseException) and not hasattr(sys, "ps1"):
+        return "failed", failure_detail(error)
+    return ("ended", None) if _current.failure is None else ("failed", _current.failure)
+
+
 def _after_fork_in_child() -> None:
-    global _current
-    _current = _begin(_current.id, _current.service)._replace(name=_current.name)
+    global _current, _is_complete
+    _current = _begin(_current.service)._replace(name=_current.name, program=_current.program)
+    _is_complete = False
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
-_current = _begin(os.environ.get(_PARENT) or None)
+_current = _begin()
+_is_complete = False
