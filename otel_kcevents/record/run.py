@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from functools import update_wrapper
@@ -15,6 +14,7 @@ from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
 
 from otel_kcevents.model.messages import describe, error_message, short_repr
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.wire import SCOPE, failure_of, run_attributes
 from otel_kcevents.record.failures import is_clean_exit, record_failure
 from otel_kcevents.record.wrappers import shape_of
@@ -24,7 +24,6 @@ from otel_kcevents.version import __version__
 
 __all__ = ["RunBlock", "run"]
 
-_logger = logging.getLogger("otel_kcevents")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
