@@ -108,7 +108,7 @@ for _name in ("OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER"):
     if not os.environ.get(_name, _name).strip():  # the API would look up a provider with the empty name, and fail
         del os.environ[_name]
 
-if os.environ.get("OTEL_PYTHON_KCEVENTS_CHILDREN") or os.environ.get("OTEL_PYTHON_KCEVENTS_SCRUB"):
+if any(os.environ.get(f"OTEL_PYTHON_KCEVENTS_{name}") for name in ("CHILDREN", "SCRUB", "LOG_FILE_BY")):
     from otel_kcevents.sdk.joining import join_parent  # configure() or set_scrub() was called in a parent process
 
     join_parent()

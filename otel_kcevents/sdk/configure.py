@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry import metrics, trace
 
@@ -19,9 +19,9 @@ from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
 from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
-from otel_kcevents.sdk.journaling import keep_in_file
+from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.scrub_choice import set_scrub
-from otel_kcevents.sdk.settings import log_file_retention, remove_empty_variables, service_is_named
+from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
 from otel_kcevents.store.journal import end_run
 from otel_kcevents.store.log import EventLog, default_log
 
@@ -47,7 +47,7 @@ def configure(
     *,
     service_name: str | None = None,
     log: EventLog = default_log,
-    log_file: str | os.PathLike[str] | None = None,
+    log_file: str | os.PathLike[str] | Literal[False] | None = None,
     scrub: Callable[[str], str] | bool | None = None,
 ) -> None:
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
@@ -58,28 +58,30 @@ def configure(
     program handles that signal itself. Processes that `multiprocessing` starts from this one, by any start method,
     configure themselves the same way and export their own events.
 
-    Arguments and variables that have no effect are logged in one warning. A second call only adds its *log*, applies
-    its *scrub*, and restores the flush on SIGTERM and, in a forked child, the flush at exit, because task runners
-    reset both in the processes that they fork.
+    Arguments and variables that have no effect are logged in one warning. A second call only adds its *log* and the
+    file of that log, applies its *scrub*, and restores the flush on SIGTERM and, in a forked child, the flush at exit,
+    because task runners reset both in the processes that they fork.
 
     Args:
         service_name: The service name if neither `OTEL_SERVICE_NAME` nor `OTEL_RESOURCE_ATTRIBUTES` has one. Providers
             that the program has set itself keep theirs.
         log: The log that also receives the events of other code's spans. Of `multiprocessing` children, only forked
             ones use it.
-        log_file: The file that also keeps the events, those of other processes too; see `Journal`. None for the one
-            that `OTEL_PYTHON_KCEVENTS_LOG_FILE` names, if any. The processes that this one starts use it too.
+        log_file: The SQLite file that also keeps the events of *log*, beside those of other processes; see `Journal`.
+            None for the file that `OTEL_PYTHON_KCEVENTS_LOG_FILE` names, if any; False for none. The processes that
+            this one starts use the same file if they call `configure()` too, and those of `multiprocessing` always.
         scrub: The function that removes secrets from messages, as for `set_scrub`; None to leave it unchanged.
 
     Raises:
         ModuleNotFoundError: An exporter is needed but not installed.
-        TypeError: *scrub* is neither a function nor a bool nor None.
+        TypeError: *scrub* is neither a function nor a bool nor None, or *log_file* is neither a path nor False nor
+            None.
         ValueError: A setting is malformed. The message names it, but never shows a header or a password.
     """
     global _setup
+    file = choose_log_file(log_file)
     if scrub is not None:
         set_scrub(scrub)
-    retention = log_file_retention()  # checked before anything is set up
     with FORK_LOCK:
         if _setup is not None:
             _configure_again(_setup, service_name, log)
@@ -89,7 +91,9 @@ def configure(
             if _setup.providers:
                 publish_to_children(_setup.delivery, service_name)
                 export_on_termination(_setup.delivery)
-    keep_in_file(log, log_file, *retention)  # not under the lock: a fork waits for the file first, then for the lock
+        journal = keep_in_file(log, file, service_name)
+    if journal is not None:
+        journal.begin()  # not under the lock: a fork waits for the file first, then for the lock
 
 
 def flush(timeout: float = 10.0) -> bool:

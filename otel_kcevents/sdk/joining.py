@@ -1,6 +1,6 @@
-"""`join_parent`: set up a child process of multiprocessing like its parent, with the parent's scrub function.
+"""`join_parent`: set up a child process of multiprocessing like its parent, with its scrub function and its journal.
 
-The parent publishes both in its environment, with its process id, because other programs inherit the environment too.
+The parent publishes them in its environment, with its process id, because other programs inherit the environment too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import sys
 
 from otel_kcevents.sdk import settings
 from otel_kcevents.sdk.configure import configure
+from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.scrub_choice import inherit_scrub
+from otel_kcevents.store.log import default_log
 
 __all__ = ["join_parent"]
 
@@ -36,3 +38,5 @@ def _take_over(parent: int | None) -> None:
         inherit_scrub(scrub[1])
     if (configuration := settings.published_configuration()) is not None and configuration[0] == parent:
         configure(service_name=configuration[1])
+    elif settings.published_log_file() == parent:  # the program sets up OpenTelemetry itself
+        keep_in_file(default_log, choose_log_file(None))

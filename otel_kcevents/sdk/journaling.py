@@ -1,46 +1,108 @@
-"""`keep_in_file`: the journal of a configured program."""
+"""The journal of a configured program: which file it is, and the log that it keeps."""
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from opentelemetry import trace
 
+from otel_kcevents.model.messages import short_repr
 from otel_kcevents.sdk import settings
 from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.run import change_run
 
-__all__ = ["keep_in_file"]
+__all__ = ["LogFile", "choose_log_file", "keep_in_file"]
 
-_journals: dict[str, tuple[Journal, list[EventLog]]] = {}  # by path, with the logs that they are attached to
+_logger = logging.getLogger("otel_kcevents")
+
+_kept: list[tuple[EventLog, Journal]] = []  # each log in one file, and each file for one log
+_warned: set[str] = set()
 
 
-def keep_in_file(
-    log: EventLog, log_file: str | os.PathLike[str] | None, retention: int | None, max_age: timedelta | None
-) -> None:
-    """Attach a journal to a log, if a file is given or named in the environment; doing so again changes nothing.
+class LogFile(NamedTuple):
+    """The file of a journal, as an argument or the environment names it.
 
-    Args:
-        log: The log.
-        log_file: The file; None for the one that the environment names.
+    Attributes:
+        path: Its path; None if there is none.
+        argument: The argument, for messages; None if there is none, or the environment names the file.
         retention: How many events of each kind to keep; None for all.
         max_age: For how long to keep events; None for ever.
     """
-    path = log_file or settings.log_file()
-    if path is None:
-        return
+
+    path: str | None
+    argument: str | None = None
+    retention: int | None = None
+    max_age: timedelta | None = None
+
+
+def choose_log_file(log_file: str | os.PathLike[str] | Literal[False] | None) -> LogFile:
+    """Return the file for the journal, checked as far as possible without opening it.
+
+    Args:
+        log_file: The argument of `configure()`.
+
+    Raises:
+        TypeError: *log_file* is neither a path nor False nor None.
+        ValueError: The path, or the retention in the environment, is malformed.
+    """
+    if log_file is False:
+        return LogFile(None, "log_file=False")
+    if log_file is not None and not isinstance(log_file, (str, os.PathLike)):
+        raise TypeError(f"log_file must be the path of a file, False or None, got {short_repr(log_file)}")
+    path: Any = os.fspath(log_file or "")
+    argument = f"log_file={short_repr(path)}" if path else None
+    path = path or settings.log_file()
+    if not path:
+        return LogFile(None)
+    if not isinstance(path, str) or "\0" in path:
+        raise ValueError(f"log_file must be the path of a file such as 'kcevents.db', got {short_repr(path)}")
+    return LogFile(path, argument, *settings.log_file_retention())
+
+
+def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) -> Journal | None:
+    """Attach a journal to a log, and publish its file to child processes; doing so again changes nothing.
+
+    A log is kept in one file, and a file keeps one log: an event on a span reaches all logs, and would be counted for
+    each of them.
+
+    Args:
+        log: The log.
+        file: The file.
+        service_name: The name of the service, if the tracer provider has none.
+
+    Returns:
+        The journal; None if there is none, or if the log or the file already has another.
+    """
+    journal = None if file.path is None else Journal(file.path, file.retention, file.max_age)
+    for other_log, other in _kept:
+        if (other_log is log) != (other is journal):
+            if file.argument is not None and file.argument not in _warned:
+                _warned.add(file.argument)
+                reason = f"the log is kept in {other.path}" if other_log is log else "the file keeps another log"
+                _logger.warning("%s is not used: %s since an earlier call of configure()", file.argument, reason)
+            return None
+    if journal is None:
+        if file.argument is not None:
+            settings.publish_log_file(None)
+        return None
     attributes: Any = getattr(getattr(trace.get_tracer_provider(), "resource", None), "attributes", {})
     service = str(attributes.get("service.name", ""))
-    change_run(service=None if service.startswith("unknown_service") else service)
-    path = os.path.abspath(os.fspath(path))
-    if path not in _journals:
-        _journals[path] = Journal(path, retention, max_age), []
-    journal, logs = _journals[path]
-    if log not in logs:
-        logs.append(log)
+    change_run(service=service_name if not service or service.startswith("unknown_service") else service)
+    if (log, journal) not in _kept:
+        _kept.append((log, journal))
         log.attach(journal)
-    settings.publish_log_file(path)
-    journal.begin()
+    settings.publish_log_file(_kept[0][1].path)
+    return journal
+
+
+def _after_fork_in_child() -> None:
+    for _, journal in _kept[:1]:
+        settings.publish_log_file(journal.path)  # with the child's process id, for its own children
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -30,6 +30,7 @@ __all__ = [
     "publish_log_file",
     "publish_scrub",
     "published_configuration",
+    "published_log_file",
     "published_scrub",
     "remove_empty_variables",
     "service_is_named",
@@ -41,6 +42,7 @@ Warn = Callable[[str], object]
 
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
 _LOG_FILE = "OTEL_PYTHON_KCEVENTS_LOG_FILE"
+_KEPT_BY = "OTEL_PYTHON_KCEVENTS_LOG_FILE_BY"
 _MAX_AGE = 100_000  # days or hours
 _SCRUBBED_BY = "OTEL_PYTHON_KCEVENTS_SCRUB"
 _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
@@ -283,13 +285,27 @@ def log_file() -> str | None:
     return _read(_LOG_FILE) or None
 
 
-def publish_log_file(path: str) -> None:
-    """Make the processes that this one starts use the same journal.
+def publish_log_file(path: str | None) -> None:
+    """Publish the file of the journal to the processes that this one starts, in the environment, with the process id.
 
     Args:
-        path: The absolute path of the file.
+        path: The absolute path of the file; None for no journal.
     """
-    os.environ[_LOG_FILE] = path
+    if path is None:
+        os.environ.pop(_LOG_FILE, None)
+        os.environ.pop(_KEPT_BY, None)
+    else:
+        os.environ[_LOG_FILE] = path
+        os.environ[_KEPT_BY] = str(os.getpid())
+
+
+def published_log_file() -> int | None:
+    """Return the process id of the process that published the file of its journal; None if none did.
+
+    It may be any ancestor, because programs pass their environment on.
+    """
+    pid = _read(_KEPT_BY)
+    return int(pid) if pid.isdecimal() else None
 
 
 def log_file_retention() -> tuple[int | None, timedelta | None]:

@@ -231,7 +231,8 @@ class EventLog:
         The consumer is called in the thread that appends, once the log has the event and outside the log's lock,
         with the event as the log keeps it. An exception that it raises is logged once per attachment and reaches
         neither the program nor the other consumers. Calls from several threads may overlap. A forked child keeps
-        the consumers. A consumer that is attached twice is called twice.
+        the consumers. A consumer that is attached twice is called twice, except for a journal, which keeps each event
+        once.
 
         The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
         of the log, that call still holds the lock. A consumer must neither append to the same
@@ -251,7 +252,12 @@ class EventLog:
             raise TypeError(f"consumer must be a function of event, span_id and trace_id, got {short_repr(consumer)}")
         attachment = _Attachment(consumer)
         with self._lock:
-            self._attachments = (*self._attachments, attachment)
+            for other in self._attachments:
+                if other.consumer is consumer and hasattr(consumer, "document"):
+                    attachment = other
+                    break
+            else:
+                self._attachments = (*self._attachments, attachment)
 
         def detach() -> None:
             with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def test_only_settings_and_paths_read_the_environment() -> None:
         for path in package.rglob("*.py")
         if re.search(r"os\.environ|getenv|import environ", path.read_text(encoding="utf-8"))
     }
-    assert reading - {"record/paths.py", "model/scrubbing.py"} == {"__init__.py", "sdk/settings.py"}
+    published = {"store/run.py"}  # by a process for those that it starts
+    assert reading - {"record/paths.py", "model/scrubbing.py"} - published == {"__init__.py", "sdk/settings.py"}
 
 
 def test_nothing_is_exported_without_an_endpoint() -> None:
@@ -368,3 +370,50 @@ def test_published_scrub_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.published_scrub() == (os.getpid(), "etl:hide")
     settings.publish_scrub(None)
     assert settings.published_scrub() is None
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_log_file_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", empty)
+    assert settings.log_file() is None
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", " /var/log/kcevents.db ")
+    assert settings.log_file() == "/var/log/kcevents.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "retention", "max_age"),
+    [
+        ("", 100_000, None),
+        (" ", 100_000, None),
+        ("1", 1, None),
+        ("0005000", 5000, None),
+        ("90d", None, timedelta(days=90)),
+        (" 12h ", None, timedelta(hours=12)),
+        ("100000d", None, timedelta(days=100_000)),
+    ],
+)
+def test_log_file_retention_is_a_count_or_an_age(
+    monkeypatch: pytest.MonkeyPatch, text: str, retention: int | None, max_age: timedelta | None
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION", text)
+    assert settings.log_file_retention() == (retention, max_age)
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "0d", "1.5", "90 d", "90days", "2w", "d", "1e5", "100001d", "٣", "forever"]
+)
+def test_wrong_retention_error_shows_variable_and_value(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION", text)
+    expected = f"OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION={re.escape(repr(text))}: .* such as 90d or 12h"
+    with pytest.raises(ValueError, match=expected):
+        settings.log_file_retention()
+
+
+def test_published_log_file_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "log.db")
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE_BY", "not published by a process")
+    assert settings.published_log_file() is None
+    settings.publish_log_file("/var/log/kcevents.db")
+    assert (settings.published_log_file(), settings.log_file()) == (os.getpid(), "/var/log/kcevents.db")
+    settings.publish_log_file(None)
+    assert (settings.published_log_file(), settings.log_file()) == (None, None)

@@ -23,6 +23,17 @@ def test_two_journals_of_one_file_lose_no_event(tmp_path: Path) -> None:
     assert Journal(tmp_path / "log.db").counts() == {"AssetSetLoaded": 5, "AssetSetSaved": 3}
 
 
+def test_journal_that_is_attached_twice_is_called_once(tmp_path: Path) -> None:
+    log = EventLog()
+    log.attach(Journal(tmp_path / "log.db"))
+    detach = log.attach(Journal(tmp_path / "log.db"))
+    RecordSet("asset", "AssetSet", log=log).emit("saved")
+    assert Journal(tmp_path / "log.db").counts() == {"AssetSetSaved": 1}
+    detach()
+    RecordSet("asset", "AssetSet", log=log).emit("saved")
+    assert Journal(tmp_path / "log.db").counts() == {"AssetSetSaved": 1}
+
+
 def test_symbolic_link_and_file_are_one_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     os.symlink("log.db", "link.db")
