@@ -10,6 +10,7 @@ from otel_kcevents.model.timestamps import SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_rows import Batch, Entry
+from otel_kcevents.store.lock_file import lock_file
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.run import Run
 
@@ -28,6 +29,7 @@ def write(path: Path, run: Run, *events: Event, first: int = 1) -> None:
     entries = tuple(Entry(n, event, n - 1, n - 1 and 0xABC) for n, event in enumerate(events, first))
     with closing(JournalFile(str(path), None, None, etl_of)) as file:
         file.write(run, Batch(entries, entries[-1].number if entries else 0), 5)
+    lock_file(f"{path}-lock").close()  # as if the process of the run had been killed
 
 
 def write_nights(path: Path) -> Path:

@@ -9,6 +9,7 @@ process. A process loses those locks when it closes any descriptor of the file, 
 from __future__ import annotations
 
 import os
+from threading import RLock
 from time import monotonic, sleep
 from typing import Any
 
@@ -35,6 +36,8 @@ class LockFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._fd = -1
+        self._is_read_only = False
+        self._opening = RLock()  # with a second descriptor, one would be locked and the other one unlocked
 
     def acquire(self, timeout: float) -> bool:
         """Acquire the lock that orders writers.
@@ -50,8 +53,7 @@ class LockFile:
         """
         if fcntl is None:  # pragma: no cover - Windows
             return True
-        if self._fd < 0:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._open_to_write()
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -85,19 +87,17 @@ class LockFile:
             OSError: The file cannot be opened or locked.
         """
         if fcntl is not None:  # pragma: no branch - Windows
-            if self._fd < 0:
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._open_to_write()
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(run))
 
     def is_held(self, run: str) -> bool:
         """Return whether another process holds the lock of a run."""
         if fcntl is None:  # pragma: no cover - Windows
             return False
-        if self._fd < 0:
-            try:
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:  # nobody has written since the file was deleted
-                return False
+        try:
+            self._open_to_read()
+        except OSError:  # nobody has written since the file was deleted
+            return False
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _byte_of(run))
         except OSError:
@@ -105,11 +105,35 @@ class LockFile:
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _byte_of(run))
         return False
 
+    def _open_to_write(self) -> None:
+        with self._opening:
+            if self._is_read_only:
+                self.close()  # no lock is lost, because `is_held` keeps none
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def _open_to_read(self) -> None:
+        """Open the file without creating it; for writing too if possible, because this process may write later."""
+        with self._opening:
+            if self._fd >= 0:
+                return
+            try:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            except OSError:  # another user's
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._is_read_only = True
+
     def close(self) -> None:
         """Close the descriptor, and with it release all locks; a later call opens the file again."""
         fd, self._fd = self._fd, -1
+        self._is_read_only = False
         if fd >= 0:
             os.close(fd)
+
+    def after_fork_in_child(self) -> None:
+        """Start without a descriptor: the inherited one shares its `flock` with the parent."""
+        self._opening = RLock()
+        self.close()
 
 
 def _byte_of(run: str) -> int:
@@ -131,7 +155,7 @@ def lock_file(path: str) -> LockFile:
 
 def _after_fork_in_child() -> None:
     for held in _files.values():
-        held.close()  # the descriptor shares its flock with the parent
+        held.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
