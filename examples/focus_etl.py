@@ -1,13 +1,16 @@
 """A cost ETL over a cloud bill in the FOCUS 1.0 format, instrumented with otel_kcevents.
 
-    python examples/focus_etl.py [BILL] [--db PATH] [--serve [PORT]] [--quiet] [--strict]
+    python examples/focus_etl.py [BILL] [--db PATH] [--log PATH] [--serve [PORT]] [--quiet] [--strict]
 
 It splits the bill into hourly allocation sets (by sub account and service) and asset sets (by resource), saves them
 in SQLite, loads them back, aggregates and totals them by day, and reconciles each day: allocations with assets, and
 both with the bill. The decorators add a span, an event and a count for each set. A day that does not add up produces
-an `AllocationSetReconcileError` and an `AssetSetReconcileError`, and the run continues. With `--serve`, the log stays
-available at `GET /model/etl/log` until Ctrl-C. If `OTEL_EXPORTER_OTLP_ENDPOINT` is set, spans and counters are
-exported to it.
+an `AllocationSetReconcileError` and an `AssetSetReconcileError`, and the run continues. All spans are one trace.
+
+With `--log kcevents.db`, the events are also kept in that file, beside those of earlier runs: `otel-kcevents runs
+kcevents.db` lists the runs, and `otel-kcevents log --run last --errors --traces kcevents.db` what failed in the last
+one. With `--serve`, the log stays available at `GET /model/etl/log` until Ctrl-C. If `OTEL_EXPORTER_OTLP_ENDPOINT` is
+set, spans and counters are exported to it.
 
 The bill is CSV, also compressed with gzip, from a file or a pipe (`/dev/stdin`), or a Parquet file, if pyarrow is
 installed. Exit codes: 0 if the run completed, whether or not all days add up; 1 if the bill, the database or the port
@@ -28,13 +31,13 @@ from decimal import Decimal, setcontext
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
 from focus_bill import DAY, EXACT, HOUR, Amount, Bill, CostSet, Period, Totals, add, add_up, read_bill
 from focus_file import COLUMNS, Refused
 from opentelemetry import trace
 
-from otel_kcevents import Event, LogServer, allocation, asset, configure, default_log, start_http_server
+from otel_kcevents import Event, LogServer, allocation, asset, configure, default_log, run, start_http_server
 
 SAMPLE = Path(__file__).with_name("sample_bill.csv")
 PORT = 9003
@@ -146,13 +149,12 @@ class Outcome(NamedTuple):
     billed: Totals
 
 
-def run(bill: Bill, store: Store, show_progress: bool) -> list[Outcome]:
+def run_days(bill: Bill, store: Store, show_progress: bool) -> list[Outcome]:
     outcomes = []
     days = [Period(day, day + DAY) for day in sorted(day for day in bill.control if day)]
     for number, day in enumerate(days, 1):
         if show_progress:
             print(f"\rday {number} of {len(days)} ", end="", file=sys.stderr, flush=True)
-        # One trace per day, with all of its sets.
         with tracer.start_as_current_span("day", attributes={"day": f"{day.start:%Y-%m-%d}"}):
             outcomes.append(run_day(day, bill, store))
     if show_progress:
@@ -272,6 +274,7 @@ def read_arguments() -> argparse.Namespace:
         "bill", nargs="?", type=Path, default=SAMPLE, help="CSV, CSV with gzip, or Parquet (default: the sample)"
     )
     parser.add_argument("--db", type=Path, metavar="PATH", help="SQLite database (default: a temporary one)")
+    parser.add_argument("--log", type=Path, metavar="PATH", help="SQLite file that keeps the events of all runs")
     port = f"serve the log until Ctrl-C (default port: {PORT}; 0 picks a free one)"
     parser.add_argument("--serve", type=int, nargs="?", const=PORT, metavar="PORT", help=port)
     parser.add_argument("--quiet", action="store_true", help="print only refused rows and errors")
@@ -279,29 +282,37 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def fail(reason: object) -> int:
-    print(f"focus_etl: {reason}", file=sys.stderr)
-    return 1
+def fail(reason: object) -> NoReturn:
+    sys.exit(f"focus_etl: {reason}")  # prints it, and exits with 1
+
+
+def run_etl(options: argparse.Namespace) -> tuple[Bill, list[Outcome]]:
+    with ExitStack() as stack:
+        try:
+            bill = split_into_hours(options.bill)
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            store = stack.enter_context(closing(Store(options.db or folder / "sets.db")))
+            return bill, run_days(bill, store, show_progress=sys.stderr.isatty() and not options.quiet)
+        except (OSError, Refused) as error:
+            fail(error)
+        except sqlite3.Error as error:
+            fail(f"{options.db or 'the database'}: {error}")
 
 
 def main() -> int:
     options = read_arguments()
     try:
-        configure(service_name="focus-etl")
+        configure(service_name="focus-etl", log_file=options.log)
     except (ValueError, ModuleNotFoundError) as error:
-        return fail(error)
+        fail(error)
     setcontext(EXACT)
     with ExitStack() as stack:
         try:
             server = None if options.serve is None else stack.enter_context(start_http_server(options.serve))
-            folder = Path(stack.enter_context(TemporaryDirectory()))
-            bill = split_into_hours(options.bill)
-            store = stack.enter_context(closing(Store(options.db or folder / "sets.db")))
-            outcomes = run(bill, store, show_progress=sys.stderr.isatty() and not options.quiet)
-        except (OSError, Refused) as error:
-            return fail(error)
-        except sqlite3.Error as error:
-            return fail(f"{options.db or 'the database'}: {error}")
+        except OSError as error:
+            fail(error)
+        with run("focus-etl"):  # one trace; if the ETL fails, so does the run in the log file
+            bill, outcomes = run_etl(options)
         if options.quiet:
             print_some(bill.refused, sys.stderr)
             print_some([one_line(event) for event in newest_first() if event.failure], sys.stderr)

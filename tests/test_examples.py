@@ -27,6 +27,8 @@ import pytest
 from conftest import clean_environment
 
 import otel_kcevents
+from otel_kcevents import Journal
+from otel_kcevents.store.query import EventQuery
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAMPLE = EXAMPLES / "sample_bill.csv"
@@ -536,7 +538,7 @@ def test_closed_stdout_is_not_an_error() -> None:
 
 
 def test_cost_etl_exports_what_it_logs(received: Any) -> None:
-    """One trace per day holds that day's sets, and the exported counter equals the log's."""
+    """One trace holds all sets, and the exported counter equals the log's."""
     summary = Summary(settings=received.environment)
     assert received.total == {
         (name.lower(), f"{name}Set{outcome}"): summary.number(f"{name}Set{outcome}")
@@ -544,10 +546,30 @@ def test_cost_etl_exports_what_it_logs(received: Any) -> None:
         for outcome in ("Saved", "Loaded", "Aggregated", "Totaled", "Reconciled", "ReconcileError")
     }
     assert len(received.events) == sum(received.total.values())
-    days = {span.trace_id for span in received.spans if span.name == "day"}
-    assert len(days) == 3
-    outside = {span.name for span in received.spans if span.trace_id not in days}
-    assert outside == {"compute AllocationSet", "compute AssetSet"}
+    assert len({span.trace_id for span in received.spans}) == 1
+    assert [span.name for span in received.spans if not span.parent_span_id] == ["focus-etl"]
+
+
+def test_log_file_says_what_ran_and_what_failed(tmp_path: Path) -> None:
+    """Of each run, the newest first."""
+    path = tmp_path / "kcevents.db"
+    run("focus_etl.py", "--log", path)
+    run("focus_etl.py", "no_such_bill.csv", "--log", path, code=1)
+    journal = Journal(path)
+    failed, ended = journal.runs()
+    fields = ("name", "service", "outcome", "events", "errors")
+    assert [failed[field] for field in fields] == ["focus-etl", "focus-etl", "failed", 2, 2]
+    assert "no_such_bill.csv" in failed["detail"]
+    assert [ended[field] for field in fields] == ["focus-etl", "focus-etl", "ended", 306, 2]
+    page = journal.events(EventQuery(runs=(ended["id"],), errors=True))
+    assert [listed.event.kind for listed in page.events] == ["AllocationSetReconcileError", "AssetSetReconcileError"]
+    assert {listed.trace_id for listed in page.events} == {ended["traceId"]}
+
+
+def test_unusable_log_file_does_not_stop_the_etl(tmp_path: Path) -> None:
+    out, errors = run("focus_etl.py", "--log", tmp_path / "missing" / "kcevents.db")
+    assert "days that do not add up: 2025-03-02\n" in out
+    assert str(tmp_path / "missing") in errors
 
 
 def test_process_pool_workers_export_their_own_events(received: Any) -> None:
