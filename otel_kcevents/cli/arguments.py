@@ -31,35 +31,34 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What `add_parser` adds a command to."""
 
 
-def add_sources(parser: Parser, *, live: bool = False) -> None:
+def add_sources(parser: Parser, *, waits: bool = False, saved: bool = True) -> None:
     """Add the argument SOURCE, which may be repeated; the command gets a list of sources as `sources`, never empty.
 
     Args:
         parser: The parser of the command.
-        live: Whether the command needs sources that get new events. A file that does not exist is then a journal that
-            some program will create, and saved documents are refused.
+        waits: Whether a file that does not exist is a journal that some program will create.
+        saved: Whether saved documents are accepted, which get no new events.
     """
-    saved = "" if live else ", a saved document or report, or - for standard input"
+    documents = ", a saved document or report, or - for standard input" if saved else ""
     parser.add_argument(
         "sources",
         nargs="*",
-        type=partial(_source, live=live),
+        type=partial(_source, waits=waits, saved=saved),
         metavar="SOURCE",
-        help=f"host:port or the URL of a running program, a journal{saved}; several are merged (default: the file that "
-        f"OTEL_PYTHON_KCEVENTS_LOG_FILE names, else {DEFAULT_URL})",
+        help=f"a journal, host:port or the URL of a running program{documents}; several are merged (default: the file "
+        f"that OTEL_PYTHON_KCEVENTS_LOG_FILE names, else {DEFAULT_URL})",
     )
 
 
-def _source(text: str, live: bool) -> Source:
+def _source(text: str, waits: bool, saved: bool) -> Source:
     try:
-        source = find_source(text, waits=live)
+        source = find_source(text, waits=waits)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if live and isinstance(source, SavedLog):
+    if isinstance(source, SavedLog) and not saved:
         what = "standard input" if text == "-" else short_repr(text.rpartition("@")[2])
         raise argparse.ArgumentTypeError(
-            f"expected a running program, at host:port or a URL, or a journal, not {what}; "
-            "show a file with otel-kcevents log"
+            f"expected a journal, host:port or a URL, not {what}; show a document with otel-kcevents log"
         )
     return source
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from otel_kcevents.cli.arguments import Commands, add_sources
-from otel_kcevents.cli.output import event_table, newest_first, print_lines, table
-from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source, read_source
-from otel_kcevents.model.document import Document
+from otel_kcevents.cli.arguments import Commands, Parser, add_sources
+from otel_kcevents.cli.output import event_table, print_lines, table
+from otel_kcevents.cli.selection import Listing, Selection, read_listing
+from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
 from otel_kcevents.model.window import Window
+from otel_kcevents.sdk.settings import trace_url
+from otel_kcevents.store.query import ListedEvent
 from otel_kcevents.store.source import Source
 
 __all__ = ["add_log", "show_log"]
@@ -22,7 +25,22 @@ def add_log(commands: Commands) -> None:
     """
     parser = commands.add_parser("log", help="show a log, newest first")
     parser.set_defaults(command=show_log)
-    parser.add_argument("--json", dest="as_json", action="store_true", help="print the document itself, indented")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="as_json", action="store_true", help="print the document itself, indented")
+    traces_help = "show the trace of each event: its URL if OTEL_PYTHON_KCEVENTS_TRACE_URL is set, else its id"
+    form.add_argument("--traces", action="store_true", help=traces_help)
+    _add_selection(parser)
+    parser.add_argument("--exit-code", action="store_true", help=f"exit with {FINDINGS} if a failure is listed")
+    add_sources(parser)
+
+
+def _add_selection(parser: Parser) -> None:
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        help="list all events of a run and of the processes that it started: last, or an id or its start, as "
+        "otel-kcevents runs shows it; otherwise, the newest 256 events of each kind are listed",
+    )
     parser.add_argument(
         "--kind",
         dest="kinds",
@@ -31,21 +49,34 @@ def add_log(commands: Commands) -> None:
         metavar="KIND",
         help="list only this kind, or kinds with this prefix; repeatable",
     )
-    window_help = "list only events in this window: 24h, today, or two times separated by a comma"
-    parser.add_argument("--window", dest="window_text", metavar="WINDOW", help=window_help)
+    parser.add_argument(
+        "--window",
+        dest="window_text",
+        metavar="WINDOW",
+        help="list only events that happened in this window, whatever their set covers: 24h, today, or two times "
+        "separated by a comma",
+    )
+    parser.add_argument(
+        "--set-window",
+        dest="set_window_text",
+        metavar="WINDOW",
+        help="list only events whose set's own window overlaps this one, whenever they happened: 2024-09-02, or as in "
+        "the column WINDOW",
+    )
     errors_help = "list only events that report a failure"
     parser.add_argument("--errors", dest="only_errors", action="store_true", help=errors_help)
-    parser.add_argument("--exit-code", action="store_true", help=f"exit with {FINDINGS} if a failure is listed")
-    add_sources(parser)
 
 
 def show_log(
     sources: Sequence[Source],
-    kinds: Sequence[str],
-    window_text: str | None,
-    only_errors: bool,
-    as_json: bool,
-    exit_code: bool,
+    kinds: Sequence[str] = (),
+    window_text: str | None = None,
+    set_window_text: str | None = None,
+    only_errors: bool = False,
+    run: str | None = None,
+    traces: bool = False,
+    as_json: bool = False,
+    exit_code: bool = False,
 ) -> int:
     """Print the events, newest first, then the counters.
 
@@ -53,7 +84,11 @@ def show_log(
         sources: Where to read from.
         kinds: The kinds to list, or prefixes of them; all kinds if empty.
         window_text: The window that an event's own time must be in to be listed, such as `24h`; None for any time.
+        set_window_text: The window that the window of an event's set must overlap, such as `2024-09-02` or
+            `2024-09-02/1d`; None for any.
         only_errors: List only events that report a failure.
+        run: The run to list, with its descendants: `last`, or an id or its start; None for all runs.
+        traces: Show the trace of each event.
         as_json: Print the document itself instead, indented.
         exit_code: Return `FINDINGS` if a failure is listed.
 
@@ -61,26 +96,50 @@ def show_log(
         The exit code.
 
     Raises:
-        CommandError: A source cannot be read, or *kinds* or *window_text* is invalid.
+        CommandError: A source cannot be read, cannot answer, or refuses the selection; or a window or
+            `OTEL_PYTHON_KCEVENTS_TRACE_URL` is invalid.
     """
     try:
         window = None if window_text is None else Window.parse(window_text)
+        set_window = None if set_window_text is None else _set_window(set_window_text)
+        template = trace_url() if traces else None
     except ValueError as error:
         raise CommandError(str(error)) from None
-    selected = [kind for text in kinds for kind in text.split(",") if kind]
-    document = read_source(one_source(sources), selected, window)
-    if only_errors:
-        lists = {etl: tuple(event for event in events if event.is_error) for etl, events in document.lists.items()}
-        document = Document(lists, document.counters)
-    print_lines(document.to_json(indent=2).split("\n") if as_json else _lines(document, only_errors))
-    has_error = any(event.is_error for events in document.lists.values() for event in events)
-    return FINDINGS if exit_code and has_error else 0
+    selected = tuple(kind for text in kinds for kind in text.split(",") if kind)
+    listing = read_listing(one_source(sources), Selection(selected, window, set_window, only_errors, run, traces))
+    if as_json:
+        print_lines(listing.document.to_json(indent=2).split("\n"))
+    else:
+        shown = [_trace(listed, template) for listed in listing.events] if traces else None
+        print_lines(_lines(listing, only_errors, shown))
+    return FINDINGS if exit_code and any(listed.event.is_error for listed in listing.events) else 0
 
 
-def _lines(document: Document, only_errors: bool) -> list[str]:
-    events = newest_first(document)
-    lines = event_table(events) if events else ["no errors" if only_errors else "no events"]
-    if document.counters:
-        counters = [(kind, str(count)) for kind, count in document.counters.items()]
+def _set_window(text: str) -> Window:
+    """Return the window that a string names, in any form of `Window.of` or as the column WINDOW shows it.
+
+    Raises:
+        ValueError: The string does not name a window.
+    """
+    short = re.fullmatch(r"(.+)/(\d+)([dhm])", text, re.ASCII)
+    if short is None:
+        return Window.of(text)
+    start, number, unit = short.groups()
+    return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}")
+
+
+def _trace(listed: ListedEvent, template: str | None) -> str:
+    """Return where the trace of an event is: its URL or its id."""
+    if listed.trace_id is None:
+        return "-"
+    url = template or "{trace_id}"  # not format(): other braces are part of the URL
+    return url.replace("{trace_id}", listed.trace_id).replace("{span_id}", listed.span_id or "")
+
+
+def _lines(listing: Listing, only_errors: bool, traces: Sequence[str] | None) -> list[str]:
+    events = [listed.event for listed in listing.events]
+    lines = event_table(events, traces=traces) if events else ["no errors" if only_errors else "no events"]
+    if listing.counters:
+        counters = [(kind, str(count)) for kind, count in listing.counters.items()]
         lines += ["", *table([("KIND", "COUNT"), *counters], "<>", (0, 0))]
     return lines

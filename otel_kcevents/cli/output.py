@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
+from typing import TypeVar
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import KINDS, Event
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
+__all__ = ["by_arrival", "event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
+
+T = TypeVar("T")
 
 _STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)  # a time with nanoseconds, the longest kind, an hour's window
 _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
@@ -22,25 +25,42 @@ _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 def newest_first(document: Document) -> list[Event]:
     """Return the events of all lists of a document, the newest first.
 
-    Events of one kind keep their order: an event arrived after those below it, even if the clock was set back. A list
-    of several kinds may be unordered, because other products group it by kind.
+    Args:
+        document: The document. A list of several kinds may be unordered, because other products group it by kind.
     """
-    arrivals: dict[tuple[str, str], int] = {}
+    entries = [(etl, event) for etl, events in document.lists.items() for event in events]
+    return [event for _, event in by_arrival(entries, lambda entry: (f"{entry[0]} {entry[1].kind}", entry[1].time))]
+
+
+def by_arrival(entries: Sequence[T], key: Callable[[T], tuple[str, int]]) -> list[T]:
+    """Return entries ordered by time, the newest first, but those of one group in the order that they have.
+
+    An event arrived after those below it in a list of its kind, even if the clock was set back.
+
+    Args:
+        entries: The entries; each group newest first.
+        key: Returns the name of the group and the time of an entry.
+    """
+    arrivals: dict[str, int] = {}
     keyed = []
-    for etl, event in reversed([(etl, event) for etl, events in document.lists.items() for event in events]):
-        arrivals[etl, event.kind] = arrival = max(event.time, arrivals.get((etl, event.kind), event.time))
-        keyed.append((arrival, event))
-    keyed.reverse()  # equal keys stay in the order of the document
-    return [event for _, event in sorted(keyed, key=itemgetter(0), reverse=True)]
+    for entry in reversed(entries):
+        group, time = key(entry)
+        arrivals[group] = arrival = max(time, arrivals.get(group, time))
+        keyed.append((arrival, entry))
+    keyed.reverse()  # equal keys stay in the order of the entries
+    return [entry for _, entry in sorted(keyed, key=itemgetter(0), reverse=True)]
 
 
-def event_table(events: Iterable[Event], *, header: bool = True, stream: bool = False) -> list[str]:
+def event_table(
+    events: Iterable[Event], *, header: bool = True, stream: bool = False, traces: Sequence[str] | None = None
+) -> list[str]:
     """Return events as lines with aligned columns.
 
     Args:
         events: The events, in the order to show.
         header: Whether the first line holds the names of the columns.
         stream: Whether the columns have fixed widths that fit rows printed later.
+        traces: Where the trace of each event is, for a column of their own.
     """
     rows = [("TIME", "KIND", "SIZE", "WINDOW", "DETAILS")] if header else []
     for event in events:
@@ -48,7 +68,10 @@ def event_table(events: Iterable[Event], *, header: bool = True, stream: bool = 
         type_, message, operation = event.failure or ("", "", None)
         details = " ".join(filter(None, (": ".join(filter(None, (operation, type_, message))), event.extra)))
         rows.append((format_time(event.time), event.kind, size, _period(event.window), details))
-    return table(rows, "<<><<", _STREAM_WIDTHS if stream else (0,) * 5)
+    if traces is None:
+        return table(rows, "<<><<", _STREAM_WIDTHS if stream else (0,) * 5)
+    shown = ["TRACE", *traces] if header else traces
+    return table([(*row[:4], trace, row[4]) for row, trace in zip(rows, shown, strict=True)], "<<><<<", (0,) * 6)
 
 
 def _period(window: Window | None) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import KINDS, OUTCOMES
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.report_form import log_in_report
 from otel_kcevents.model.window import Window
 from otel_kcevents.sdk.settings import log_file
 from otel_kcevents.store.journal import Journal
@@ -20,10 +21,12 @@ __all__ = [
     "DEFAULT_URL",
     "FINDINGS",
     "NO_ANSWER",
+    "USAGE",
     "CommandError",
     "SavedLog",
     "default_source",
     "find_source",
+    "is_missing",
     "one_source",
     "read_file",
     "read_source",
@@ -34,6 +37,9 @@ DEFAULT_URL = "http://127.0.0.1:9003"
 
 NO_ANSWER = 1
 """The exit code of a command whose source cannot be read or refuses the selection."""
+
+USAGE = 2
+"""The exit code of a command whose arguments are wrong."""
 
 FINDINGS = 3
 """The exit code of a command that found a problem: a listed failure, or an invalid document."""
@@ -89,6 +95,11 @@ def _is_database(name: str) -> bool:
     return False
 
 
+def is_missing(source: Source) -> bool:
+    """Return whether a source is a journal whose file does not exist."""
+    return isinstance(source, Journal) and not os.path.exists(source.path)
+
+
 def default_source() -> Source:
     """Return the journal that the environment names, or else the log of a program on this machine."""
     path = log_file()
@@ -106,7 +117,7 @@ def one_source(sources: Sequence[Source]) -> Source:
 
 
 class SavedLog:
-    """A source that reads a saved document once, at the first call of a method.
+    """A source that reads a saved document or report once, at the first call of a method.
 
     Args:
         name: The file's name, or `-` for standard input.
@@ -122,7 +133,7 @@ class SavedLog:
     def _document(self) -> Document:
         content = read_file(self._name, ", host:port, a URL")
         try:
-            return read_document(content)
+            return read_document(log_in_report(content))
         except ValueError as error:
             raise OSError(f"{self._name} is not a log document: {error}") from None
 

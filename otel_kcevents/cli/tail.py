@@ -35,7 +35,7 @@ def add_tail(commands: Commands) -> None:
     interval_help = "time between two reads (default: 1)"
     seconds = number_type(0.01, 86_400, float)
     parser.add_argument("--interval", type=seconds, default=1, metavar="SECONDS", help=interval_help)
-    add_sources(parser, live=True)
+    add_sources(parser, waits=True, saved=False)
 
 
 def follow(sources: Sequence[Source], count: int, interval: float) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "published_scrub",
     "remove_empty_variables",
     "service_is_named",
+    "trace_url",
 ]
 
 Signal = Literal["traces", "metrics"]
@@ -329,6 +330,25 @@ def log_file_retention() -> tuple[int | None, timedelta | None]:
     if not found[2]:
         return number, None
     return None, timedelta(days=number) if found[2] == "d" else timedelta(hours=number)
+
+
+def trace_url() -> str | None:
+    """Return the template of a trace's URL: `OTEL_PYTHON_KCEVENTS_TRACE_URL`; None if there is none.
+
+    It contains `{trace_id}`, as in `http://localhost:16686/trace/{trace_id}`, and perhaps `{span_id}`; other braces
+    have no meaning.
+
+    Raises:
+        ValueError: The variable has no `{trace_id}`.
+    """
+    name = "OTEL_PYTHON_KCEVENTS_TRACE_URL"
+    template = _read(name)
+    if template and "{trace_id}" not in template:
+        raise ValueError(
+            f"{name}={short_repr(template)}: expected a URL with {{trace_id}}, "
+            "such as http://localhost:16686/trace/{trace_id}"
+        )
+    return template or None
 
 
 def service_is_named() -> bool:

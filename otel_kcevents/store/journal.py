@@ -101,7 +101,8 @@ class Journal:
     def __repr__(self) -> str:
         return f"Journal({self.path!r})"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return self.path
 
     def _start_anew(self) -> None:
         """Start without waiting events and with locks that no other thread holds."""

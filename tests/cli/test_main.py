@@ -45,7 +45,7 @@ def test_usage_error_shows_the_usage(run: Run, argv: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("log", "[--kind KIND] [--window WINDOW] [--errors] [--exit-code] [SOURCE ...]"),
+        ("log", "[--window WINDOW] [--set-window WINDOW] [--errors] [--exit-code] [SOURCE ...]"),
         ("tail", "[-n N] [--interval SECONDS] [SOURCE ...]"),
     ],
 )

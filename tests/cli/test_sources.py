@@ -95,7 +95,7 @@ def test_tail_of_a_document_is_a_usage_error(run: Run, folder: Path, text: str, 
     (folder / "u:secret@x").touch()
     ran = run("tail", text)
     assert (ran.code, ran.out) == (2, "")
-    assert f"not {shown}; show a file with otel-kcevents log" in ran.err
+    assert f"not {shown}; show a document with otel-kcevents log" in ran.err
     assert "secret" not in ran.err
 
 

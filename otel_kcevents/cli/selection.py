@@ -1,0 +1,184 @@
+"""`Selection`: which events `otel-kcevents log` shows, and how they are read from a source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from otel_kcevents.cli.output import by_arrival
+from otel_kcevents.cli.sources import CommandError
+from otel_kcevents.model.document import Document
+from otel_kcevents.model.event import DOCUMENTED, Event
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.query import EventQuery, ListedEvent, find_runs
+from otel_kcevents.store.source import Source
+
+__all__ = ["Listing", "Selection", "read_listing"]
+
+_LIMIT = 256  # events of each kind, as in the document
+_PAGE = 1000  # events that are read at once
+_MAX_CANDIDATES = 5  # runs in an error message
+
+
+class Selection(NamedTuple):
+    """Which events to show.
+
+    Attributes:
+        kinds: The kinds, or prefixes of them; all kinds if empty.
+        window: The window that an event's own time must be in; None for any time.
+        set_window: The window that the window of an event's set must overlap; None for any, also for no window.
+        only_errors: Whether to show only events that report a failure.
+        run: The run that recorded the events, with its descendants: `last`, or an id or its start; None for all runs.
+        traces: Whether the trace of each event is needed.
+    """
+
+    kinds: tuple[str, ...] = ()
+    window: Window | None = None
+    set_window: Window | None = None
+    only_errors: bool = False
+    run: str | None = None
+    traces: bool = False
+
+
+class Listing(NamedTuple):
+    """The selected events.
+
+    Attributes:
+        events: The events, the newest first.
+        counters: The numbers of events by kind, in alphabetical order: of the whole source, or of those that are listed
+            if a run was selected.
+        etls: The names of the lists of the document.
+        run: The selected run, in the form of `GET /model/etl/runs`; None if all runs were selected.
+    """
+
+    events: list[ListedEvent]
+    counters: Mapping[str, int]
+    etls: tuple[str, ...] = tuple(DOCUMENTED)
+    run: Mapping[str, Any] | None = None
+
+    @property
+    def document(self) -> Document:
+        """The events in the form of `GET /model/etl/log`."""
+        lists: dict[str, list[Event]] = {etl: [] for etl in self.etls}
+        for listed in self.events:
+            lists.setdefault(listed.etl, []).append(listed.event)
+        return Document({etl: tuple(events) for etl, events in lists.items()}, self.counters)
+
+
+def read_listing(source: Source, selection: Selection) -> Listing:
+    """Read the selected events: all those of a run, otherwise the newest 256 of each kind.
+
+    Args:
+        source: Where to read from.
+        selection: Which events.
+
+    Raises:
+        CommandError: The source cannot be read, cannot answer, or refuses the selection.
+    """
+    try:
+        if selection.run is not None:
+            return _read_run(source, selection, selection.run)
+        if selection.traces or (selection.set_window is not None and hasattr(source, "events")):
+            return _read_newest(source, selection)
+        return _read_document(source, selection)
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _read_document(source: Source, selection: Selection) -> Listing:
+    document = source.document(selection.kinds, selection.window)
+    events = [
+        ListedEvent(event, etl, None, None, None, "")
+        for etl, listed in document.lists.items()
+        for event in listed
+        if (event.is_error or not selection.only_errors) and _overlaps(event.window, selection.set_window)
+    ]
+    return Listing(_newest_first(events), document.counters, tuple(document.lists))
+
+
+def _overlaps(window: Window | None, other: Window | None) -> bool:
+    """Return whether two windows have a moment in common; None for *other* stands for any window or none."""
+    if other is None:
+        return True
+    if window is None:
+        return False
+    return _is_before(window.start_ns, other.end_ns) and _is_before(other.start_ns, window.end_ns)
+
+
+def _is_before(start: int | None, end: int | None) -> bool:
+    return start is None or end is None or start < end
+
+
+def _newest_first(events: list[ListedEvent]) -> list[ListedEvent]:
+    return by_arrival(events, lambda listed: (f"{listed.etl} {listed.event.kind}", listed.event.time))
+
+
+def _read_newest(source: Source, selection: Selection) -> Listing:
+    """Read the newest events of each kind with their traces; a document has none."""
+    read = _method(source, "events", "the traces of events")
+    read(EventQuery(selection.kinds, limit=1))  # refuses unknown kinds
+    counters = source.counts()
+    events: list[ListedEvent] = []
+    for kind in counters:
+        if selection.kinds and not f"{kind}Event".startswith(selection.kinds):
+            continue
+        query = EventQuery((kind,), selection.window, selection.set_window, (), selection.only_errors or None, _LIMIT)
+        events += islice(_all_events(read, query), _LIMIT)
+    listed = Counter(listed.event.kind for listed in events)
+    return Listing(_newest_first(events), {kind: max(count, listed[kind]) for kind, count in counters.items()})
+
+
+def _read_run(source: Source, selection: Selection, reference: str) -> Listing:
+    runs = _method(source, "runs", "runs")()
+    found = _find_run(runs, reference)
+    query = EventQuery(
+        selection.kinds,
+        selection.window,
+        selection.set_window,
+        (found["id"],),  # `last` may be another one when the next page is read
+        selection.only_errors or None,
+        _PAGE,
+    )
+    events = list(_all_events(_method(source, "events", "runs"), query))
+    counters = Counter(listed.event.kind for listed in events)
+    return Listing(_newest_first(events), dict(sorted(counters.items())), run=found)
+
+
+def _find_run(runs: list[Mapping[str, Any]], reference: str) -> Mapping[str, Any]:
+    """Return the run of a reference.
+
+    Raises:
+        ValueError: There is no such run, or there are several; the message has candidates.
+    """
+    try:
+        ids = find_runs(runs, reference)
+    except ValueError as error:
+        roots = [f"{run['id']} ({run['name']})" for run in runs if run["parent"] is None][:_MAX_CANDIDATES]
+        raise ValueError(f"{error}; the newest runs are {', '.join(roots) or 'none'}") from None
+    if not ids:
+        raise ValueError("the source has no runs yet")
+    return next(run for run in runs if run["id"] == ids[0])
+
+
+def _method(source: Source, name: str, what: str) -> Any:
+    """Return an optional method of a source.
+
+    Raises:
+        ValueError: The source does not have it.
+    """
+    method = getattr(source, name, None)
+    if method is None:
+        raise ValueError(f"{source} cannot answer for {what}; give a journal, or a program that writes one")
+    return method
+
+
+def _all_events(read: Any, query: EventQuery) -> Iterator[ListedEvent]:
+    """Read the events of all pages."""
+    while True:
+        page = read(query)
+        yield from page.events
+        if page.next is None:
+            return
+        query = query._replace(before=page.next)
