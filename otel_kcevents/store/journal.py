@@ -21,7 +21,8 @@ from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.journal_file import JournalError, JournalFile
+from otel_kcevents.store.journal_errors import JournalError
+from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_reader import open_to_read, read_counts, read_document, read_events, read_runs
 from otel_kcevents.store.journal_rows import Batch, Entry
 from otel_kcevents.store.lock_file import lock_file

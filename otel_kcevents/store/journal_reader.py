@@ -14,7 +14,8 @@ from otel_kcevents.model.event import DOCUMENTED, KINDS, Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.journal_file import JournalError, check_header
+from otel_kcevents.store.journal_connection import check_header
+from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_rows import EVENT_COLUMNS, event_of
 from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, find_runs
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from otel_kcevents.store.journal_file import JournalError, check_header
+from otel_kcevents.store.journal_connection import check_header
+from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_reader import open_to_read
 
 __all__ = ["JournalState", "KindState", "check_writable", "read_state"]

@@ -24,6 +24,7 @@ fcntl: Any = _fcntl
 
 _MAX_PAUSE = 0.0002  # seconds between two attempts
 _FIRST_PAUSE = 0.00002
+_CHECK_INTERVAL = 0.25  # seconds
 
 
 class LockFile:
@@ -38,6 +39,9 @@ class LockFile:
         self._fd = -1
         self._is_read_only = False
         self._opening = RLock()  # with a second descriptor, one would be locked and the other one unlocked
+        self._is_locked = False
+        self._run: str | None = None  # the run whose lock this process holds
+        self._check_at = 0.0
 
     def acquire(self, timeout: float) -> bool:
         """Acquire the lock that orders writers.
@@ -53,12 +57,33 @@ class LockFile:
         """
         if fcntl is None:  # pragma: no cover - Windows
             return True
-        self._open_to_write()
+        deadline = monotonic() + timeout
+        while True:
+            self._open_to_write()
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not self._poll(deadline):
+                    return False
+            if not self._is_deleted():
+                self._is_locked = True
+                return True
+            self.close()
+
+    def renew(self, timeout: float) -> bool:
+        """Acquire the lock in the file that has the path now, if another file is open; see `acquire()`."""
+        self._check_at = 0.0
+        return self.acquire(timeout)
+
+    def _is_deleted(self) -> bool:
+        """Return whether another file has the path now; whoever opens that does not see the locks of this one."""
+        if monotonic() < self._check_at:
+            return False
+        self._check_at = monotonic() + _CHECK_INTERVAL
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except FileNotFoundError:
             return True
-        except BlockingIOError:
-            return self._poll(monotonic() + timeout)
 
     def _poll(self, deadline: float) -> bool:
         pause = _FIRST_PAUSE
@@ -74,7 +99,8 @@ class LockFile:
 
     def release(self) -> None:
         """Release the lock that orders writers."""
-        if fcntl is not None:  # pragma: no branch - Windows
+        if fcntl is not None and self._is_locked:  # pragma: no branch - Windows
+            self._is_locked = False
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def hold(self, run: str) -> None:
@@ -87,6 +113,7 @@ class LockFile:
             OSError: The file cannot be opened or locked.
         """
         if fcntl is not None:  # pragma: no branch - Windows
+            self._run = run
             self._open_to_write()
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(run))
 
@@ -111,10 +138,14 @@ class LockFile:
                 self.close()  # no lock is lost, because `is_held` keeps none
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                if self._run is not None:
+                    fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(self._run))
 
     def _open_to_read(self) -> None:
         """Open the file without creating it; for writing too if possible, because this process may write later."""
         with self._opening:
+            if self._fd >= 0 and self._run is None and not self._is_locked and self._is_deleted():
+                self.close()
             if self._fd >= 0:
                 return
             try:
@@ -126,13 +157,14 @@ class LockFile:
     def close(self) -> None:
         """Close the descriptor, and with it release all locks; a later call opens the file again."""
         fd, self._fd = self._fd, -1
-        self._is_read_only = False
+        self._is_read_only = self._is_locked = False
         if fd >= 0:
             os.close(fd)
 
     def after_fork_in_child(self) -> None:
         """Start without a descriptor: the inherited one shares its `flock` with the parent."""
         self._opening = RLock()
+        self._run = None
         self.close()
 
 

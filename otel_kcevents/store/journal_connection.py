@@ -1,0 +1,250 @@
+"""`JournalConnection`: an SQLite connection that notices if its journal is moved, replaced or overwritten.
+
+SQLite writes to the file that it opened, whatever has the path now. It also applies a write-ahead log that is left to
+whatever database takes the file's place, which destroys that database.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from time import time_ns
+
+from otel_kcevents.store.journal_errors import JournalError, explain
+from otel_kcevents.store.journal_rows import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+
+__all__ = ["JournalConnection", "check_header"]
+
+_KEPT_LOG = 8 * 2**20  # bytes
+_PAGE_SIZE = 1024  # bytes; a write changes three pages, and each is copied into the write-ahead log as a whole
+_CHECKPOINT_PAGES = 4000  # a checkpoint costs two fsyncs: with 4 MiB, one in 1,300 writes waits for them
+_SUFFIXES = ("-wal", "-shm")
+
+
+class JournalConnection:
+    """An open journal. Opening it creates it, or migrates it to the newest schema.
+
+    The lock of the journal must be held for every call.
+
+    Args:
+        path: The absolute path of the file, without symbolic links.
+        migrations: The statements that lead from each version of the schema to the next.
+
+    Raises:
+        JournalError: The file is not a journal, or was replaced at this moment.
+        OSError: The status of the file cannot be read.
+        sqlite3.Error: The file cannot be opened or migrated.
+    """
+
+    sqlite: sqlite3.Connection
+    """The connection, in autocommit mode."""
+    kept_log: str | None
+    """Where the write-ahead log of an earlier journal at this path is now; None if there was none."""
+
+    def __init__(self, path: str, migrations: Sequence[str] = MIGRATIONS) -> None:
+        self._path = path
+        self._version = len(migrations)
+        before = _status(path)
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise JournalError(f"{path} is not a file; choose another path")
+        self.sqlite = sqlite3.connect(
+            path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        try:
+            opened = os.stat(path)
+            if before is not None and not os.path.samestat(before, opened):
+                raise JournalError(f"{path} was replaced while it was opened")
+            check_header(path, self._version)  # SQLite itself has not read anything yet
+            self.kept_log = None if opened.st_size else self._keep_stale_log()
+            self._create_or_migrate(migrations)
+            if self.sqlite.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                raise JournalError(f"{path} is on a file system without shared memory; choose a file on a local disk")
+            self.sqlite.execute("PRAGMA synchronous = NORMAL")
+            self.sqlite.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
+            self.sqlite.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            self._read_version()  # opens the write-ahead log
+            self._status = os.stat(path)
+            self._logs = [_status(f"{path}{suffix}") for suffix in _SUFFIXES]
+        except BaseException:
+            self.sqlite.close()
+            raise
+
+    def _keep_stale_log(self) -> str | None:
+        """Move the log of a journal that was deleted, which SQLite would delete."""
+        path = f"{self._path}-wal"
+        status = _status(path)
+        if status is None or not status.st_size:
+            return None
+        kept = f"{path}.{time_ns()}"
+        os.rename(path, kept)
+        return kept
+
+    def _read_version(self) -> int:
+        version: int = self.sqlite.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    def _create_or_migrate(self, migrations: Sequence[str]) -> None:
+        """Bring the schema to the newest version, in one transaction."""
+        version = self._read_version()  # the header may be older than the write-ahead log
+        if version > self._version:
+            raise _later_version(self._path, version, self._version)
+        if version == self._version:
+            return
+        try:
+            self.sqlite.executescript(
+                f"PRAGMA page_size = {_PAGE_SIZE}; BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
+                f"{''.join(migrations[version:])} "
+                f"PRAGMA user_version = {self._version}; COMMIT"
+            )
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.sqlite.execute("ROLLBACK")
+            raise
+        self.sqlite.execute("PRAGMA wal_checkpoint").fetchone()  # processes of an older version check the header
+
+    def is_current(self) -> bool:
+        """Return whether the path still leads to the file that was opened, and only journals have written to that.
+
+        Raises:
+            JournalError: A later version of this package has migrated the file.
+            OSError: The status of the file cannot be read.
+            sqlite3.OperationalError: The file cannot be opened to read its header.
+        """
+        status = _status(self._path)
+        if status is None or not os.path.samestat(status, self._status):
+            return False
+        if (status.st_mtime_ns, status.st_size) != (self._status.st_mtime_ns, self._status.st_size):
+            if self._is_overwritten(status):
+                return False
+            check_header(self._path, self._version)
+            self._status = status  # changed by a checkpoint
+        return True
+
+    def _is_overwritten(self, status: os.stat_result) -> bool:
+        """Return whether the file has become something else in place, or was truncated."""
+        try:
+            application, _ = _read_header(self._path, all_pages=status.st_size < self._status.st_size)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return True
+        return application != APPLICATION_ID
+
+    def empty_log(self, max_size: int) -> int:
+        """Empty the write-ahead log, if it is too large and no reader needs it.
+
+        Args:
+            max_size: The size up to which the log is left as it is, in bytes.
+
+        Returns:
+            The size of the log, in bytes.
+        """
+        path = f"{self._path}-wal"
+        if os.stat(path).st_size > max_size:
+            self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return os.stat(path).st_size
+
+    def close(self) -> str | None:
+        """Close the connection. If something else has the path now, keep the write-ahead log from it.
+
+        Returns:
+            Where the write-ahead log is now, if it was moved because it may hold events that are in no other file.
+        """
+        try:
+            status = _status(self._path)
+            if status is None or not os.path.samestat(status, self._status):
+                with suppress(sqlite3.Error):  # into the file that was opened, wherever that is now
+                    self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return self._take_log(os.rename)
+            if self._is_overwritten(status):
+                return self._take_log(_copy_and_empty)  # SQLite would apply it when it closes
+            return None
+        finally:
+            self.sqlite.close()
+
+    def _take_log(self, move: Callable[[str, str], None]) -> str | None:
+        """Take the log of the file that was opened away from the path, unless another process has done so."""
+        kept = None
+        for suffix, opened in zip(_SUFFIXES, self._logs, strict=True):
+            path = f"{self._path}{suffix}"
+            status = _status(path)
+            if status is None or opened is None or not os.path.samestat(status, opened):
+                continue
+            if suffix == "-wal" and status.st_size:
+                kept = f"{path}.{time_ns()}"
+                move(path, kept)
+            else:
+                os.unlink(path)
+        return kept
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _copy_and_empty(path: str, target: str) -> None:
+    """Move a file that a connection has open, so that the connection finds nothing in it."""
+    try:
+        shutil.copyfile(path, target)
+    finally:
+        os.truncate(path, 0)
+        os.unlink(path)
+
+
+def _read_header(path: str, all_pages: bool = False) -> tuple[int, int]:
+    """Return the application and the version of a file, without applying or changing its write-ahead log.
+
+    SQLite reads it, because closing any other descriptor of the file would drop the locks of this process.
+
+    Args:
+        path: The path of a file that exists.
+        all_pages: Whether pages that are missing at the end are an error. They may be in the write-ahead log: a
+            checkpoint, which may be under way or was killed, writes the header first.
+
+    Raises:
+        sqlite3.DatabaseError: The file is not a database, or is damaged.
+        sqlite3.OperationalError: The file cannot be opened.
+    """
+    uri = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    with closing(sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, timeout=0)) as connection:
+        if not all_pages:
+            connection.execute("PRAGMA writable_schema = 1")  # makes SQLite accept missing pages
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+def check_header(path: str, latest: int = SCHEMA_VERSION) -> None:
+    """Refuse a file that is not a journal, without changing it.
+
+    Args:
+        path: The path of a file that exists.
+        latest: The highest version of the schema that is known.
+
+    Raises:
+        JournalError: It is not a journal, has a later version, or cannot be opened.
+        OSError: Its status cannot be read.
+    """
+    if not os.stat(path).st_size:
+        return
+    try:
+        application, version = _read_header(path)
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    if application != APPLICATION_ID:
+        raise JournalError(f"{path} is a database of another application; choose another file")
+    if version > latest:
+        raise _later_version(path, version, latest)
+
+
+def _later_version(path: str, version: int, latest: int) -> JournalError:
+    return JournalError(
+        f"{path} has version {version} of the schema, this package knows {latest}; update otel-kcevents"
+    )
