@@ -18,7 +18,7 @@ from time import sleep
 from types import FrameType
 from typing import Any
 
-from otel_kcevents.sdk import settings
+from otel_kcevents.sdk import published
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.store.journal import end_run
 
@@ -44,10 +44,10 @@ def publish_to_children(delivery: Delivery, service_name: str | None) -> None:
     from multiprocessing.util import register_after_fork
 
     def after_fork(delivery: Delivery) -> None:
-        settings.publish_configuration(service_name)
+        published.publish_configuration(service_name)
         _export_at_end_of_child(delivery)
 
-    settings.publish_configuration(service_name)
+    published.publish_configuration(service_name)
     register_after_fork(delivery, after_fork)
     if parent_process() is not None:
         _export_at_end_of_child(delivery)

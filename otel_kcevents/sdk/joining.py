@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from otel_kcevents.sdk import settings
+from otel_kcevents.sdk import published
 from otel_kcevents.sdk.configure import configure
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.scrub_choice import inherit_scrub
@@ -34,9 +34,9 @@ def join_parent() -> None:
 
 
 def _take_over(parent: int | None) -> None:
-    if (scrub := settings.published_scrub()) is not None and scrub[0] == parent:
+    if (scrub := published.published_scrub()) is not None and scrub[0] == parent:
         inherit_scrub(scrub[1])
-    if (configuration := settings.published_configuration()) is not None and configuration[0] == parent:
+    if (configuration := published.published_configuration()) is not None and configuration[0] == parent:
         configure(service_name=configuration[1])
-    elif settings.published_log_file() == parent:  # the program sets up OpenTelemetry itself
+    elif published.published_log_file() == parent:  # the program sets up OpenTelemetry itself
         keep_in_file(default_log, choose_log_file(None))

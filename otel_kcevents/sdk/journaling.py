@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from opentelemetry import trace
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.sdk import settings
+from otel_kcevents.sdk import published, settings
 from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.run import change_run
@@ -87,7 +87,7 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
             return None
     if journal is None:
         if file.argument is not None:
-            settings.publish_log_file(None)
+            published.publish_log_file(None)
         return None
     attributes: Any = getattr(getattr(trace.get_tracer_provider(), "resource", None), "attributes", {})
     service = str(attributes.get("service.name", ""))
@@ -95,13 +95,13 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
     if (log, journal) not in _kept:
         _kept.append((log, journal))
         log.attach(journal)
-    settings.publish_log_file(_kept[0][1].path)
+    published.publish_log_file(_kept[0][1].path)
     return journal
 
 
 def _after_fork_in_child() -> None:
     for _, journal in _kept[:1]:
-        settings.publish_log_file(journal.path)  # with the child's process id, for its own children
+        published.publish_log_file(journal.path)  # with the child's process id, for its own children
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork

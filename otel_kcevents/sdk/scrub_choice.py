@@ -12,7 +12,7 @@ from typing import Any
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.scrub import scrub
 from otel_kcevents.model.scrubbing import replace_scrub
-from otel_kcevents.sdk import settings
+from otel_kcevents.sdk import published
 
 __all__ = ["inherit_scrub", "set_scrub"]
 
@@ -97,7 +97,7 @@ def _name_of(function: object) -> str | None:
 def _publish(choice: str | None) -> None:
     global _chosen
     _chosen = choice
-    settings.publish_scrub(choice)
+    published.publish_scrub(choice)
     _publish_in_forked_children()
 
 
@@ -105,4 +105,4 @@ def _publish(choice: str | None) -> None:
 def _publish_in_forked_children() -> None:
     """Publish the choice again in each forked child, with the child's process id, for the child's own children."""
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-        os.register_at_fork(after_in_child=lambda: settings.publish_scrub(_chosen))
+        os.register_at_fork(after_in_child=lambda: published.publish_scrub(_chosen))

@@ -26,12 +26,6 @@ __all__ = [
     "log_file_retention",
     "metric_export_interval",
     "otlp_settings",
-    "publish_configuration",
-    "publish_log_file",
-    "publish_scrub",
-    "published_configuration",
-    "published_log_file",
-    "published_scrub",
     "remove_empty_variables",
     "service_is_named",
     "trace_url",
@@ -41,11 +35,8 @@ Signal = Literal["traces", "metrics"]
 Warn = Callable[[str], object]
 """Takes the message of a warning. The two signals share variables, so the caller logs equal messages once."""
 
-_CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
 _LOG_FILE = "OTEL_PYTHON_KCEVENTS_LOG_FILE"
-_KEPT_BY = "OTEL_PYTHON_KCEVENTS_LOG_FILE_BY"
 _MAX_AGE = 100_000  # days or hours
-_SCRUBBED_BY = "OTEL_PYTHON_KCEVENTS_SCRUB"
 _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", "none")}  # by protocol
 _MAX_TIMEOUT = 60.0  # seconds; the data behind a slow attempt must be retried within minutes
 
@@ -286,29 +277,6 @@ def log_file() -> str | None:
     return _read(_LOG_FILE) or None
 
 
-def publish_log_file(path: str | None) -> None:
-    """Publish the file of the journal to the processes that this one starts, in the environment, with the process id.
-
-    Args:
-        path: The absolute path of the file; None for no journal.
-    """
-    if path is None:
-        os.environ.pop(_LOG_FILE, None)
-        os.environ.pop(_KEPT_BY, None)
-    else:
-        os.environ[_LOG_FILE] = path
-        os.environ[_KEPT_BY] = str(os.getpid())
-
-
-def published_log_file() -> int | None:
-    """Return the process id of the process that published the file of its journal; None if none did.
-
-    It may be any ancestor, because programs pass their environment on.
-    """
-    pid = _read(_KEPT_BY)
-    return int(pid) if pid.isdecimal() else None
-
-
 def log_file_retention() -> tuple[int | None, timedelta | None]:
     """Return how many events of each kind a journal keeps, and for how long: `OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION`.
 
@@ -362,42 +330,3 @@ def remove_empty_variables() -> None:
     """Remove empty OpenTelemetry variables from the environment: some parts of the API and the SDK fail on them."""
     for name in [name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()]:
         del os.environ[name]
-
-
-def publish_configuration(service_name: str | None) -> None:
-    """Publish to child processes, in the environment, that this process is configured, and its service name.
-
-    Args:
-        service_name: The argument of `configure()`.
-    """
-    os.environ[_CONFIGURED_BY] = f"{os.getpid()} {service_name or ''}"
-
-
-def published_configuration() -> tuple[int, str | None] | None:
-    """Return the process id and the service name of the process that published its configuration; None if none did.
-
-    It may be any ancestor, because programs pass their environment on.
-    """
-    pid, _, service_name = _read(_CONFIGURED_BY).partition(" ")
-    return (int(pid), service_name or None) if pid.isdecimal() else None
-
-
-def publish_scrub(choice: str | None) -> None:
-    """Publish the scrub function of this process to child processes, in the environment.
-
-    Args:
-        choice: The name of a function, or `off`; None for the default.
-    """
-    if choice is None:
-        os.environ.pop(_SCRUBBED_BY, None)
-    else:
-        os.environ[_SCRUBBED_BY] = f"{os.getpid()} {choice}"
-
-
-def published_scrub() -> tuple[int, str] | None:
-    """Return the process id and the choice that an ancestor has published; None if there are none.
-
-    The ancestor need not be the parent, because programs pass their environment on.
-    """
-    pid, _, choice = _read(_SCRUBBED_BY).partition(" ")
-    return (int(pid), choice) if pid.isdecimal() else None

@@ -12,7 +12,7 @@ import pytest
 from conftest import SetVariable
 
 import otel_kcevents
-from otel_kcevents.sdk import settings
+from otel_kcevents.sdk import published, settings
 from otel_kcevents.sdk.settings import BatchSettings, OtlpSettings, otlp_settings
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
@@ -29,7 +29,7 @@ def test_only_settings_and_paths_read_the_environment() -> None:
         for path in package.rglob("*.py")
         if re.search(r"os\.environ|getenv|import environ", path.read_text(encoding="utf-8"))
     }
-    published = {"store/run.py"}  # by a process for those that it starts
+    published = {"sdk/published.py", "store/run.py"}  # by a process for those that it starts
     assert reading - {"record/paths.py", "model/scrubbing.py"} - published == {"__init__.py", "sdk/settings.py"}
 
 
@@ -358,18 +358,18 @@ def test_service_name_is_read_as_the_sdk_reads_it(
 @pytest.mark.parametrize("service_name", ["nightly etl", None])
 def test_published_configuration_can_be_read(monkeypatch: pytest.MonkeyPatch, service_name: str | None) -> None:
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_CHILDREN", "not published by a process")
-    assert settings.published_configuration() is None
-    settings.publish_configuration(service_name)
-    assert settings.published_configuration() == (os.getpid(), service_name)
+    assert published.published_configuration() is None
+    published.publish_configuration(service_name)
+    assert published.published_configuration() == (os.getpid(), service_name)
 
 
 def test_published_scrub_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_SCRUB", "not published by a process")
-    assert settings.published_scrub() is None
-    settings.publish_scrub("etl:hide")
-    assert settings.published_scrub() == (os.getpid(), "etl:hide")
-    settings.publish_scrub(None)
-    assert settings.published_scrub() is None
+    assert published.published_scrub() is None
+    published.publish_scrub("etl:hide")
+    assert published.published_scrub() == (os.getpid(), "etl:hide")
+    published.publish_scrub(None)
+    assert published.published_scrub() is None
 
 
 @pytest.mark.parametrize("empty", ["", " "])
@@ -412,8 +412,8 @@ def test_wrong_retention_error_shows_variable_and_value(monkeypatch: pytest.Monk
 def test_published_log_file_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "log.db")
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE_BY", "not published by a process")
-    assert settings.published_log_file() is None
-    settings.publish_log_file("/var/log/kcevents.db")
-    assert (settings.published_log_file(), settings.log_file()) == (os.getpid(), "/var/log/kcevents.db")
-    settings.publish_log_file(None)
-    assert (settings.published_log_file(), settings.log_file()) == (None, None)
+    assert published.published_log_file() is None
+    published.publish_log_file("/var/log/kcevents.db")
+    assert (published.published_log_file(), settings.log_file()) == (os.getpid(), "/var/log/kcevents.db")
+    published.publish_log_file(None)
+    assert (published.published_log_file(), settings.log_file()) == (None, None)
