@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count, islice
@@ -53,7 +53,7 @@ class Journal:
     given.
 
     Args:
-        path: The file. It is created when the first event is written; its folder must exist.
+        path: The file. It is created when the journal is attached; its folder must exist.
         retention: How many events of each kind to keep, at least 1; None for all. Counters are never reduced.
         max_age: For how long to keep events; None for ever.
 
@@ -344,6 +344,7 @@ def _end_worker() -> None:
 
 
 _ends_in: int | None = None  # the process whose end is handled
+_worker: int | None = None  # the process of multiprocessing whose end is handled
 
 
 def _end_with_process() -> None:
@@ -356,10 +357,21 @@ def _end_with_process() -> None:
     _ends_in = os.getpid()
     if "multiprocessing" in sys.modules:
         from multiprocessing import parent_process
-        from multiprocessing.util import Finalize
+        from multiprocessing.util import register_after_fork
 
-        if parent_process() is not None:
-            Finalize(None, _end_worker, exitpriority=-100)
+        # A child of a fork server gets here while it imports the main module; then its finalizers are removed.
+        register_after_fork(_end_worker, _finalize_worker)
+        if parent_process() is not None or "--multiprocessing-fork" in sys.orig_argv:  # spawned, not yet set up
+            _finalize_worker(_end_worker)
+
+
+def _finalize_worker(end: Callable[[], None]) -> None:
+    from multiprocessing.util import Finalize
+
+    global _worker
+    if _worker != os.getpid():
+        _worker = os.getpid()
+        Finalize(None, end, exitpriority=-100)
 
 
 def _before_fork() -> None:

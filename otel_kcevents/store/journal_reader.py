@@ -159,6 +159,8 @@ def _listed(row: Sequence[Any], etls: dict[str, str]) -> ListedEvent:
 def read_runs(connection: sqlite3.Connection, is_running: Callable[[str], bool]) -> list[dict[str, Any]]:
     """Return the runs, the newest first, in the form of `GET /model/etl/runs`.
 
+    A run that has no end and no process was killed. `allEvents` and `allErrors` include those of its descendants.
+
     Args:
         connection: The open journal.
         is_running: Returns whether the process of a run exists, given the run's id.
@@ -168,7 +170,16 @@ def read_runs(connection: sqlite3.Connection, is_running: Callable[[str], bool])
         "count, errors, last FROM run LEFT JOIN tally ON tally.name = run.id ORDER BY started DESC, id"
     ).fetchall()
     known = {row[0] for row in rows}
-    return [_run(row, known, is_running) for row in rows]
+    runs = {row[0]: _run(row, known, is_running) for row in rows}
+    for run in runs.values():
+        counted = set[str]()
+        above: str | None = run["id"]
+        while above is not None and above not in counted:  # other programs may write to the file
+            counted.add(above)
+            runs[above]["allEvents"] += run["events"]
+            runs[above]["allErrors"] += run["errors"]
+            above = runs[above]["parent"]
+    return list(runs.values())
 
 
 def _run(row: Sequence[Any], known: Iterable[str], is_running: Callable[[str], bool]) -> dict[str, Any]:
@@ -209,4 +220,6 @@ def _run(row: Sequence[Any], known: Iterable[str], is_running: Callable[[str], b
         "traceId": trace_id,
         "events": events or 0,
         "errors": errors or 0,
+        "allEvents": 0,
+        "allErrors": 0,
     }

@@ -258,6 +258,9 @@ class EventLog:
                     break
             else:
                 self._attachments = (*self._attachments, attachment)
+        begin: Any = getattr(consumer, "begin", None)
+        if begin is not None and hasattr(consumer, "document"):  # a journal, in which this process is now a run
+            begin()
 
         def detach() -> None:
             with self._lock:

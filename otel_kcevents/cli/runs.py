@@ -1,0 +1,137 @@
+"""`otel-kcevents runs`: list the runs of programs, and how they ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from time import time_ns
+from typing import Any, TypeAlias
+
+from otel_kcevents.cli.arguments import Commands, add_sources
+from otel_kcevents.cli.output import print_lines, table
+from otel_kcevents.cli.sources import CommandError, one_source
+from otel_kcevents.model.timestamps import SECOND, format_time, parse_time
+from otel_kcevents.store.source import Source
+
+__all__ = ["add_runs", "show_runs"]
+
+_Run: TypeAlias = Mapping[str, Any]
+_HEADS = ("RUN", "STARTED", "DURATION", "NAME", "SERVICE", "PID", "EVENTS", "ERRORS", "OUTCOME", "DETAILS")
+_MIN_ID = 8  # characters
+_REMEDY = "give a journal, or the URL of a program that writes one"
+
+
+def add_runs(commands: Commands) -> None:
+    """Add the command `runs`.
+
+    Args:
+        commands: The commands.
+    """
+    parser = commands.add_parser(
+        "runs",
+        help="list what ran, newest first, and how it ended",
+        description="List the programs that ran, newest first, and how they ended. A program's numbers of events and "
+        "errors include those of the processes that it started. A duration after > ends with the last event, because "
+        "the process was killed at an unknown time.",
+    )
+    parser.set_defaults(command=show_runs)
+    all_help = "list also the processes that a program started, indented, such as its workers"
+    parser.add_argument("--all", dest="show_all", action="store_true", help=all_help)
+    json_help = "print the runs as JSON, as GET /model/etl/runs does"
+    parser.add_argument("--json", dest="as_json", action="store_true", help=json_help)
+    add_sources(parser)
+
+
+def show_runs(sources: Sequence[Source], show_all: bool, as_json: bool) -> None:
+    """Print the runs, newest first.
+
+    Args:
+        sources: Where to read from.
+        show_all: List also the runs that another one started, below it.
+        as_json: Print JSON instead of a table.
+
+    Raises:
+        CommandError: A source cannot be read, or has no runs.
+    """
+    source: Any = one_source(sources)
+    try:
+        if not hasattr(source, "runs"):
+            source.counts()  # the source may also be unreadable
+            raise CommandError(f"{source} is a log without runs; {_REMEDY}")
+        runs: list[_Run] = source.runs()
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    try:
+        tree = list(_tree(runs))
+        listed = [(depth, run) for depth, run in tree if show_all or not depth]
+        if as_json:
+            data = {"code": 200, "data": [run for _, run in listed]}
+            print_lines(json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
+        elif listed:
+            length, now = _id_length(runs), time_ns()
+            rows = [_row(run, depth, length, now) for depth, run in listed]
+            print_lines(table([_HEADS, *rows], "<<><<>>><<", [0] * len(_HEADS)))
+        else:
+            print_lines(["no runs"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise CommandError(f"{source} lists its runs in a form that this version does not know; {_REMEDY}") from None
+
+
+def _tree(runs: Sequence[_Run]) -> Iterator[tuple[int, _Run]]:
+    """Yield the runs with their depths: roots in the order given, each followed by those that it started."""
+    known = {run["id"] for run in runs}
+    children: dict[str | None, list[_Run]] = {}
+    for run in runs:
+        children.setdefault(run["parent"] if run["parent"] in known else None, []).append(run)
+    waiting = [(0, run) for run in reversed(children.pop(None, []))]
+    while waiting:
+        depth, run = waiting.pop()
+        yield depth, run
+        waiting += [(depth + 1, child) for child in children.pop(run["id"], [])]  # the oldest, the last one, comes next
+
+
+def _id_length(runs: Iterable[_Run]) -> int:
+    """Return the number of characters, at least 8, that the ids of all runs differ in."""
+    ids = sorted({run["id"] for run in runs})
+    shared = 0
+    for one, other in pairwise(ids):
+        while one[: shared + 1] == other[: shared + 1]:
+            shared += 1
+    return max(_MIN_ID, shared + 1)
+
+
+def _row(run: _Run, depth: int, id_length: int, now: int) -> tuple[str, ...]:
+    started = parse_time(run["started"])
+    return (
+        run["id"][:id_length],
+        format_time(started - started % SECOND),
+        _duration(run, started, now),
+        f"{'  ' * depth}{run['name']}",
+        run["service"] or "-",
+        str(run["pid"]),
+        str(run["allEvents"]),
+        str(run["allErrors"]),
+        run["outcome"],
+        run["detail"] or "",
+    )
+
+
+def _duration(run: _Run, started: int, now: int) -> str:
+    if run["outcome"] == "running":
+        return _length(now - started)
+    if run["ended"] is not None:
+        return _length(parse_time(run["ended"]) - started)
+    return "-" if run["lastEvent"] is None else f">{_length(parse_time(run['lastEvent']) - started)}"
+
+
+def _length(duration: int) -> str:
+    """Return a duration in its two largest units: `0.4s`, `2m03s`, `3h12m`, `2d04h`."""
+    seconds = max(0, duration) // SECOND
+    if seconds < 60:
+        return f"{max(0, duration) / SECOND:.1f}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02}s"
+    if seconds < 86_400:
+        return f"{seconds // 3600}h{seconds // 60 % 60:02}m"
+    return f"{seconds // 86_400}d{seconds // 3600 % 24:02}h"
