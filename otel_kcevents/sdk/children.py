@@ -20,7 +20,7 @@ from typing import Any
 
 from otel_kcevents.sdk import published
 from otel_kcevents.sdk.delivery import Delivery
-from otel_kcevents.store.journal import end_run
+from otel_kcevents.store.run_end import end_run
 
 __all__ = ["export_on_termination", "handle_sigterm", "publish_to_children"]
 

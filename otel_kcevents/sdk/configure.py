@@ -22,8 +22,8 @@ from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.scrub_choice import set_scrub
 from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
-from otel_kcevents.store.journal import end_run
 from otel_kcevents.store.log import EventLog, default_log
+from otel_kcevents.store.run_end import end_run
 
 __all__ = ["configure", "flush"]
 

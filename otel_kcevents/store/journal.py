@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count, islice
@@ -28,10 +26,11 @@ from otel_kcevents.store.journal_rows import Batch, Entry
 from otel_kcevents.store.lock_file import lock_file
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.query import EventPage, EventQuery
-from otel_kcevents.store.run import change_run, complete_run, current_run, failure_detail, outcome_of_run
+from otel_kcevents.store.run import complete_run, current_run
+from otel_kcevents.store.run_end import END_TIMEOUT, end_with_process
 from otel_kcevents.store.source import check_selection
 
-__all__ = ["Journal", "JournalError", "end_run"]
+__all__ = ["Journal", "JournalError"]
 
 
 _TIMEOUT = 0.5  # seconds that a call waits for other writers; after it, calls do not wait at all until the trouble ends
@@ -165,7 +164,7 @@ class Journal:
         if not self._has_begun:
             self._has_begun = True
             complete_run()
-            _end_with_process()
+            end_with_process(self)
         while self._write_batch(timeout):
             pass
 
@@ -215,7 +214,9 @@ class Journal:
         self._is_off = True
         self._warn(f"{self.path} is not written in process {os.getpid()}, which was forked without Python's fork hooks")
 
-    def end(self, outcome: str, detail: str | None = None, timeout: float = _TIMEOUT, *, is_final: bool = True) -> None:
+    def end(
+        self, outcome: str, detail: str | None = None, timeout: float = END_TIMEOUT, *, is_final: bool = True
+    ) -> None:
         """Write how the run of this process ended.
 
         Args:
@@ -315,63 +316,6 @@ class Journal:
 _journals: WeakSet[Journal] = WeakSet()
 _journal_of: WeakValueDictionary[str, Journal] = WeakValueDictionary()  # by path
 _creating = RLock()
-
-
-def end_run(
-    outcome: str | None = None, detail: str | None = None, timeout: float = _TIMEOUT, *, is_final: bool = True
-) -> None:
-    """Write in all journals of this process how its run ended.
-
-    Args:
-        outcome: `ended`, `failed` or `killed`; None to find out whether an uncaught exception ends the program.
-        detail: Why; None if there is nothing to add.
-        timeout: The maximum time to wait for each journal, in seconds.
-        is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they revive
-            the run.
-    """
-    if outcome is None:
-        outcome, detail = outcome_of_run()
-    for journal in list(_journals):
-        journal.end(outcome, detail, timeout, is_final=is_final)
-
-
-def _end_worker() -> None:
-    """End the run of a process of multiprocessing, which calls this while the exception that ends it propagates."""
-    error = sys.exc_info()[1]
-    if error is not None and not (isinstance(error, SystemExit) and not error.code):
-        change_run(failure=failure_detail(error))
-    end_run()
-
-
-_ends_in: int | None = None  # the process whose end is handled
-_worker: int | None = None  # the process of multiprocessing whose end is handled
-
-
-def _end_with_process() -> None:
-    """Write the end of the run when this process ends, also as a child of multiprocessing, which runs no `atexit`."""
-    global _ends_in
-    if _ends_in == os.getpid():
-        return
-    if _ends_in is None:  # a forked child inherits it
-        atexit.register(end_run)
-    _ends_in = os.getpid()
-    if "multiprocessing" in sys.modules:
-        from multiprocessing import parent_process
-        from multiprocessing.util import register_after_fork
-
-        # A child of a fork server gets here while it imports the main module; then its finalizers are removed.
-        register_after_fork(_end_worker, _finalize_worker)
-        if parent_process() is not None or "--multiprocessing-fork" in sys.orig_argv:  # spawned, not yet set up
-            _finalize_worker(_end_worker)
-
-
-def _finalize_worker(end: Callable[[], None]) -> None:
-    from multiprocessing.util import Finalize
-
-    global _worker
-    if _worker != os.getpid():
-        _worker = os.getpid()
-        Finalize(None, end, exitpriority=-100)
 
 
 def _before_fork() -> None:

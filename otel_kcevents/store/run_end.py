@@ -1,0 +1,99 @@
+"""How the run of this process ends: written to its journals when the process ends, in any way that can be seen.
+
+Exit handlers see `sys.exit` and uncaught exceptions, finalizers of `multiprocessing` see what ends one of its
+processes. A process that is killed, or that calls `os._exit`, writes nothing: its run has no end, and no lock.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+from typing import Protocol
+from weakref import WeakSet
+
+from otel_kcevents.store.run import change_run, failure_detail, outcome_of_run
+
+__all__ = ["END_TIMEOUT", "EndsRun", "end_run", "end_with_process"]
+
+END_TIMEOUT = 0.5
+"""The maximum time that the end of a run waits for other writers of a journal, in seconds."""
+
+
+class EndsRun(Protocol):
+    """A journal that this process has written to."""
+
+    def end(self, outcome: str, detail: str | None = None, timeout: float = END_TIMEOUT, *, is_final: bool) -> None:
+        """Write how the run of this process ended.
+
+        Args:
+            outcome: `ended`, `failed` or `killed`.
+            detail: Why; None if there is nothing to add.
+            timeout: The maximum time to wait, in seconds.
+            is_final: Whether later events leave the end as it is; otherwise they revive the run.
+        """
+        ...
+
+
+_journals: WeakSet[EndsRun] = WeakSet()
+_ends_in: int | None = None  # the process whose end is handled
+_worker: int | None = None  # the process of multiprocessing whose end is handled
+
+
+def end_run(
+    outcome: str | None = None, detail: str | None = None, timeout: float = END_TIMEOUT, *, is_final: bool = True
+) -> None:
+    """Write in all journals of this process how its run ended.
+
+    Args:
+        outcome: `ended`, `failed` or `killed`; None to find out whether an uncaught exception ends the program.
+        detail: Why; None if there is nothing to add.
+        timeout: The maximum time to wait for each journal, in seconds.
+        is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they revive
+            the run.
+    """
+    if outcome is None:
+        outcome, detail = outcome_of_run()
+    for journal in list(_journals):
+        journal.end(outcome, detail, timeout, is_final=is_final)
+
+
+def end_with_process(journal: EndsRun) -> None:
+    """Write the end of the run to a journal when this process ends.
+
+    Args:
+        journal: The journal, which this process begins to write.
+    """
+    global _ends_in
+    _journals.add(journal)
+    if _ends_in == os.getpid():
+        return
+    if _ends_in is None:  # a forked child inherits it
+        atexit.register(end_run)
+    _ends_in = os.getpid()
+    if "multiprocessing" in sys.modules:  # its processes run no exit handlers
+        from multiprocessing import parent_process
+        from multiprocessing.util import register_after_fork
+
+        # A child of a fork server gets here while it imports the main module; then its finalizers are removed.
+        register_after_fork(_end_worker, _finalize_worker)
+        if parent_process() is not None or "--multiprocessing-fork" in sys.orig_argv:  # spawned, not yet set up
+            _finalize_worker(_end_worker)
+
+
+def _finalize_worker(end: Callable[[], None]) -> None:
+    global _worker
+    from multiprocessing.util import Finalize
+
+    if _worker != os.getpid():
+        _worker = os.getpid()
+        Finalize(None, end, exitpriority=-100)
+
+
+def _end_worker() -> None:
+    """End the run of a process of multiprocessing, which calls this while the exception that ends it propagates."""
+    error = sys.exc_info()[1]
+    if error is not None and not (isinstance(error, SystemExit) and not error.code):
+        change_run(failure=failure_detail(error))
+    end_run()
