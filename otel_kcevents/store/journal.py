@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from itertools import count, islice
+from itertools import islice
 from os import PathLike
 from threading import Event as Signal
 from threading import RLock, Thread
@@ -112,11 +112,10 @@ class Journal:
         self._reading = RLock()
         self._is_writing = False
         self._waiting: deque[Entry] = deque()
-        self._numbers = count(1)
         self._is_queueing = False
-        self._batch = Batch()  # some of those that wait; stays the same until it is written
         self._unlisted = Counter[str]()  # by kind: events that are only counted, because too many were waiting
-        self._last_unlisted = 0
+        self._batch: Batch | None = None  # some of those that wait; stays the same until it is written
+        self._written = 0  # how many events of this run have been written
         self._is_troubled = False
         self._has_begun = False
         self._stop = Signal()
@@ -135,12 +134,10 @@ class Journal:
         """
         with self._queue_lock:
             is_inner, self._is_queueing = self._is_queueing, True
-            number = next(self._numbers)
             if len(self._waiting) < _MAX_WAITING:
-                self._waiting.append(Entry(number, event, span_id, trace_id))
+                self._waiting.append(Entry(event, span_id, trace_id))
             else:
                 self._unlisted[event.kind] += 1
-                self._last_unlisted = number
             self._is_queueing = is_inner
         if not self._is_troubled and not is_inner:  # the call that this one interrupts writes both
             self._write()
@@ -171,20 +168,22 @@ class Journal:
     def _write_batch(self, timeout: float) -> bool:
         """Write some of the events that wait; return whether more are waiting."""
         with self._queue_lock:
-            batch = self._batch if self._batch.last else self._next_batch()
+            batch = self._batch or self._next_batch()
         self._file.write(current_run(), batch, timeout)
         with self._queue_lock:  # an exception of a signal handler may interrupt this: it can be done again
-            while self._waiting and self._waiting[0].number <= batch.last:
-                self._waiting.popleft()
-            self._batch = Batch()
-            return bool(self._waiting or self._unlisted)
+            waiting = self._waiting
+            for entry in batch.entries:
+                if waiting and waiting[0] is entry:
+                    waiting.popleft()
+            self._written = batch.last
+            self._batch = None
+            return bool(waiting or self._unlisted)
 
     def _next_batch(self) -> Batch:
         entries = tuple(islice(self._waiting, _BATCH))
-        last = max((entry.number for entry in entries), default=0)
-        self._batch = batch = Batch(entries, last)
+        self._batch = batch = Batch(entries, self._written + len(entries))
         if self._unlisted and len(entries) == len(self._waiting):
-            self._batch = batch = Batch(entries, self._last_unlisted, self._unlisted)
+            self._batch = batch = Batch(entries, batch.last + self._unlisted.total(), self._unlisted)
             self._unlisted = Counter()
         return batch
 
