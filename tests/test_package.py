@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "model": set[str](),
     "store": {"model", "version"},
     "record": {"store", "model", "version", "fork_lock"},
-    "serve": {"store", "model"},
-    "sdk": {"record", "store", "model", "fork_lock"},
-    "cli": {"sdk", "serve", "record", "store", "model", "version"},
+    "report": {"store", "model", "version"},
+    "serve": {"report", "store", "model"},
+    "sdk": {"report", "record", "store", "model", "fork_lock"},
+    "cli": {"sdk", "serve", "report", "record", "store", "model", "version"},
     "__main__": {"cli"},
-    "": {"cli", "sdk", "serve", "record", "store", "model", "version", "fork_lock"},
+    "": {"cli", "sdk", "serve", "report", "record", "store", "model", "version", "fork_lock"},
 }
 """What the modules of each folder may import from other folders."""
 

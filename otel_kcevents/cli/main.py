@@ -10,6 +10,7 @@ from otel_kcevents.cli.arguments import Parser
 from otel_kcevents.cli.check import add_check
 from otel_kcevents.cli.log import add_log
 from otel_kcevents.cli.output import print_error, print_lines
+from otel_kcevents.cli.report import add_report
 from otel_kcevents.cli.runs import add_runs
 from otel_kcevents.cli.serve import add_serve
 from otel_kcevents.cli.sources import NO_ANSWER, CommandError, default_source
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-_COMMANDS = (add_log, add_tail, add_runs, add_serve, add_check)
+_COMMANDS = (add_log, add_tail, add_runs, add_serve, add_report, add_check)
 
 
 def _parser() -> Parser:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["FIRST_LINE", "LOG_HEADING", "log_in_report"]
+__all__ = ["FIRST_LINE", "LOG_HEADING", "REPORT_PATH", "log_in_report"]
+
+REPORT_PATH = "/model/etl/report"
+"""Where a server answers with the report."""
 
 FIRST_LINE = "otel-kcevents report 1"
 """The first line of a report, with the version of its form."""

@@ -9,6 +9,7 @@ import atexit
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, Literal
 
@@ -17,11 +18,13 @@ from opentelemetry import metrics, trace
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.report.facts import set_facts
 from otel_kcevents.sdk.children import export_on_termination, handle_sigterm, publish_to_children
 from otel_kcevents.sdk.delivery import IDLE_TIMEOUT, Delivery
+from otel_kcevents.sdk.facts import program_facts
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.scrub_choice import set_scrub
-from otel_kcevents.sdk.settings import remove_empty_variables, service_is_named
+from otel_kcevents.sdk.settings import crash_folder, remove_empty_variables, service_is_named
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.run_end import end_run
 
@@ -49,6 +52,7 @@ def configure(
     log: EventLog = default_log,
     log_file: str | os.PathLike[str] | Literal[False] | None = None,
     scrub: Callable[[str], str] | bool | None = None,
+    report_on_crash: str | os.PathLike[str] | None = None,
 ) -> None:
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
 
@@ -71,17 +75,23 @@ def configure(
             None for the file that `OTEL_PYTHON_KCEVENTS_LOG_FILE` names, if any; False for none. The processes that
             this one starts use the same file if they call `configure()` too, and those of `multiprocessing` always.
         scrub: The function that removes secrets from messages, as for `set_scrub`; None to leave it unchanged.
+        report_on_crash: The folder for a bug report, which is written if an uncaught exception ends the program; None
+            for the folder that `OTEL_PYTHON_KCEVENTS_REPORT_ON_CRASH` names, if any.
 
     Raises:
         ModuleNotFoundError: An exporter is needed but not installed.
         TypeError: *scrub* is neither a function nor a bool nor None, or *log_file* is neither a path nor False nor
-            None.
+            None, or *report_on_crash* is neither a path nor None.
         ValueError: A setting is malformed. The message names it, but never shows a header or a password.
     """
     global _setup
     file = choose_log_file(log_file)
     if scrub is not None:
         set_scrub(scrub)
+    if (folder := crash_folder() if report_on_crash is None else report_on_crash) is not None:
+        from otel_kcevents.sdk.crash import report_crash_to
+
+        report_crash_to(folder, log)  # first, so that at exit it comes last and sees what was lost
     with FORK_LOCK:
         if _setup is not None:
             _configure_again(_setup, service_name, log)
@@ -147,6 +157,7 @@ def _set_up(service_name: str | None, log: EventLog) -> _Setup:
         _warn_of_unused_name(service_name, needs_traces, needs_metrics)
     _retain_events(log)
     delivery.start()
+    set_facts(partial(program_facts, delivery, providers))
     return _Setup(delivery, providers, [service_name], [log], os.getpid())
 
 

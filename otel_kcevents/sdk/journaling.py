@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -10,14 +9,13 @@ from typing import Any, Literal, NamedTuple
 from opentelemetry import trace
 
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk import published, settings
 from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.run import change_run
 
 __all__ = ["LogFile", "choose_log_file", "keep_in_file"]
-
-_logger = logging.getLogger("otel_kcevents")
 
 _kept: list[tuple[EventLog, Journal]] = []  # each log in one file, and each file for one log
 _warned: set[str] = set()

@@ -21,6 +21,7 @@ __all__ = [
     "OtlpSettings",
     "Signal",
     "batch_settings",
+    "crash_folder",
     "exporters",
     "log_file",
     "log_file_retention",
@@ -298,6 +299,11 @@ def log_file_retention() -> tuple[int | None, timedelta | None]:
     if not found[2]:
         return number, None
     return None, timedelta(days=number) if found[2] == "d" else timedelta(hours=number)
+
+
+def crash_folder() -> str | None:
+    """Return the folder for reports of uncaught exceptions: `OTEL_PYTHON_KCEVENTS_REPORT_ON_CRASH`; None for none."""
+    return _read("OTEL_PYTHON_KCEVENTS_REPORT_ON_CRASH") or None
 
 
 def trace_url() -> str | None:

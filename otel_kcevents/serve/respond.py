@@ -10,15 +10,13 @@ from urllib.parse import parse_qs
 
 from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.report_form import REPORT_PATH
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.query import EventQuery
 from otel_kcevents.store.source import Source
 
-__all__ = ["PATHS", "REPORT_PATH", "Response", "refusal", "respond"]
-
-REPORT_PATH = "/model/etl/report"
-"""Where a server answers with the bug report."""
+__all__ = ["PATHS", "Response", "refusal", "respond"]
 
 _EVENTS_PATH = "/model/etl/events"
 _METHODS = {f"/model/etl/{name}": name for name in ("runs", "events", "coverage")}
@@ -81,7 +79,10 @@ def respond(
         return refusal(method, 414, message)
     try:
         if path == REPORT_PATH and report:
-            return _response(method, 200, report(), "text/plain")
+            try:
+                return _response(method, 200, report(), "text/plain")
+            except ValueError as error:  # it still holds a secret; the message names only the variable
+                return refusal(method, 503, str(error))
         if path not in (LOG_PATH, _EVENTS_PATH):
             return _response(method, 200, _to_json({"code": 200, "data": getattr(source, _METHODS[path])()}))
         try:

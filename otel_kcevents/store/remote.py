@@ -14,6 +14,7 @@ from urllib.request import BaseHandler, HTTPDefaultErrorHandler, ProxyHandler, R
 
 from otel_kcevents.model.document import LOG_PATH, Document, read_document
 from otel_kcevents.model.messages import short_repr, truncate
+from otel_kcevents.model.report_form import FIRST_LINE, REPORT_PATH
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import check_selection, select
@@ -118,6 +119,17 @@ class RemoteLog:
         except ValueError as error:
             raise RemoteLogError(f"{self.url} does not serve a log document: {error}; {_REMEDY}") from None
         return select(document, prefixes, window, limit)  # other programs may ignore the query
+
+    def report(self) -> str:
+        """Return the bug report that the program writes about itself.
+
+        Raises:
+            RemoteLogError: The program does not answer, or does not serve a report to this client.
+        """
+        status, body = self._get(f"{self.url.removesuffix(LOG_PATH)}{REPORT_PATH}")
+        if status != 200 or not body.startswith(FIRST_LINE.encode()):
+            raise RemoteLogError(f"{self.url} serves no report: {_refusal_message(body) or f'it answers {status}'}")
+        return body.decode(errors="replace")
 
     def _get(self, url: str) -> tuple[int, bytes]:
         """Return the status and the body of the response to a GET request."""
