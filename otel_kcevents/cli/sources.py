@@ -79,7 +79,8 @@ def find_source(text: str, *, waits: bool = False) -> Source:
     """
     if "://" in text or (_HOST_AND_PORT.fullmatch(text) and not os.path.exists(text)):
         return RemoteLog(text)
-    if text != "-" and (_is_database(text) or (waits and not os.path.exists(text))):
+    will_exist = waits and "@" not in text and not os.path.exists(text)  # an @ may follow a misplaced password
+    if text != "-" and (will_exist or _is_database(text)):
         return Journal(text)
     return SavedLog(text)
 

@@ -1,25 +1,24 @@
-"""`otel-kcevents tail`: show the new events of a source as they arrive."""
+"""`otel-kcevents tail`: show the new events of sources as they arrive."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from operator import itemgetter
 from time import sleep
-from typing import NamedTuple
 
 from otel_kcevents.cli.arguments import Commands, add_sources, number_type
-from otel_kcevents.cli.output import event_table, newest_first, plural, print_error, print_lines
-from otel_kcevents.cli.sources import CommandError, one_source, read_source
-from otel_kcevents.model.document import Document
+from otel_kcevents.cli.follow_documents import DocumentFollower
+from otel_kcevents.cli.follow_pages import PageFollower
+from otel_kcevents.cli.output import event_table, print_error, print_lines
+from otel_kcevents.cli.sources import CommandError, is_missing
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.source import Source
 
-__all__ = ["MAX_REMEMBERED", "add_tail", "follow"]
+__all__ = ["add_tail", "follow"]
 
-_MAX_PROCESSES = 16  # behind one address, each with its own log
-MAX_REMEMBERED = 65_536
-"""How many events are remembered; 16 processes with full logs of the documented kinds list 57,344."""
+_LINES = 1000  # that are printed at once
 
 
 def add_tail(commands: Commands) -> None:
@@ -30,7 +29,7 @@ def add_tail(commands: Commands) -> None:
     """
     parser = commands.add_parser("tail", help="show the last events, then new ones as they arrive, until Ctrl-C")
     parser.set_defaults(command=follow)
-    past_help = "number of past events to show from each process (default: 10)"
+    past_help = "number of past events to show from each journal or process (default: 10)"
     parser.add_argument("-n", dest="count", type=number_type(0, 10**9, int), default=10, metavar="N", help=past_help)
     interval_help = "time between two reads (default: 1)"
     seconds = number_type(0.01, 86_400, float)
@@ -41,119 +40,89 @@ def add_tail(commands: Commands) -> None:
 def follow(sources: Sequence[Source], count: int, interval: float) -> None:
     """Print the last events, then new ones as they arrive, until interrupted.
 
-    Each event is printed once, even if several processes answer in turn, each with its own log. If the source becomes
-    unreadable, an error is printed once, and reading is retried until it succeeds.
+    Each event is printed once. If a source becomes unreadable, an error is printed once, and reading is retried until
+    it succeeds. A journal may not exist yet.
 
     Args:
         sources: Where to read from.
-        count: How many past events of each process to print.
+        count: How many past events of each journal or process to print.
         interval: Seconds between reads.
 
     Raises:
-        CommandError: The source cannot be read the first time.
+        CommandError: A source cannot be read the first time, and is not a journal that does not exist yet.
     """
-    source = one_source(sources)
-    first, reachable = read_source(source), True
-    past = newest_first(first)
-    begun = max((event.time for event in past), default=0)
-    shown = _Shown()
-    shown.new(past)
-    processes = _Processes(first)
-    print_lines(event_table(past[:count][::-1], stream=True))
+    followed = [_Followed(source, count) for source in {str(source): source for source in sources}.values()]
+    past = [one.begin() for one in followed]
+    print_lines(event_table([], stream=True))
+    _print(past)
     while True:
         sleep(interval)
-        try:
-            document = read_source(source)
-        except CommandError as error:
-            if reachable:
-                print_error(f"{error}; still trying")
-            reachable = False
-            continue
-        if not reachable:
-            print_error(f"{source} answers again")
-            reachable = True
-        new = shown.new(newest_first(document)[::-1])
-        continued = processes.missed(document)
-        if continued is None:  # another process answers, or the program restarted
-            new = _without_past(new, begun, count)
-        else:
-            missed, is_certain = continued
-            for kind, number in missed.items():
-                reason = "because the log no longer holds them" if is_certain else "unless another process answered"
-                print_error(f"missed {plural(number, f'{kind} event')}, {reason}; use a shorter --interval")
-        print_lines(event_table(new, header=False, stream=True))
+        _print([one.read() for one in followed])
 
 
-class _Shown:
-    """The events that were printed. Those that have not been listed for the longest time are forgotten first."""
-
-    def __init__(self) -> None:
-        self._counts: dict[Event, int] = {}
-
-    def new(self, events: Iterable[Event]) -> list[Event]:
-        """Return the events that no earlier document listed; equal events of one document are different events."""
-        listed = Counter[Event]()
-        new = []
-        for event in events:
-            listed[event] += 1
-            if listed[event] > self._counts.get(event, 0):
-                new.append(event)
-        for event, number in listed.items():
-            self._counts[event] = max(number, self._counts.pop(event, 0))  # moves it to the end
-        while len(self._counts) > MAX_REMEMBERED:
-            del self._counts[next(iter(self._counts))]
-        return new
-
-
-class _Process(NamedTuple):
-    """The last answer of a process: its counters and its listed events."""
-
-    counters: Mapping[str, int]
-    events: Counter[Event]
-
-
-class _Processes:
-    """The processes that have answered, the most recent one last. A restarted program is a new process.
+class _Followed:
+    """A source that is followed, and whether it could be read the last time.
 
     Args:
-        document: The first document.
+        source: Where to read from.
+        count: How many past events to return.
     """
 
-    def __init__(self, document: Document) -> None:
-        self._processes = [_Process(document.counters, Counter(newest_first(document)))]
+    def __init__(self, source: Source, count: int) -> None:
+        self._source = source
+        self._events = _follower(source, count)
+        self._is_readable = True
 
-    def missed(self, document: Document) -> tuple[Counter[str], bool] | None:
-        """Return how many events the answering process counted since its last document without listing them.
+    def begin(self) -> list[Event]:
+        """Return the past events.
 
-        Returns:
-            The numbers by kind, without zeros, and whether the process is known for certain, by an event that both
-            documents list; None if the document cannot continue that of any known process.
+        Raises:
+            CommandError: The source cannot be read, and is not a journal that does not exist yet.
         """
-        events = Counter(newest_first(document))
-        found: tuple[int, int, Counter[str]] | None = None
-        for place, process in enumerate(self._processes):
-            if any(document.counters.get(kind, 0) < count for kind, count in process.counters.items()):
-                continue
-            known = events & process.events
-            missed = Counter(document.counters)
-            missed.subtract(process.counters)
-            missed.subtract(event.kind for event in (events - known).elements())
-            is_same = process.counters == document.counters or place == len(self._processes) - 1
-            if min(missed.values(), default=0) >= 0 and (known or is_same):
-                found = max(found or (-1, -1, missed), (known.total(), place, +missed), key=itemgetter(0, 1))
-        if found is not None:
-            del self._processes[found[1]]
-        self._processes = [*self._processes[1 - _MAX_PROCESSES :], _Process(document.counters, events)]
-        return found and (found[2], found[0] > 0)
+        try:
+            return list(self._events.read())
+        except (OSError, ValueError) as error:
+            if not is_missing(self._source):
+                raise CommandError(str(error)) from error
+            print_error(f"{self._source} does not exist yet; waiting for a program that writes it")
+            self._is_readable = False
+            return []
+
+    def read(self) -> Iterator[Event]:
+        """Yield the new events, oldest first; an error is printed, if it is the first one in a row."""
+        try:
+            for event in self._events.read():
+                self._recover()
+                yield event
+            self._recover()
+        except (OSError, ValueError) as error:
+            if self._is_readable:
+                self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        print_error(f"{error}; still trying")
+        self._is_readable = False
+
+    def _recover(self) -> None:
+        if not self._is_readable:
+            print_error(f"{self._source} answers again")
+            self._is_readable = True
 
 
-def _without_past(events: list[Event], begun: int, count: int) -> list[Event]:
-    """Return events, oldest first, with only the newest *count* of those from before *begun*."""
-    surplus = sum(event.time < begun for event in events) - count
-    kept = []
+def _follower(source: Source, count: int) -> DocumentFollower | PageFollower:
+    read = getattr(source, "events", None)
+    return DocumentFollower(source, count) if read is None else PageFollower(str(source), read, count)
+
+
+def _print(new: Iterable[Iterable[Event]]) -> None:
+    """Print the new events of each source, merged by their times; those of one source keep their order."""
+    merged = heapq.merge(*map(_keyed, new), key=itemgetter(0))
+    while events := [event for _, event in islice(merged, _LINES)]:
+        print_lines(event_table(events, header=False, stream=True))
+
+
+def _keyed(events: Iterable[Event]) -> Iterator[tuple[int, Event]]:
+    arrival = 0
     for event in events:
-        if event.time < begun and surplus > 0:
-            surplus -= 1
-        else:
-            kept.append(event)
-    return kept
+        arrival = max(arrival, event.time)
+        yield arrival, event

@@ -10,6 +10,7 @@ import pytest
 from clients import ASSETS, HOUR, SAVED, TOTALED, Broken, Stage, log_of
 from serving import Run
 
+from otel_kcevents.cli import follow_documents
 from otel_kcevents.cli import tail as tail_module
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event, Failure
@@ -236,7 +237,7 @@ def test_memory_for_shown_events_is_bounded(
     tail: Tail, stage: Stage, swap: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events that no process lists any more are forgotten first; one that is listed again is shown again."""
-    monkeypatch.setattr(tail_module, "MAX_REMEMBERED", 4)
+    monkeypatch.setattr(follow_documents, "MAX_REMEMBERED", 4)
     stage.log = log = log_of(loaded(1), retention=2)
     steps = [lambda time=time: log.append(loaded(time)) for time in range(2, 20)]
     ran = tail(*steps, swap(log_of(loaded(1), loaded(19))))
