@@ -26,9 +26,9 @@ def run_of(id_: str, parent: str | None = None, started: int = 0) -> Run:
 
 def write(path: Path, run: Run, *events: Event, first: int = 1) -> None:
     """Add events of a run, of which the first has this number in the run; each has a span, but the first."""
-    entries = tuple(Entry(n, event, n - 1, n - 1 and 0xABC) for n, event in enumerate(events, first))
+    entries = tuple(Entry(event, n - 1, n - 1 and 0xABC) for n, event in enumerate(events, first))
     with closing(JournalFile(str(path), None, None, etl_of)) as file:
-        file.write(run, Batch(entries, entries[-1].number if entries else 0), 5)
+        file.write(run, Batch(entries, first - 1 + len(entries)), 5)
     lock_file(f"{path}-lock").close()  # as if the process of the run had been killed
 
 

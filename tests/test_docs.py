@@ -4,6 +4,8 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 
 - `python`: run as a program, which prints the `text` or `json` block that follows
 - `sh`: each line is one of the commands that the tests below run or compare
+- `text first-command`: what the README's first command prints at its end
+- `sql`: a query on a journal, which prints the `text query` block that follows
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
 - `text diagram`: a drawing
@@ -12,12 +14,16 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 from __future__ import annotations
 
 import re
+import shlex
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import clean_environment
@@ -57,7 +63,17 @@ PROGRAMS = [
     for number, (block, after) in enumerate(pairwise(BLOCKS))
     if block.info == "python" and after.info in ("json", "text") and block.page == after.page
 ]
-COMMANDS = [line.partition("  ")[0] for block in BLOCKS if block.info == "sh" for line in block.text.splitlines()]
+QUERIES = [
+    pytest.param(block.text, after.text, id=f"query-{number}")
+    for number, (block, after) in enumerate(pairwise(BLOCKS))
+    if block.info == "sql" and after.info == "text query"
+]
+COMMANDS = [
+    line.partition("  ")[0]
+    for block in BLOCKS
+    if block.info == "sh"
+    for line in re.sub(r"&&\n *", "&& ", block.text).splitlines()
+]
 
 
 def commands(beginning: str) -> list[str]:
@@ -76,11 +92,20 @@ def without_times(text: str) -> str:
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME", text)
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the root of the checkout, without OpenTelemetry settings."""
+def without_details(text: str) -> str:
+    """Replace the times, durations, ids and column widths of a run."""
+    text = re.sub(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME", text)
+    text = re.sub(r"\b([0-9a-f]{32}|[0-9a-f]{8})\b", "ID", text)
+    text = re.sub(r"\d\.\d+s ", "DURATION ", text)
+    text = re.sub(r"(focus-etl +focus-etl +)\d+", r"\1PID", text)
+    return re.sub(" {2,}", "  ", text)
+
+
+def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, without OpenTelemetry settings."""
     return subprocess.run(
         [sys.executable, *command],
-        cwd=ROOT,
+        cwd=folder,
         env=clean_environment(),
         capture_output=True,
         encoding="utf-8",
@@ -92,33 +117,65 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 def test_every_block_has_a_check() -> None:
     """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
-    known = {"python", "output", "sh", "text house", "text folders", "text diagram"}
+    known = {"python", "output", "sh", "sql", "text first-command", "text query"}
+    known |= {"text house", "text folders", "text diagram"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
+    assert found["sql"] == found["text query"] == len(QUERIES) > 0
     assert {block.page for block in BLOCKS if block.info.endswith(" back-ends")} == {"docs/deploying.md"}
     assert set(COMMANDS) == {*commands("pip install"), *commands("python3 -m venv"), *commands("otel-kcevents ")}
 
 
 def test_no_block_appears_twice() -> None:
     """Except for outputs, which may be equal."""
-    texts = Counter(block.text for block in BLOCKS if block.info != "text")
+    texts = Counter(block.text for block in BLOCKS if block.info not in ("text", "text query"))
     assert [text for text, count in texts.items() if count > 1] == []
 
 
 @pytest.mark.parametrize(("code", "output"), PROGRAMS)
-def test_program_prints_the_output_after_it(code: str, output: str) -> None:
+def test_program_prints_the_output_after_it(tmp_path: Path, code: str, output: str) -> None:
     """Warnings are errors."""
-    done = run("-W", "error", "-c", code)
+    done = run("-W", "error", "-c", code, folder=tmp_path)
     assert (without_times(done.stdout), done.stderr) == (without_times(output), "")
 
 
-def test_first_command_runs_the_example() -> None:
-    """The command after the installation."""
-    python, *arguments = commands("python3 -m venv")[0].rpartition("&& ")[2].split()
-    assert python == ".venv/bin/python"
-    done = run(*arguments)
+def test_first_command_says_what_ran_and_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands after the installation: the example, then `otel-kcevents`."""
+    _, _, *parts = [shlex.split(part) for part in commands("python3 -m venv")[0].split(" && ")]
+    (python, example, *arguments), *shown = (part for part in parts if part[0] != "export")
+    assert {python, *(command for command, *_ in shown)} == {".venv/bin/python", ".venv/bin/otel-kcevents"}
+    for _, setting in (part for part in parts if part[0] == "export"):
+        monkeypatch.setenv(*setting.split("="))
+    done = run(str(ROOT / example), *arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "AllocationSetReconcileError" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    for _, *words in shown:
+        assert main(words) == 0
+    assert without_details(capsys.readouterr().out) == without_details(block("text first-command"))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """The journal of two runs of the example, the second one with a bill that does not exist."""
+    folder = tmp_path_factory.mktemp("journal")
+    for bill in ((), ("no_such_bill.csv",)):
+        run(str(ROOT / "examples" / "focus_etl.py"), "--log", "kcevents.db", *bill, folder=folder)
+    with closing(sqlite3.connect(folder / "kcevents.db")) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(("sql", "output"), QUERIES)
+def test_query_prints_the_output_after_it(database: sqlite3.Connection, sql: str, output: str) -> None:
+    """As the command `sqlite3` prints it with `-header`, and pandas reads it."""
+    cursor = database.execute(sql)
+    heads = [column for column, *_ in cursor.description]
+    rows = [["" if value is None else str(value) for value in row] for row in cursor]
+    assert without_details("".join(f"{'|'.join(row)}\n" for row in (heads, *rows))) == without_details(output)
+    pandas: Any = pytest.importorskip("pandas")
+    assert pandas.read_sql_query(sql, database).shape == (len(rows), len(heads))
 
 
 def test_second_command_matches_the_ci_script() -> None:

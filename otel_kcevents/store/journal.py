@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
-from itertools import count, islice
+from itertools import islice
 from os import PathLike
 from threading import Event as Signal
 from threading import RLock, Thread
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
-from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_file import JournalFile
-from otel_kcevents.store.journal_reader import open_to_read, read_counts, read_document, read_events, read_runs
 from otel_kcevents.store.journal_rows import Batch, Entry
-from otel_kcevents.store.lock_file import lock_file
+from otel_kcevents.store.journal_source import JournalSource
 from otel_kcevents.store.log import etl_of
-from otel_kcevents.store.query import EventPage, EventQuery
 from otel_kcevents.store.run import complete_run, current_run
 from otel_kcevents.store.run_end import END_TIMEOUT, end_with_process
-from otel_kcevents.store.source import check_selection
 
 __all__ = ["Journal", "JournalError"]
-
 
 _TIMEOUT = 0.5  # seconds that a call waits for other writers; after it, calls do not wait at all until the trouble ends
 _RETRY_TIMEOUT = 0.01  # seconds that an attempt of the retry thread waits
@@ -41,7 +35,7 @@ _BATCH = 256  # events of a transaction, which takes some milliseconds
 _FORK_TIMEOUT = 10.0  # seconds
 
 
-class Journal:
+class Journal(JournalSource):
     """Keeps events in an SQLite file, which any number of processes of a machine write and read at the same time.
 
     It is a consumer of a log: `default_log.attach(Journal("kcevents.db"))` writes each event before the decorated call
@@ -112,11 +106,10 @@ class Journal:
         self._reading = RLock()
         self._is_writing = False
         self._waiting: deque[Entry] = deque()
-        self._numbers = count(1)
         self._is_queueing = False
-        self._batch = Batch()  # some of those that wait; stays the same until it is written
         self._unlisted = Counter[str]()  # by kind: events that are only counted, because too many were waiting
-        self._last_unlisted = 0
+        self._batch: Batch | None = None  # some of those that wait; stays the same until it is written
+        self._written = 0  # how many events of this run have been written
         self._is_troubled = False
         self._has_begun = False
         self._stop = Signal()
@@ -135,12 +128,10 @@ class Journal:
         """
         with self._queue_lock:
             is_inner, self._is_queueing = self._is_queueing, True
-            number = next(self._numbers)
             if len(self._waiting) < _MAX_WAITING:
-                self._waiting.append(Entry(number, event, span_id, trace_id))
+                self._waiting.append(Entry(event, span_id, trace_id))
             else:
                 self._unlisted[event.kind] += 1
-                self._last_unlisted = number
             self._is_queueing = is_inner
         if not self._is_troubled and not is_inner:  # the call that this one interrupts writes both
             self._write()
@@ -171,20 +162,22 @@ class Journal:
     def _write_batch(self, timeout: float) -> bool:
         """Write some of the events that wait; return whether more are waiting."""
         with self._queue_lock:
-            batch = self._batch if self._batch.last else self._next_batch()
+            batch = self._batch or self._next_batch()
         self._file.write(current_run(), batch, timeout)
         with self._queue_lock:  # an exception of a signal handler may interrupt this: it can be done again
-            while self._waiting and self._waiting[0].number <= batch.last:
-                self._waiting.popleft()
-            self._batch = Batch()
-            return bool(self._waiting or self._unlisted)
+            waiting = self._waiting
+            for entry in batch.entries:
+                if waiting and waiting[0] is entry:
+                    waiting.popleft()
+            self._written = batch.last
+            self._batch = None
+            return bool(waiting or self._unlisted)
 
     def _next_batch(self) -> Batch:
         entries = tuple(islice(self._waiting, _BATCH))
-        last = max((entry.number for entry in entries), default=0)
-        self._batch = batch = Batch(entries, last)
+        self._batch = batch = Batch(entries, self._written + len(entries))
         if self._unlisted and len(entries) == len(self._waiting):
-            self._batch = batch = Batch(entries, self._last_unlisted, self._unlisted)
+            self._batch = batch = Batch(entries, batch.last + self._unlisted.total(), self._unlisted)
             self._unlisted = Counter()
         return batch
 
@@ -238,60 +231,13 @@ class Journal:
         finally:
             self._file_lock.release()
 
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        with self._reading, open_to_read(self.path) as connection:
-            yield connection
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of events of each kind of all processes, in alphabetical order, without zeros.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
-        with self._open() as connection:
-            return read_counts(connection)
-
-    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
-        """Return the lists of events of all processes, newest first, and the counters of all events.
-
-        Args:
-            kinds: The kinds to list, or prefixes of them; all kinds if empty.
-            window: The window that an event's own time must be in to be listed; None for any time.
-            limit: The maximum number of events to list of each kind: the newest of those selected.
-
-        Raises:
-            JournalError: The file cannot be read.
-            TypeError: *window* is not a Window.
-            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
-        """
-        check_selection(window, limit)
-        with self._open() as connection:
-            return read_document(connection, [kinds] if isinstance(kinds, str) else list(kinds), window, limit)
-
-    def events(self, query: EventQuery = EventQuery()) -> EventPage:  # noqa: B008 - immutable
-        """Return a page of events with their traces, spans and runs.
-
-        Args:
-            query: Which events to list.
-
-        Raises:
-            JournalError: The file cannot be read.
-            ValueError: A kind is unknown, or `before` is not the `next` of a page.
-        """
-        with self._open() as connection:
-            return read_events(connection, query)
-
-    def runs(self) -> list[dict[str, Any]]:
-        """Return the runs, the newest first, in the form of `GET /model/etl/runs`.
-
-        Raises:
-            JournalError: The file cannot be read.
-        """
-        own = current_run().id
-        locks = lock_file(f"{self.path}-lock")
-        with self._open() as connection:
-            return read_runs(connection, lambda run: run == own or locks.is_held(run))
+    def _waiting_batches(self) -> Sequence[Batch]:
+        with self._queue_lock:
+            return (
+                Batch(tuple(self._waiting)),
+                self._batch._replace(entries=()),
+                Batch((), self._last_unlisted, dict(self._unlisted)),
+            )
 
     def _before_fork(self) -> None:
         """Wait for other threads and close the file: a connection must not be used on both sides of a fork."""

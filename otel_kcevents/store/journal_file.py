@@ -156,9 +156,9 @@ class JournalFile:
         if now < self._clock:
             self._set_back(connection, now)
         self._clock = now
-        execute = connection.execute
+        execute = connection.cursor().execute  # which would otherwise create a cursor each time
         entries, last, unlisted = batch
-        errors = sum(entry.event.is_error for entry in entries)
+        errors = sum([entry.event.is_error for entry in entries])
         latest = entries[-1].event.time if entries else None
         position = last, errors, latest, run.id, last
         if not execute(_COUNT_RUN, position).rowcount:
@@ -171,7 +171,7 @@ class JournalFile:
             if kind not in self._kinds:
                 self._add_kind(connection, kind)
             execute(_COUNT_EVENT, (kind,))
-            execute(INSERT_EVENT, (*row_of(entry, run.id, self._epoch), kind))
+            execute(INSERT_EVENT, row_of(entry, run.id, self._epoch))
         for kind, count in unlisted.items():
             self._add_kind(connection, kind)
             execute("UPDATE tally SET count = count + ? WHERE name = ?", (count, kind))
@@ -192,8 +192,8 @@ class JournalFile:
             "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, CASE WHEN ?10 NOTNULL THEN 'failed' END)",
             run,
         )
-        count = min((entry.number for entry in batch.entries), default=1) - 1
-        connection.execute("INSERT OR IGNORE INTO tally (name, count) VALUES (?, ?)", (run.id, count))
+        before = batch.last - len(batch.entries) - sum(batch.unlisted.values())
+        connection.execute("INSERT OR IGNORE INTO tally (name, count) VALUES (?, ?)", (run.id, before))
         self._lock.hold(run.id)
         publish_run()
         self._set_back(connection, time_ns())

@@ -88,16 +88,18 @@ EVENT_COLUMNS = (
 )
 """The columns of a row that `row_of` returns and `event_of` reads."""
 
-INSERT_EVENT = f"INSERT INTO event (n, {EVENT_COLUMNS}) SELECT count, {', '.join('?' * 13)} FROM tally WHERE name = ?"
-"""Adds a row; its number is the count of its kind. The last parameter is the kind again."""
+INSERT_EVENT = (
+    f"INSERT INTO event (n, {EVENT_COLUMNS}) SELECT count, {', '.join(f'?{place}' for place in range(1, 14))} "
+    "FROM tally WHERE name = ?1"
+)
+"""Adds a row; its number is the count of its kind."""
 
 _MIN, _MAX = -(2**63), 2**63 - 1  # SQLite's integers; also what an open end of a window is stored as
 
 
 class Entry(NamedTuple):
-    """An event as it waits to be written, with its number in its run and the ids of its span and trace: 0 for none."""
+    """An event as it waits to be written, with the ids of its span and trace: 0 for none."""
 
-    number: int
     event: Event
     span_id: int
     trace_id: int
@@ -108,8 +110,8 @@ class Batch(NamedTuple):
 
     Attributes:
         entries: The events; none to only register the run.
-        last: The highest number of these events in their run. A batch whose `last` is not higher than the number in
-            the file has been written.
+        last: How many events the run has recorded, up to the last one of this batch. A batch whose `last` is not
+            higher than the number in the file has been written.
         unlisted: The numbers, by kind, of further events that are only counted, because too many were waiting.
     """
 
@@ -126,15 +128,16 @@ def row_of(entry: Entry, run: str, epoch: int) -> tuple[Any, ...]:
         run: The id of the run that recorded it.
         epoch: How often the clock had been set back.
     """
-    _, (kind, time, size, window, failure, _), span_id, trace_id = entry
+    event, span_id, trace_id = entry
+    kind, time, size, window, failure, _ = event
     start = end = exact = None
     error_type, message, operation = failure or (None, None, None)
     if window is not None:
         start, end = window.start_ns, window.end_ns
         start = _MIN if start is None else start
         end = _MAX if end is None else end
-    if not _is_storable(entry.event):
-        exact = json.dumps(entry.event.to_dict())
+    if not _is_storable(event):
+        exact = json.dumps(event.to_dict())
         time = _clamp(time)
         start, end = start and _clamp(start), end and _clamp(end)
         error_type, message, operation = (
@@ -151,15 +154,20 @@ def row_of(entry: Entry, run: str, epoch: int) -> tuple[Any, ...]:
 
 def _is_storable(event: Event) -> bool:
     """Return whether the columns represent an event exactly: all but times before 1678 or after 2262, for example."""
-    times = [event.time]
-    if event.window is not None:
-        times += [end for end in (event.window.start_ns, event.window.end_ns) if end is not None]
-    if not all(_MIN < time < _MAX for time in times):
+    _, time, _, window, failure, _ = event
+    if not _MIN < time < _MAX:
         return False
+    if window is not None:
+        start, end = window.start_ns, window.end_ns
+        if not ((start is None or _MIN < start < _MAX) and (end is None or _MIN < end < _MAX)):
+            return False
     try:
-        return not event.failure or all(text is None or text.encode() for text in event.failure)
+        for text in failure or ():
+            if text is not None:
+                text.encode()
     except UnicodeEncodeError:  # a lone surrogate
         return False
+    return True
 
 
 def _clamp(time: int) -> int:

@@ -9,6 +9,7 @@ process. A process loses those locks when it closes any descriptor of the file, 
 from __future__ import annotations
 
 import os
+from errno import EACCES, EAGAIN
 from threading import RLock
 from time import monotonic, sleep
 from typing import Any
@@ -127,8 +128,8 @@ class LockFile:
             return False
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _byte_of(run))
-        except OSError:
-            return True
+        except OSError as error:  # any other error, as of a file system without locks, does not show that it is alive
+            return error.errno in (EACCES, EAGAIN)
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _byte_of(run))
         return False
 

@@ -37,6 +37,12 @@ class EventQuery(NamedTuple):
     limit: int = 256
     before: str | None = None
 
+    def selects(self, event: Event) -> bool:
+        """Return whether the times of an event, its own and those of its set, are in the selected windows."""
+        if self.window is not None and not self.window.contains(event.time):
+            return False
+        return self.set_window is None or (event.window is not None and _overlap(self.set_window, event.window))
+
 
 class ListedEvent(NamedTuple):
     """An event with what its source knows about it.
@@ -80,6 +86,14 @@ class EventPage(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the page in the form of `GET /model/etl/events`."""
         return {"events": [event.to_dict() for event in self.events], "next": self.next}
+
+
+def _overlap(first: Window, second: Window) -> bool:
+    return _begins_before(first.start_ns, second.end_ns) and _begins_before(second.start_ns, first.end_ns)
+
+
+def _begins_before(start: int | None, end: int | None) -> bool:
+    return start is None or end is None or start < end
 
 
 def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, ...]:

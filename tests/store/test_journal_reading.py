@@ -14,8 +14,8 @@ def test_runs_can_be_read_before_the_first_write(tmp_path: Path) -> None:
     """The lock file, opened to look for other processes, can then be locked by this one."""
     log = EventLog()
     journal = Journal(write_nights(tmp_path / "log.db"))
-    log.attach(journal)
     assert {run["outcome"] for run in journal.runs()} == {"killed"}
+    log.attach(journal)
     RecordSet("asset", "AssetSet", log=log).emit("loaded")
     assert journal.counts()["AssetSetLoaded"] == 1
     assert [run["outcome"] for run in journal.runs() if run["id"] == current_run().id] == ["running"]

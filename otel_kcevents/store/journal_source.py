@@ -1,0 +1,111 @@
+"""`JournalSource`: what a journal answers as a source: documents, events and runs of all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from sqlite3 import Connection
+from threading import RLock
+from typing import Any, TypeVar
+
+from otel_kcevents.model.document import Document
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.journal_events import (
+    read_counts,
+    read_document,
+    read_events,
+    read_written,
+    waiting_document,
+)
+from otel_kcevents.store.journal_reader import read_journal, read_runs
+from otel_kcevents.store.journal_rows import Batch
+from otel_kcevents.store.lock_file import lock_file
+from otel_kcevents.store.log import etl_of
+from otel_kcevents.store.query import EventPage, EventQuery
+from otel_kcevents.store.run import current_run
+from otel_kcevents.store.source import check_selection, merge_documents, select
+
+__all__ = ["JournalSource"]
+
+_T = TypeVar("_T")
+
+
+class JournalSource:
+    """The methods by which a `Journal` is read."""
+
+    path: str
+    """The absolute path of the file, without symbolic links: two paths of one file must have the same lock."""
+    _reading: RLock
+
+    def _waiting_batches(self) -> Sequence[Batch]:
+        """Return the events of this process that may not be in the file yet."""
+        raise NotImplementedError
+
+    def _read(self, read: Callable[[Connection], _T]) -> _T:
+        with self._reading:  # a fork waits for it
+            return read_journal(self.path, read)
+
+    def _read_with_waiting(self, read: Callable[[Connection], Document]) -> tuple[Document, Document]:
+        """Return the document that a function reads, and that of the events of this process that the file lacks."""
+        batches = self._waiting_batches()  # before the file is read, so that no event is missed in between
+        run = current_run().id
+        return self._read(
+            lambda connection: (
+                read(connection),
+                waiting_document(batches, read_written(connection, run), etl_of),
+            )
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of events of each kind of all processes, in alphabetical order, without zeros.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        documents = self._read_with_waiting(lambda connection: Document({}, read_counts(connection)))
+        return dict(merge_documents(documents).counters)
+
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        """Return the lists of events of all processes, newest first, and the counters of all events.
+
+        Events of this process that wait to be written are included.
+
+        Args:
+            kinds: The kinds to list, or prefixes of them; all kinds if empty.
+            window: The window that an event's own time must be in to be listed; None for any time.
+            limit: The maximum number of events to list of each kind: the newest of those selected.
+
+        Raises:
+            JournalError: The file cannot be read.
+            TypeError: *window* is not a Window.
+            ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
+        """
+        check_selection(window, limit)
+        prefixes = [kinds] if isinstance(kinds, str) else list(kinds)
+        document, waiting = self._read_with_waiting(
+            lambda connection: read_document(connection, prefixes, window, limit)
+        )
+        if not waiting.counters:
+            return document
+        return merge_documents([document, select(waiting, prefixes, window, limit)], limit)
+
+    def events(self, query: EventQuery = EventQuery()) -> EventPage:  # noqa: B008 - immutable
+        """Return a page of events with their traces, spans and runs; events that wait to be written are not included.
+
+        Args:
+            query: Which events to list.
+
+        Raises:
+            JournalError: The file cannot be read.
+            ValueError: A kind or a run is unknown, or `before` is not the `next` of a page.
+        """
+        return self._read(lambda connection: read_events(connection, query))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs, the newest first, in the form of `GET /model/etl/runs`.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        own = current_run().id
+        locks = lock_file(f"{self.path}-lock")
+        return self._read(lambda connection: read_runs(connection, lambda run: run == own or locks.is_held(run)))
