@@ -233,11 +233,10 @@ class Journal(JournalSource):
 
     def _waiting_batches(self) -> Sequence[Batch]:
         with self._queue_lock:
-            return (
-                Batch(tuple(self._waiting)),
-                self._batch._replace(entries=()),
-                Batch((), self._last_unlisted, dict(self._unlisted)),
-            )
+            batch = self._batch or Batch((), self._written)
+            rest = tuple(islice(self._waiting, len(batch.entries), None))
+            unlisted = dict(self._unlisted)
+        return batch, Batch(rest, batch.last + len(rest) + sum(unlisted.values()), unlisted)
 
     def _before_fork(self) -> None:
         """Wait for other threads and close the file: a connection must not be used on both sides of a fork."""

@@ -151,10 +151,10 @@ def waiting_document(batches: Iterable[Batch], written: int, etl_of: Callable[[s
     lists: dict[str, list[Event]] = {}
     counters = Counter[str]()
     for entries, last, unlisted in batches:
-        for number, event, _, _ in entries:
-            if number > written:
-                lists.setdefault(etl_of(event.kind), []).append(event)
-                counters[event.kind] += 1
+        before = last - len(entries) - sum(unlisted.values())
+        for event, _, _ in entries[max(0, written - before) :]:
+            lists.setdefault(etl_of(event.kind), []).append(event)
+            counters[event.kind] += 1
         if last > written:
             counters.update(unlisted)
     return Document({etl: tuple(reversed(events)) for etl, events in lists.items()}, counters)
