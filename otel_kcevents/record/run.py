@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Span, TracerProvider, set_span_in_context
 
 from otel_kcevents.model.messages import describe, error_message, short_repr
 from otel_kcevents.model.problems import logger as _logger
@@ -28,7 +28,7 @@ __all__ = ["RunBlock", "run"]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def run(name: str) -> RunBlock:
+def run(name: str, *, tracer_provider: TracerProvider | None = None) -> RunBlock:
     """Make a block of code, or the calls of a function, the work of this program's run: one root span, and its name.
 
     In a `with` block, or as a decorator of a function or a coroutine function:
@@ -46,6 +46,7 @@ def run(name: str) -> RunBlock:
 
     Args:
         name: What a person calls the run, such as `nightly`.
+        tracer_provider: The provider of the span; None for the global one, which must be set before the block begins.
 
     Raises:
         TypeError: *name* is not a string.
@@ -55,7 +56,7 @@ def run(name: str) -> RunBlock:
         raise TypeError(f"name must be a string such as 'nightly', got {describe(name)}; write run('nightly')")
     if not name.strip():
         raise ValueError(f"name must not be empty, got {short_repr(name)}; use a name such as 'nightly'")
-    return RunBlock(name)
+    return RunBlock(name, tracer_provider)
 
 
 class RunBlock:
@@ -63,10 +64,12 @@ class RunBlock:
 
     Args:
         name: What a person calls the run.
+        tracer_provider: The provider of the span; None for the global one.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tracer_provider: TracerProvider | None = None) -> None:
         self._name = name
+        self._tracer_provider = tracer_provider
         self._process: int | None = None  # in which it was entered
         self._names_run = False
         self._span: Span = INVALID_SPAN
@@ -86,16 +89,16 @@ class RunBlock:
         """
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"{self!r} cannot decorate {describe(function)}; expected a function")
-        shape, name = shape_of(function), self._name
+        shape = shape_of(function)
         if shape not in ("plain", "coroutine"):
             raise TypeError(f"{self!r} cannot decorate a generator function; use `with {self!r}:` inside it")
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with RunBlock(name):
+            with RunBlock(self._name, self._tracer_provider):
                 return function(*args, **kwargs)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with RunBlock(name):
+            with RunBlock(self._name, self._tracer_provider):
                 return await function(*args, **kwargs)
 
         wrapper: Any = update_wrapper(call if shape == "plain" else call_async, function)
@@ -109,7 +112,7 @@ class RunBlock:
         self._outside = self._inside = outside = get_current()
         try:
             if not outside.get("suppress_instrumentation"):
-                tracer = trace.get_tracer(SCOPE, __version__)
+                tracer = trace.get_tracer(SCOPE, __version__, self._tracer_provider)
                 attributes = run_attributes(self._name, current_run().id)
                 self._span = tracer.start_span(self._name, outside, attributes=attributes)
                 self._inside = set_span_in_context(self._span, outside)

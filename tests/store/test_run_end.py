@@ -1,0 +1,150 @@
+"""How runs end: each program is a real process, whose run is read from its journal afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TESTS, clean_environment, run_program
+
+from otel_kcevents import Journal
+
+PROGRAM = TESTS / "programs" / "run_ends.py"
+KILL, TERM, ABORT = -signal.SIGKILL, -signal.SIGTERM, -signal.SIGABRT
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "log.db")
+
+
+def runs_after(path: str, *args: str, code: int = 0) -> list[dict[str, Any]]:
+    """Run the program, and return the runs in its journal, the oldest first."""
+    run_program("run_ends", *args, code=code, OTEL_PYTHON_KCEVENTS_LOG_FILE=path)
+    return Journal(path).runs()[::-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "outcome", "detail"),
+    [
+        ("returns", 0, "ended", None),
+        ("raises", 1, "failed", "KeyError: 'x'"),
+        ("raises_with_secret", 1, "failed", "ValueError: cannot open postgres://[redacted]@db/costs"),
+        ("raises_in_thread", 0, "ended", None),
+        ("interrupted", -signal.SIGINT, "failed", "KeyboardInterrupt"),
+        ("exits_with_3", 3, "ended", None),
+        ("exits_with_3_in_block", 3, "failed", "exit code 3"),
+        ("exits_with_message_in_block", 1, "failed", "exit code 1: no bill, password=[redacted]"),
+        ("exits_with_0_in_block", 0, "ended", None),
+        ("caught_outside_block", 0, "failed", "ValueError: no bill"),
+        ("second_block_succeeds", 0, "ended", None),
+        ("nested_block_fails", 0, "ended", None),
+        ("fails_later_than_block", 1, "failed", "KeyError: 'x'"),
+        ("killed", KILL, "killed", None),
+        ("killed_after_failed_block", KILL, "failed", "ValueError: no bill"),
+        ("terminated", TERM, "killed", None),
+        ("terminated_configured", TERM, "killed", "SIGTERM"),
+        ("aborts", ABORT, "killed", None),
+        ("exits_at_once", 0, "killed", None),
+        ("exits_after_flush", 0, "ended", None),
+        ("records_after_flush", 0, "killed", None),
+    ],
+)
+def test_outcome_of_a_run(path: str, name: str, code: int, outcome: str, detail: str | None) -> None:
+    (run,) = runs_after(path, name, code=code)
+    assert (run["outcome"], run["detail"]) == (outcome, detail)
+    assert (run["ended"] is None) == (code in (KILL, ABORT) or (outcome, detail) == ("killed", None))
+
+
+def test_event_of_an_exit_handler_keeps_the_end(path: str) -> None:
+    (run,) = runs_after(path, "records_at_exit")
+    assert (run["events"], run["outcome"]) == (1, "ended")
+
+
+def test_exception_of_an_interactive_session_is_no_end(path: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-i", PROGRAM, "returns"],
+        input="1 / 0\n",
+        env=clean_environment(OTEL_PYTHON_KCEVENTS_LOG_FILE=path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "ZeroDivisionError" in done.stderr
+    assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_end_of_a_multiprocessing_child_is_seen(path: str, method: str) -> None:
+    """Also that of a child that fails, unless it exits at once."""
+    parent, *children = runs_after(path, "starts_processes", method)
+    assert (parent["parent"], parent["outcome"], parent["allEvents"]) == (None, "ended", 4)
+    assert {child["parent"] for child in children} == {parent["id"]}
+    assert {child["program"] for child in children} == {"run_ends.py"}
+    assert sorted((child["name"], child["outcome"], child["detail"]) for child in children) == [
+        ("part 0", "ended", None),
+        ("part 1", "failed", "KeyError: 'x'"),
+        ("part 2", "failed", "exit code 4"),
+        ("part 3", "killed", None),
+    ]
+
+
+@contextmanager
+def started(path: str, name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the program, and wait for the first line that it prints."""
+    environment = clean_environment(OTEL_PYTHON_KCEVENTS_LOG_FILE=path)
+    command = [sys.executable, str(PROGRAM), name]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as program:
+        assert program.stdout is not None
+        yield program, program.stdout.readline()
+
+
+def test_child_with_the_descriptors_of_a_killed_run(path: str) -> None:
+    """The locks of a process are not inherited, so the run does not seem to be alive."""
+    with started(path, "leaves_child") as (program, child):
+        assert program.wait(60) == KILL
+        assert [run["outcome"] for run in Journal(path).runs()] == ["killed"]
+        os.kill(int(child), signal.SIGKILL)
+
+
+def test_process_id_that_is_used_again(path: str) -> None:
+    runs_after(path, "killed", code=KILL)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE run SET pid = ?", (os.getpid(),))
+    (run,) = Journal(path).runs()
+    assert (run["pid"], run["outcome"]) == (os.getpid(), "killed")
+
+
+def test_running_program_is_not_running_in_a_copy(path: str, tmp_path: Path) -> None:
+    """Nothing shows whether a copy was made on this machine."""
+    copy = str(tmp_path / "copy.db")
+    with started(path, "waits"):
+        for suffix in ("", "-wal", "-lock"):
+            shutil.copy(path + suffix, copy + suffix)
+        (run,) = Journal(path).runs()
+        assert (run["outcome"], run["ended"], run["detail"]) == ("running", None, None)
+        assert [run["outcome"] for run in Journal(copy).runs()] == ["killed"]
+    assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
+
+
+def test_forked_child_that_leaves_the_block_of_its_parent(path: str) -> None:
+    parent, child = runs_after(path, "leaves_block_in_child")
+    assert (parent["name"], parent["outcome"], parent["detail"]) == ("nightly", "ended", None)
+    assert (child["name"], child["parent"]) == ("nightly", parent["id"])
+    assert (child["outcome"], child["detail"]) == ("failed", "exit code 4")
+
+
+def test_forked_child_with_a_block_of_its_own(path: str) -> None:
+    parent, child = runs_after(path, "names_child")
+    assert (parent["name"], child["name"], child["parent"]) == ("nightly", "part", parent["id"])
