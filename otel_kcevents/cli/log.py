@@ -9,6 +9,7 @@ from otel_kcevents.cli.arguments import Commands, Parser, add_sources
 from otel_kcevents.cli.output import event_table, print_lines, table
 from otel_kcevents.cli.selection import Listing, Selection, read_listing
 from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
+from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.query import ListedEvent
@@ -122,10 +123,14 @@ def _set_window(text: str) -> Window:
         ValueError: The string does not name a window.
     """
     short = re.fullmatch(r"(.+)/(\d+)([dhm])", text, re.ASCII)
-    if short is None:
-        return Window.of(text)
-    start, number, unit = short.groups()
-    return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}")
+    start, number, unit = short.groups() if short else (text, "", "")
+    try:
+        return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text)
+    except ValueError:
+        forms = "a day, an hour, a month or an interval, such as 2024-09-02 or 2024-09-02T10:00Z/1h"
+        raise ValueError(
+            f"cannot convert {short_repr(text)} to a Window; expected {forms}, or a form of --window"
+        ) from None
 
 
 def _trace(listed: ListedEvent, template: str | None) -> str:
