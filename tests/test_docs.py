@@ -309,3 +309,9 @@ def test_listed_settings_are_those_of_opentelemetry() -> None:
     listed = {name for row in rows("docs/export.md", "variable | meaning") for name in quoted(row[0])}
     assert len(listed) == 16
     assert listed <= {*dir(environment_variables), *dir(sdk_variables)}
+
+
+def test_page_of_names_lists_every_variable_of_the_package() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    listed = [name for names, _ in rows("docs/names.md", "variable of the package | meaning") for name in quoted(names)]
+    assert sorted(listed) == sorted(set(re.findall(r"\bOTEL_PYTHON_KCEVENTS_[A-Z]+(?:_[A-Z]+)*", source)))
