@@ -127,9 +127,10 @@ def _duration(run: _Run, started: int, now: int) -> str:
 
 def _length(duration: int) -> str:
     """Return a duration in its two largest units: `0.4s`, `2m03s`, `3h12m`, `2d04h`."""
-    seconds = max(0, duration) // SECOND
+    tenths = max(0, duration) // (SECOND // 10)
+    seconds = tenths // 10
     if seconds < 60:
-        return f"{max(0, duration) / SECOND:.1f}s"
+        return f"{seconds}.{tenths % 10}s"
     if seconds < 3600:
         return f"{seconds // 60}m{seconds % 60:02}s"
     if seconds < 86_400:

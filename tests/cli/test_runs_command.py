@@ -1,0 +1,172 @@
+"""The command `otel-kcevents runs`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import clean_environment
+from journals import NIGHT, run_of, write, write_nights
+from serving import Run
+
+from otel_kcevents import Journal
+from otel_kcevents.cli import runs as runs_module
+from otel_kcevents.model.timestamps import SECOND
+
+LATER = NIGHT + 100 * SECOND
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(runs_module, "time_ns", lambda: LATER)
+    return tmp_path / "log.db"
+
+
+def change(path: Path, id_: str, **values: Any) -> None:
+    """Set columns of a run in a journal."""
+    columns = ", ".join(f"{name} = ?" for name in values)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE run SET {columns} WHERE id = ?", (*values.values(), id_ * 16))
+
+
+@pytest.fixture
+def nights(path: Path) -> Path:
+    """Two nights with workers: `a` failed, its worker `b` was killed; `c` and its workers have ended."""
+    write_nights(path)
+    change(path, "a", ended=NIGHT + 2 * SECOND, outcome="failed", detail="KeyError: 'größe'")
+    for id_ in "cde":
+        change(path, id_, ended=NIGHT + 65 * SECOND, outcome="ended")
+    change(path, "d", name="part 1", service=None)
+    return path
+
+
+def test_runs_are_listed_with_their_ends(run: Run, nights: Path) -> None:
+    """The newest first; the numbers of a run include those of its workers."""
+    assert run("runs", str(nights)) == (
+        0,
+        """
+RUN       STARTED               DURATION  NAME     SERVICE  PID  EVENTS  ERRORS  OUTCOME  DETAILS
+cccccccc  2022-06-03T22:00:05Z     1m00s  nightly  costs      7       3       0  ended
+aaaaaaaa  2022-06-03T22:00:00Z      2.0s  nightly  costs      7       5       2  failed   KeyError: 'größe'
+"""[1:],
+        "",
+    )
+
+
+def test_workers_are_listed_below_their_parents(run: Run, nights: Path) -> None:
+    assert (
+        run("runs", "--all", str(nights)).out
+        == (
+            """
+RUN       STARTED               DURATION  NAME         SERVICE  PID  EVENTS  ERRORS  OUTCOME  DETAILS
+cccccccc  2022-06-03T22:00:05Z     1m00s  nightly      costs      7       3       0  ended
+dddddddd  2022-06-03T22:00:06Z     59.0s    part 1     -          7       2       0  ended
+eeeeeeee  2022-06-03T22:00:07Z     58.0s      nightly  costs      7       1       0  ended
+aaaaaaaa  2022-06-03T22:00:00Z      2.0s  nightly      costs      7       5       2  failed   KeyError: 'größe'
+bbbbbbbb  2022-06-03T22:00:01Z     >0.0s    nightly    costs      7       2       2  killed
+"""[1:]
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-5, "0.0s"), (0.16, "0.1s"), (59.97, "59.9s"), (60, "1m00s"), (3600, "1h00m"), (90_000, "1d01h")],
+)
+def test_duration_has_two_units(run: Run, nights: Path, seconds: float, shown: str) -> None:
+    """It is 0 if the clock was set back."""
+    change(nights, "c", ended=NIGHT + 5 * SECOND + int(seconds * SECOND))
+    assert run("runs", str(nights)).out.splitlines()[1].split()[2] == shown
+
+
+HOLD = """
+import sys
+from otel_kcevents.store.lock_file import LockFile
+lock = LockFile(sys.argv[1])
+lock.hold("c" * 16)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_running_program_has_a_duration_so_far(run: Run, nights: Path) -> None:
+    """Even if `flush()` has written an end."""
+    command = [sys.executable, "-c", HOLD, f"{nights}-lock"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=clean_environment(), stdin=pipe, stdout=pipe) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        row = run("runs", str(nights)).out.splitlines()[1].split()
+    assert (row[2], row[-1]) == ("1m35s", "running")
+
+
+def test_killed_run_without_events_has_no_duration(run: Run, path: Path) -> None:
+    write(path, run_of("a"))
+    assert run("runs", str(path)).out.splitlines()[1].split()[2] == "-"
+
+
+def test_ids_are_as_long_as_they_have_to_be(run: Run, path: Path) -> None:
+    """What is shown of an id is the start of no other id, also of a worker's."""
+    for id_, parent in (("aaaaaaaaaa1", None), ("aaaaaaaaaa2", "aaaaaaaaaa1"), ("b", None)):
+        write(path, run_of("a")._replace(id=id_.ljust(16, "0"), parent=parent and parent.ljust(16, "0")))
+    assert [row.split()[0] for row in run("runs", str(path)).out.splitlines()[1:]] == ["aaaaaaaaaa1", "b0000000000"]
+
+
+def test_shown_id_selects_a_run_of_the_log(run: Run, nights: Path) -> None:
+    id_ = run("runs", str(nights)).out.splitlines()[1].split()[0]
+    listed = run("log", "--run", id_, str(nights)).out.split("\n\n")[0].splitlines()[1:]
+    assert [row.split()[1] for row in listed] == ["AssetSetSaved", "AssetSetSaved", "AssetSetTotaled"]
+
+
+def test_json_is_the_form_of_the_endpoint(run: Run, nights: Path) -> None:
+    """With its own numbers of events and errors, and those that include its workers'."""
+    everything = json.loads(run("runs", "--all", "--json", str(nights)).out)
+    assert everything["code"] == 200
+    assert [one["id"][0] for one in everything["data"]] == list("cdeab")
+    assert sorted(everything["data"], key=str) == sorted(Journal(nights).runs(), key=str)
+    roots = json.loads(run("runs", "--json", str(nights)).out)["data"]
+    assert [(one["events"], one["allEvents"], one["errors"], one["allErrors"]) for one in roots] == [
+        (1, 3, 0, 0),
+        (3, 5, 0, 2),
+    ]
+
+
+def test_name_and_detail_cannot_control_the_terminal(run: Run, nights: Path) -> None:
+    change(nights, "c", name="\x1b[2J", detail="two\nlines")
+    out = run("runs", str(nights)).out
+    assert r"\u001b[2J" in out
+    assert r"two\nlines" in out
+
+
+def test_parents_that_form_a_circle_are_read(run: Run, nights: Path) -> None:
+    """Other programs can write to a journal."""
+    change(nights, "c", parent="e" * 16)
+    assert [row[:4] for row in run("runs", str(nights)).out.splitlines()[1:]] == ["aaaa"]
+
+
+def test_journal_without_runs(run: Run, path: Path) -> None:
+    write_nights(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM run")
+    assert run("runs", str(path)) == (0, "no runs\n", "")
+
+
+def test_log_without_runs_is_an_error(run: Run, tmp_path: Path) -> None:
+    document = tmp_path / "log.json"
+    document.write_text('{"code":200,"data":{"allocation":[],"asset":[],"counters":{}}}', encoding="utf-8")
+    ran = run("runs", str(document))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"{document} is a log without runs; give a journal" in ran.err
+
+
+@pytest.mark.parametrize("name", ["missing.db", "missing.json"])
+def test_missing_file_is_an_error(run: Run, tmp_path: Path, name: str) -> None:
+    ran = run("runs", str(tmp_path / name))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"cannot read {tmp_path / name}: No such file" in ran.err
