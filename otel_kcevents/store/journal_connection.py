@@ -148,6 +148,18 @@ class JournalConnection:
             self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return os.stat(path).st_size
 
+    def disown(self, refuse: bool) -> None:
+        """Keep an inherited connection open until this process ends: closing it would change the parent's files.
+
+        Args:
+            refuse: Whether to refuse all further statements. No other thread may be using the connection.
+        """
+        from ctypes import py_object, pythonapi
+
+        if refuse:
+            self.sqlite.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+        pythonapi.Py_IncRef(py_object(self.sqlite))  # Python closes what it deletes
+
     def close(self) -> str | None:
         """Close the connection. If something else has the path now, keep the write-ahead log from it.
 

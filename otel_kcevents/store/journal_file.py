@@ -36,7 +36,7 @@ _DELETE_OLD = """
     AND id < (SELECT max(id) FROM event)"""
 _END_RUN = "UPDATE run SET ended = ?, outcome = ?, detail = ? WHERE id = ?"
 
-_LOCKED = sqlite3.OperationalError("database is locked")
+_LOCKED = "database is locked"
 
 
 class JournalFile:
@@ -68,12 +68,18 @@ class JournalFile:
         self._migrations = migrations
         self._connection: JournalConnection | None = None
         self._is_troubled = False
+        self._is_disowned = False
         self._kinds: set[str] = set()  # those that have a row in the table of counters
         self._written: Run | None = None  # the run as the file has it
         self._clock = 0
         self._epoch = 0
         self._until_checked = 0  # events
         self._noted = 0  # the number of the last warning that the file has
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to the file."""
+        return self._connection is not None
 
     def keep(self, retention: int | None, max_age: int | None) -> None:
         """Change how many events to keep, and for how long; see the arguments of the class."""
@@ -95,13 +101,13 @@ class JournalFile:
         def add(connection: sqlite3.Connection) -> None:
             if run is not self._written:
                 self._register(connection, run, batch)
-            if batch.last:
+            if batch.entries or batch.unlisted:
                 self._add(connection, run, batch)
 
         self._change(run, add, timeout)
         self._written = run
 
-    def end(self, run: Run, outcome: str, detail: str | None, timeout: float, is_final: bool) -> None:
+    def end(self, run: Run, outcome: str, detail: str | None, timeout: float) -> None:
         """Write how a run ended, if the file knows the run.
 
         Args:
@@ -109,25 +115,26 @@ class JournalFile:
             outcome: `ended`, `failed` or `killed`.
             detail: Why, such as the type of an exception or the name of a signal; None if there is nothing to add.
             timeout: The maximum time to wait for other writers, in seconds.
-            is_final: Whether the next event leaves the end as it is; otherwise it revives the run.
 
         Raises:
             JournalError: It could not be written.
         """
         values = time_ns(), outcome, detail, run.id
         self._change(run, lambda connection: connection.execute(_END_RUN, values), timeout)
-        self._written = run if is_final else None
+        self._written = None  # the next event revives the run
 
     def _change(self, run: Run, change: Callable[[sqlite3.Connection], object], timeout: float) -> None:
         """Make a change in one transaction, under the lock."""
         deadline = monotonic() + timeout
         try:
-            if not self._lock.acquire(timeout):
-                raise _LOCKED
-            try:
+            try:  # also around `acquire`: a signal handler may raise an exception when the lock has been acquired
+                if not self._lock.acquire(timeout):
+                    raise sqlite3.OperationalError(_LOCKED)
                 connection = self._begin(deadline)
                 change(connection)
                 noted = self._note_problems(connection, run)
+                if self._is_disowned:  # a signal handler has forked, and goes on in the child
+                    raise JournalError(f"{self.path} is written by the parent of this process")
                 connection.execute("COMMIT")
             except BaseException as error:
                 self._undo(error)
@@ -240,6 +247,8 @@ class JournalFile:
         while True:
             try:
                 connection = self._connect(deadline)
+                if connection.in_transaction:  # an exception of a signal handler has interrupted `_undo`
+                    connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
                 return connection
             except sqlite3.OperationalError as error:
@@ -253,7 +262,7 @@ class JournalFile:
         if is_replaced:
             self._close()
             if not self._lock.renew(max(0.0, deadline - monotonic())):  # the lock may have been replaced as well
-                raise _LOCKED
+                raise sqlite3.OperationalError(_LOCKED)
         if self._connection is None:
             self._connection = JournalConnection(self.path, self._migrations)
             self._written = None
@@ -290,14 +299,25 @@ class JournalFile:
         """
         if self._connection is None:
             return
-        held = False
-        with suppress(OSError):
-            held = self._lock.acquire(0 if self._is_troubled else timeout)
         try:
+            with suppress(OSError):
+                self._lock.acquire(0 if self._is_troubled else timeout)
             self._close()
         finally:
-            if held:
-                self._lock.release()
+            self._lock.release()
+
+    def disown(self, refuse: bool = False) -> None:
+        """Leave an inherited connection to the parent of this process: it is neither used nor closed again.
+
+        Args:
+            refuse: Whether to refuse the statements of an interrupted write, which may go on in this process. No other
+                thread may be using the connection.
+        """
+        self._is_disowned = True
+        self._lock.close()  # it shares its `flock` with the parent
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disown(refuse)
 
     def after_fork_in_child(self) -> None:
         """Start with a closed file and a run of the child's own."""

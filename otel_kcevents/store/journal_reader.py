@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from threading import RLock
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.store.journal_connection import check_header
 from otel_kcevents.store.journal_errors import JournalError
+from otel_kcevents.store.journal_writer import is_off, switch_off
 
 __all__ = ["JournalNotFoundError", "open_to_read", "read_journal", "read_runs"]
 
@@ -22,6 +24,10 @@ _TIMEOUT = 0.5  # seconds to wait for a process that recovers or closes the file
 _MAX_SECONDS = 5.0  # that one read may take
 _STEPS = 100_000  # of SQLite's virtual machine between two looks at the clock, about a millisecond
 _ATTEMPTS = 3
+_FORK_TIMEOUT = 10.0  # seconds
+
+_reading: Any = RLock()  # reentrant: a signal handler may read inside a read
+_being_read: list[str] = []  # by the thread that has the lock
 
 
 class JournalNotFoundError(JournalError, FileNotFoundError):
@@ -57,7 +63,7 @@ def open_to_read(path: str) -> Iterator[sqlite3.Connection]:
     """Open a journal for reading, in one transaction: what is read is consistent.
 
     Nothing is changed and no file is created, so that a journal can be read in every place. If no writer has left a
-    write-ahead log, the file is read without locks.
+    write-ahead log, the file is read without locks. A fork waits until it is closed.
 
     Args:
         path: The absolute path of the file.
@@ -65,6 +71,19 @@ def open_to_read(path: str) -> Iterator[sqlite3.Connection]:
     Raises:
         JournalError: The file cannot be read, or was changed while it was read without locks.
     """
+    if is_off(path):
+        raise JournalError(f"{path} cannot be read in process {os.getpid()}, which has inherited a connection to it")
+    with _reading:
+        _being_read.append(path)
+        try:
+            with _open(path) as connection:
+                yield connection
+        finally:
+            _being_read.remove(path)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[sqlite3.Connection]:
     try:
         before = _state(path)
         if before is None:
@@ -172,3 +191,24 @@ def _run(row: Sequence[Any], known: Iterable[str], is_running: Callable[[str], b
         "allEvents": 0,
         "allErrors": 0,
     }
+
+
+def _before_fork() -> None:
+    _reading.acquire(timeout=_FORK_TIMEOUT)
+
+
+def _after_fork_in_parent() -> None:
+    with suppress(RuntimeError):  # not acquired in time
+        _reading.release()
+
+
+def _after_fork_in_child() -> None:
+    global _reading
+    _reading = RLock()
+    for path in _being_read:  # the fork came from inside a read
+        switch_off(path)
+
+
+# This lock is acquired before that of the writer, because a read may cause a write: by the garbage collector.
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

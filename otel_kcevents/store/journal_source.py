@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection
-from threading import RLock
 from typing import Any, TypeVar
 
 from otel_kcevents.model.document import Document
@@ -34,15 +33,13 @@ class JournalSource:
 
     path: str
     """The absolute path of the file, without symbolic links: two paths of one file must have the same lock."""
-    _reading: RLock
 
     def _waiting_batches(self) -> Sequence[Batch]:
         """Return the events of this process that may not be in the file yet."""
         raise NotImplementedError
 
     def _read(self, read: Callable[[Connection], _T]) -> _T:
-        with self._reading:  # a fork waits for it
-            return read_journal(self.path, read)
+        return read_journal(self.path, read)
 
     def _read_with_waiting(self, read: Callable[[Connection], Document]) -> tuple[Document, Document]:
         """Return the document that a function reads, and that of the events of this process that the file lacks."""

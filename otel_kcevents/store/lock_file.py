@@ -40,7 +40,7 @@ class LockFile:
         self._fd = -1
         self._is_read_only = False
         self._opening = RLock()  # with a second descriptor, one would be locked and the other one unlocked
-        self._is_locked = False
+        self._is_locked = False  # or about to be
         self._run: str | None = None  # the run whose lock this process holds
         self._check_at = 0.0
 
@@ -61,13 +61,14 @@ class LockFile:
         deadline = monotonic() + timeout
         while True:
             self._open_to_write()
+            self._is_locked = True
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if not self._poll(deadline):
+                    self._is_locked = False
                     return False
             if not self._is_deleted():
-                self._is_locked = True
                 return True
             self.close()
 
@@ -99,9 +100,12 @@ class LockFile:
         return False
 
     def release(self) -> None:
-        """Release the lock that orders writers."""
-        if fcntl is not None and self._is_locked:  # pragma: no branch - Windows
-            self._is_locked = False
+        """Release the lock that orders writers, if this process has it.
+
+        It may have it although `acquire` was interrupted by an exception of a signal handler.
+        """
+        self._is_locked = False
+        if fcntl is not None and self._fd >= 0:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def hold(self, run: str) -> None:
@@ -120,7 +124,7 @@ class LockFile:
 
     def is_held(self, run: str) -> bool:
         """Return whether another process holds the lock of a run."""
-        if fcntl is None:  # pragma: no cover - Windows
+        if fcntl is None or run == self._run:
             return False
         try:
             self._open_to_read()
