@@ -17,8 +17,8 @@ _PAGE = 1000  # events, which are in memory at once
 class PageFollower:
     """Finds the new events of a journal by their numbers: each once, in the order of arrival, however many.
 
-    The numbers are consecutive, so that a gap shows how many events were deleted before they could be read. If another
-    journal takes the place of the first, all its events are new.
+    The numbers are consecutive, so that a gap shows how many events were deleted before they could be read. If the
+    journal cannot be read at first, or another one takes its place, all events are new.
 
     Args:
         name: The name of the source, for messages.
@@ -30,7 +30,7 @@ class PageFollower:
         self._name = name
         self._read = read
         self._count = count
-        self._has_begun = False
+        self._is_first_call = True
         self._last: ListedEvent | None = None  # that was returned
 
     def read(self) -> Iterator[Event]:
@@ -39,16 +39,13 @@ class PageFollower:
         Raises:
             OSError: The source cannot be read; the next call continues after the last event that was returned.
         """
+        is_first_call, self._is_first_call = self._is_first_call, False
         first = self._read(EventQuery(limit=_FIRST_PAGE))
         if self._last is not None and self._continues(first, self._last):
             yield from self._events_after(_number(self._last), first)
             return
-        self._last = None
-        start = 0
-        if not self._has_begun:
-            self._has_begun = True
-            self._last = self._before_past(first)
-            start = _number(self._last) if self._last else 0
+        self._last = self._before_past(first) if is_first_call else None
+        start = _number(self._last) if self._last else 0
         yield from self._events_after(start, first, reports_gaps=False)
 
     def _continues(self, first: EventPage, last: ListedEvent) -> bool:
