@@ -14,10 +14,9 @@ from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.store.journal_state import JournalState, KindState, check_writable, read_state
 
-__all__ = ["check_endpoints", "check_journal"]
+__all__ = ["check_endpoints", "check_journal", "state_findings"]
 
 _CONNECT_TIMEOUT = 1.0  # seconds
-_TIMEOUT = 2.0  # seconds; the time to look up a name cannot be limited otherwise
 _NO_LOOKUP = re.compile(r"[\d.]+|.*:.*|localhost")
 _PORTS = {"http": 80, "https": 443}
 _OTLP_PORT = 4317
@@ -29,21 +28,22 @@ _Finding = tuple[str, str]
 """What was checked, and the result, which begins with `ok`, `problem` or `not checked`."""
 
 
-def check_endpoints(endpoints: Iterable[tuple[str, str]]) -> list[_Finding]:
+def check_endpoints(endpoints: Iterable[tuple[str, str]], timeout: float = 2.0) -> list[_Finding]:
     """Find out whether something listens at each endpoint. Nothing is sent.
 
     Args:
         endpoints: Pairs of a signal and an endpoint as `scheme://host:port`.
+        timeout: The maximum time for each endpoint, in seconds, with the time to look up its name.
     """
     signals: dict[str, list[str]] = {}
     for signal, url in endpoints:
         signals.setdefault(url, []).append(signal)
     if not signals:
         return [("collector", "not checked: no endpoint is set, or it is unknown to this process")]
-    return [(f"collector ({', '.join(names)})", _connect(url)) for url, names in signals.items()]
+    return [(f"collector ({', '.join(names)})", _connect(url, timeout)) for url, names in signals.items()]
 
 
-def _connect(url: str) -> str:
+def _connect(url: str, timeout: float) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, _OTLP_PORT)
@@ -62,14 +62,14 @@ def _connect(url: str) -> str:
 
     try:
         Thread(target=connect, name="kcevents-report", daemon=True).start()
-        return results.get(timeout=_TIMEOUT)
+        return results.get(timeout=timeout)
     except RuntimeError:  # the interpreter is exiting
         if not _NO_LOOKUP.fullmatch(host):
             return f"not checked: {url}; the name cannot be looked up while the program ends"
         connect()
         return results.get()
     except Empty:
-        return f"problem: {url} did not answer within {_TIMEOUT:g} s"
+        return f"problem: {url} did not answer within {timeout:g} s"
 
 
 def check_journal(path: str) -> tuple[list[_Finding], JournalState | None]:
@@ -91,15 +91,23 @@ def check_journal(path: str) -> tuple[list[_Finding], JournalState | None]:
         state = read_state(path)
     except OSError as error:
         return [*findings, ("journal can be read", f"problem: {error_message(error)}")], None
+    return findings + state_findings(state), state
+
+
+def state_findings(state: JournalState) -> list[_Finding]:
+    """Judge the state of a journal.
+
+    Args:
+        state: The state.
+    """
     size = f"{_megabytes(state.size)}, write-ahead log {_megabytes(state.wal_size)}, {_megabytes(state.free)} free"
     is_small = state.free >= _LOW_SPACE and state.wal_size <= _LARGE_WAL
-    findings.append(("journal size", f"{'ok' if is_small else 'problem'}: {size}"))
-    findings.append(("clock", _clock(state)))
+    findings = [("journal size", f"{'ok' if is_small else 'problem'}: {size}"), ("clock", _clock(state))]
     if state.kinds is None:
         findings.append(("counters and rows", "not checked: counting the rows took too long"))
     else:
         findings += [(f"rows of {kind.kind}", _rows(kind)) for kind in state.kinds]
-    return findings, state
+    return findings
 
 
 def _megabytes(size: int) -> str:

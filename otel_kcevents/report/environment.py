@@ -112,8 +112,8 @@ def display_url(url: str) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    after = url.partition(parts.netloc)[2]
-    if not host or "@" in after or not re.fullmatch(r"[\w.:\-]+", host):  # an @ that is left may follow a password
+    # An @ that is left may follow a password.
+    if not host or "@" in url.partition(parts.netloc)[2] or not re.fullmatch(r"[\w.:\-]+", host):
         return None
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme or 'grpc'}://{host}{f':{port}' if port else ''}"

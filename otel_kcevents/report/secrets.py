@@ -38,6 +38,7 @@ _ORDINARY = re.compile(
 _USER_INFO = re.compile(r"://([^/@:\s]*)(?::([^@\s]+))?@")
 _PASSWORD_WITH_AT = re.compile(r"://[^/@:\s]*:(\S+@\S+)@")
 _PAIR = re.compile(r"""([\w.\-]+)["']?\s*[=:]\s*("[^"\n]+"|'[^'\n]+'|[^\s,;&"'{}]+)""")
+_SEGMENT = re.compile(r"/((?=[\w\-]*\d)[\w\-]{12,})(?![\w.\-])")  # of the path of a webhook: a random name
 _SCHEME = re.compile(r"(?i)(?:basic|bearer|token|apikey|digest)\s+(\S+)")
 _CUT = "…"  # at the end of a message that was cut
 
@@ -124,6 +125,8 @@ def _parts(name: str, value: str) -> Iterator[str]:
                 yield from _login(credentials)
             yield from _members(text)
             yield from _login_parts(text)
+            if "://" in text:
+                yield from _SEGMENT.findall(text.partition("://")[2])
 
 
 def _worth_hiding(value: str) -> Iterator[str]:

@@ -1,0 +1,92 @@
+"""`Redactor`: secrets, home folders, user names and e-mail addresses are removed from values, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from otel_kcevents import Event, Failure, Window, read_document, set_scrub
+from otel_kcevents.model.document import Document
+from otel_kcevents.report.redaction import Redactor, printable
+from otel_kcevents.report.secrets import Secrets
+
+
+def redactor(**environ: str) -> Redactor:
+    return Redactor(Secrets(environ), environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/srv/people/jdoe/bills/a.csv", "~/bills/a.csv"),
+        ("file:///srv/people/jdoe", "file://~"),
+        ("x=%2Fsrv%2Fpeople%2Fjdoe%2Fa", "x=~%2Fa"),
+        ("/srv/people/jdoe2/a", "/srv/people/jdoe2/a"),
+        ("/home/anyone/a and /Users/any.one/b", "~/a and ~/b"),
+        ("C:\\Users\\anyone\\a, C:\\\\Users\\\\anyone\\\\b", "~\\a, ~\\\\b"),
+        ("%2Fhome%2Fanyone%2Fa", "~%2Fa"),
+        ("by jdoe, etl_jdoe, -srv-people-jdoe-x, %2Fjdoe", "by ~, etl_~, -srv-people-~-x, %2F~"),
+        ("jdoes and ajdoe", "jdoes and ajdoe"),
+        ("jane.doe+x@mail.example.com, jane%40mail.example", "[email], [email]"),
+        ("postgres@db", "postgres@db"),
+        ("password=sesame", "password=[redacted]"),
+        ("no route to db.example:5432", "no route to db.example:5432"),
+    ],
+)
+def test_value_is_redacted(text: str, shown: str) -> None:
+    assert redactor(HOME="/srv/people/jdoe", USER="jdoe")(text) == shown
+
+
+@pytest.mark.parametrize("user", ["root", "etl", "airflow", "jo"])
+def test_names_that_are_no_persons_are_kept(user: str) -> None:
+    assert redactor(HOME="/", USER=user)(f"the {user} of all") == f"the {user} of all"
+
+
+def test_home_folder_behind_a_link_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert redactor(HOME=str(tmp_path / "link"))(f"{tmp_path}/real/a") == "~/a"
+
+
+def test_default_rules_apply_though_scrubbing_is_off() -> None:
+    """A log may be internal; a report is published."""
+    set_scrub(False)
+    try:
+        assert redactor()("password=sesame") == "password=[redacted]"
+    finally:
+        set_scrub()
+
+
+def test_rules_of_the_program_apply_too() -> None:
+    set_scrub(lambda text: text.replace("123456789012", "[account]"))
+    try:
+        assert redactor()("account 123456789012, password=sesame") == "account [account], password=[redacted]"
+    finally:
+        set_scrub()
+
+
+def test_document_is_redacted() -> None:
+    extra = json.dumps({"note": ["sesame-5", 1], "deep": {"password": "abc", "size": "large"}})
+    event = Event("AssetSetComputeError", 5, 3, Window(None, None), Failure("E", "sesame-5", "save"), extra)
+    redacted = redactor(API_KEY="sesame-5").document(Document({"asset": (event,)}, {"AssetSetComputeError": 7}))
+    (shown,) = redacted.lists["asset"]
+    assert shown == event._replace(failure=Failure("E", "[redacted]", "save"), extra=shown.extra)
+    assert json.loads(shown.extra or "") == {
+        "note": ["[redacted]", 1],
+        "deep": {"password": "[redacted]", "size": "large"},
+    }
+    assert redacted.counters == {"AssetSetComputeError": 7}
+
+
+def test_type_and_operation_of_an_error_are_redacted() -> None:
+    event = Event("AssetSetComputeError", 5, failure=Failure("Error_of_jdoe", "x", "of jdoe"))
+    document = Document({"allocation": (), "asset": (event, event._replace(failure=None))}, {"AssetSetComputeError": 2})
+    redacted = redactor(USER="jdoe").document(document)
+    assert redacted.lists["asset"][0].failure == Failure("Error_of_~", "x", "of ~")
+    assert read_document(redacted.to_json()) == redacted
+
+
+def test_control_characters_are_shown_as_escapes() -> None:
+    assert printable("a\x1b[2J\u202eb\u2028ä") == "a\\u001b[2J\\u202eb\\u2028ä"

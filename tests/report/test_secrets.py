@@ -1,0 +1,136 @@
+"""`Secrets`: which variables hold secrets, and the forms in which a text may hold them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from otel_kcevents.report.secrets import ReportRefusedError, Secrets
+
+SECRET = 'Sesame & "spice" äö'
+
+
+def masked(text: str, **environ: str) -> str:
+    return Secrets(environ).mask(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("API_KEY", "APIKEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_TOKEN", "PGPASSWORD", "MYSQL_PWD"),
+        *("DB_PASSWD", "DB_PASS", "KEY_PASSPHRASE", "GCP_CREDENTIALS", "BASIC_AUTH", "SESSION_COOKIE", "SENTRY_DSN"),
+        *("PRIVATE_PEM", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "CONNSTR", "WEBHOOK_URL", "GITHUB_PAT", "db_password"),
+    ],
+)
+def test_name_says_secret(name: str) -> None:
+    assert masked("is sesame-5 right?", **{name: "sesame-5"}) == "is [redacted] right?"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PATH", "PWD", "OLDPWD", "KEYBOARD", "PASSWORD_FILE", "SSH_AUTH_SOCK", "KEY_PATH", "XDG_SESSION_ID"],
+)
+def test_other_names_do_not(name: str) -> None:
+    assert masked("is sesame-5 right?", **{name: "sesame-5"}) == "is sesame-5 right?"
+
+
+@pytest.mark.parametrize("value", ["", "true", "4711", "123456789", "1.5", "12345", "postgres", "LOCALHOST", "  on  "])
+def test_short_and_ordinary_values_are_no_secrets(value: str) -> None:
+    """They would make each report useless, and are known to everyone."""
+    assert masked(f"it is {value}.", DB_PASSWORD=value) == f"it is {value}."
+
+
+@pytest.mark.parametrize("value", ["sesam5", "1234567890"])
+def test_shortest_secrets(value: str) -> None:
+    assert masked(f"it is {value}.", DB_PASSWORD=value) == "it is [redacted]."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("DATABASE_URL", "postgresql://etl:sesame-5@db/costs", "sesame-5"),
+        ("PIP_INDEX_URL", "https://sesame-token-5@packages.example/simple", "sesame-token-5"),
+        ("BROKER", "amqp://a:sesame-5@h1,amqp://b:sesame-6@h2", "sesame-6"),
+        ("BROKER", "amqp://a:pa@sesame-5@h1", "pa@sesame-5"),
+        ("BROKER", "amqp://a:pa%40sesame-5@h1", "pa@sesame-5"),
+        ("OPTIONS", "host=db password='sesame five' user=etl", "sesame five"),
+        ("OPTIONS", "Server=db;Pwd=sesame-5;", "sesame-5"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=sesame-5, y=z", "sesame-5"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20sesame-5", "sesame-5"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Basic {base64.b64encode(b'u:sesame-5').decode()}", "sesame-5"),
+        ("PROXY_AUTH", "etl:sesame-5", "sesame-5"),
+        ("SECRET_JSON", json.dumps({"a": [{"token": 'se"same-5'}]}), 'se"same-5'),
+        ("TLS_KEY", "-----BEGIN KEY-----\nsesamesesamesesame\n-----END KEY-----", "sesamesesamesesame"),
+        ("TLS_KEY", "-----BEGIN KEY-----\\nsesamesesamesesame\\n-----END KEY-----", "sesamesesamesesame"),
+        ("WEBHOOK", "https://hooks.example/services/T0/sesamesesame5", "sesamesesame5"),
+        ("SOMETHING", "ghp_sesame0123456789sesame0123456789sesa", "ghp_sesame0123456789sesame0123456789sesa"),
+    ],
+)
+def test_part_of_a_value_is_secret(name: str, value: str, part: str) -> None:
+    assert masked(f"it is {part}.", **{name: value}) == "it is [redacted]."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("DATABASE_URL", "postgresql://etl:sesame-5@database/costs", "database/costs"),
+        ("SECRET_JSON", "{not JSON", "{not"),
+        ("PROXY_AUTH", "Basic not-base64-!", "base64"),
+        ("TLS_KEY", "-----BEGIN KEY-----\nsesamesesamesesame\n-----END KEY-----", "-----BEGIN KEY-----"),
+    ],
+)
+def test_rest_of_a_value_is_kept(name: str, value: str, kept: str) -> None:
+    assert masked(kept, **{name: value}) == kept
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        quote(SECRET).replace("%C3", "%c3").replace("%A4", "%a4").replace("%B6", "%b6"),
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(SECRET)[1:-1])[1:-1],
+        repr(SECRET.encode())[2:-1],
+        html.escape(SECRET),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        base64.b64encode(SECRET.encode()).decode().rstrip("="),
+        base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
+    ],
+)
+def test_encoded_secret_is_masked(form: str) -> None:
+    assert masked(f"<{form}>", API_KEY=SECRET).startswith("<[redacted]")
+
+
+@pytest.mark.parametrize("before", ["", "u", "u:"])
+def test_secret_inside_of_base64_is_masked(before: str) -> None:
+    text = base64.b64encode(f"{before}sesame-five;rest".encode()).decode()
+    assert "[redacted]" in masked(text, API_KEY="sesame-five")
+
+
+def test_longer_secret_is_masked_as_one() -> None:
+    assert masked("sesame-5-street", A_KEY="sesame-5", B_KEY="sesame-5-street") == "[redacted]"
+
+
+def test_secret_that_is_cut_is_masked() -> None:
+    environ = {"A_KEY": "sesame-5-street"}
+    assert masked("x" * 10 + "sesame-5-s…", **environ) == "x" * 10 + "[redacted]…"
+    assert masked("open sesa…", **environ) == "open sesa…"
+
+
+@pytest.mark.parametrize("text", ["it is sesame-5.", "it is %73esame-5.", f"it is {b'sesame-5'.hex()}"])
+def test_check_names_the_variable_and_not_the_value(text: str) -> None:
+    with pytest.raises(ReportRefusedError, match=r"the variable DB_PASSWORD, .* env -u DB_PASSWORD") as caught:
+        Secrets({"DB_PASSWORD": "sesame-5"}).check(text)
+    assert "sesame" not in str(caught.value)
+
+
+def test_check_accepts_words_of_each_report() -> None:
+    Secrets({"DB_PASSWORD": "platform"}).check("== platform ==", fixed="platform")
