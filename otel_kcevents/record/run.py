@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import update_wrapper
 from time import time_ns
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, TracerProvider, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Span, StatusCode, TracerProvider, set_span_in_context
 
 from otel_kcevents.model.messages import describe, error_message, short_repr
 from otel_kcevents.model.problems import logger as _logger
@@ -22,7 +23,7 @@ from otel_kcevents.store.log import default_log
 from otel_kcevents.store.run import change_run, current_run, failure_detail, name_run
 from otel_kcevents.version import __version__
 
-__all__ = ["RunBlock", "run"]
+__all__ = ["RunBlock", "end_killed_block", "run"]
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -162,3 +163,17 @@ def _write_run() -> None:
     begin: Any = getattr(default_log.source, "begin", None)
     if begin is not None:
         begin()
+
+
+def end_killed_block(reason: str) -> None:
+    """End the span of the block that names the run, if there is one, because the process is about to be killed.
+
+    Args:
+        reason: What kills it, such as `SIGTERM`.
+    """
+    block = _named_by
+    if block is not None and block._process == os.getpid():
+        span, block._span = block._span, INVALID_SPAN
+        with suppress(Exception):  # of the program's span processors
+            span.set_status(StatusCode.ERROR, f"killed by {reason}")
+            span.end()

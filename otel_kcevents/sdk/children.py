@@ -18,6 +18,7 @@ from time import sleep
 from types import FrameType
 from typing import Any
 
+from otel_kcevents.record.run import end_killed_block
 from otel_kcevents.sdk import published
 from otel_kcevents.sdk.delivery import Delivery
 from otel_kcevents.store.run_end import end_run
@@ -129,7 +130,9 @@ def _terminate(
 
     def flush() -> None:
         try:
-            end_run("killed", signal.Signals(number).name)
+            reason = signal.Signals(number).name
+            end_run("killed", reason)
+            end_killed_block(reason)
             delivery.end()
         finally:
             exported.release()

@@ -15,7 +15,7 @@ import warnings
 from types import FrameType
 from typing import Any
 
-from otel_kcevents import allocation, configure, default_log, flush
+from otel_kcevents import allocation, configure, default_log, flush, run
 from otel_kcevents.model.event import Event
 
 
@@ -136,6 +136,14 @@ def signal_inside_opentelemetry() -> None:
     handler(signal.SIGTERM, interrupted["frame"])
     save()
     time.sleep(60)
+
+
+def signal_inside_run() -> None:
+    """The span of the run has not ended."""
+    configure()
+    with run("nightly"):
+        save()
+        terminate()
 
 
 def signal_to_process_1() -> None:

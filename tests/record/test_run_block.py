@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from telemetry import Telemetry, Warned, in_threads
 
 from otel_kcevents import EventLogProcessor, Journal, default_log, run
-from otel_kcevents.record.run import RunBlock
+from otel_kcevents.record.run import RunBlock, end_killed_block
 from otel_kcevents.store.run import current_run
 
 Block = Callable[[str], RunBlock]
@@ -184,6 +184,14 @@ def test_trace_that_is_not_sampled_is_not_named() -> None:
     """It cannot be found in Jaeger."""
     with run("nightly", tracer_provider=Telemetry(ALWAYS_OFF).tracer_provider):
         assert (current_run().name, current_run().trace_id) == ("nightly", None)
+
+
+def test_span_ends_if_the_process_is_killed(telemetry: Telemetry, block: Block) -> None:
+    """Once, also if the block ends afterwards; without a block nothing happens."""
+    end_killed_block("SIGTERM")
+    with block("nightly"):
+        end_killed_block("SIGTERM")
+    assert telemetry.span.status.description == "killed by SIGTERM"
 
 
 def test_span_is_not_an_event_of_the_log(telemetry: Telemetry) -> None:

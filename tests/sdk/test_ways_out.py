@@ -54,6 +54,15 @@ def test_second_signal_does_not_interrupt_the_flush() -> None:
     assert (program.returncode, len(received.spans), received.total) == (-signal.SIGTERM, 1, {SAVED: 1})
 
 
+def test_killed_run_has_a_root_span() -> None:
+    """Its trace is complete but for the spans of the calls that were interrupted."""
+    with http_receiver() as received:
+        run_program("ways_out", "signal_inside_run", code=-signal.SIGTERM, **received.environment)
+    spans = {span.name: span for span in received.spans}
+    assert spans["save AllocationSet"].parent_span_id == spans["nightly"].span_id
+    assert spans["nightly"].status.message == "killed by SIGTERM"
+
+
 def test_first_process_of_a_container_flushes() -> None:
     """The kernel does not end process 1 by a signal, so it exits with the code of the signal."""
     if subprocess.run([*NEW_PROCESS_NAMESPACE, "true"], check=False, capture_output=True).returncode:
