@@ -132,7 +132,9 @@ class JournalWriter:
                 _lock.release()
             except RuntimeError:  # not acquired, or by the parent of this process
                 pass
-        if problem is not None:  # without the lock, for which the owner of a logging handler's lock may wait
+        if (
+            problem is not None and not self._is_off
+        ):  # without the lock, for which the owner of a logging handler's lock may wait
             self._warn(f"{problem}; events wait in memory until it can be written")
 
     def _acquire(self) -> None:

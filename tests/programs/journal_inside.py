@@ -1,0 +1,174 @@
+"""`journal_inside.py NAME FILE`: do something inside a write or a read of a journal; print what the log has then."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from itertools import count
+from random import Random
+from types import FrameType
+
+from otel_kcevents import EventLog, Journal, flush
+from otel_kcevents.model.event import Event, Failure
+from otel_kcevents.store.query import EventQuery
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about forking with threads
+logging.basicConfig(format="%(message)s")
+log, journal = EventLog(), Journal(sys.argv[2])
+log.attach(journal)
+sizes = count()
+
+
+def append() -> None:
+    log.append(Event("AssetSetSaved", time.time_ns(), next(sizes)))
+
+
+class Trap(str):
+    """A string that does something when a journal converts it inside a write, or compares it inside a read."""
+
+    action: Callable[[], object] | None = None
+
+    def _spring(self) -> None:
+        action, Trap.action = Trap.action, None
+        if action is not None:
+            action()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        self._spring()
+        return super().encode(encoding, errors)
+
+    def __eq__(self, other: object) -> bool:
+        self._spring()
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def inside_write(action: Callable[[], object]) -> None:
+    Trap.action = action
+    log.append(Event("AssetSetReconcileError", time.time_ns(), failure=Failure("E", Trap("m"), "reconcile")))
+    assert Trap.action is None
+
+
+def in_handler(action: Callable[[], object]) -> Callable[[], None]:
+    """A function that sends a signal whose handler does something."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        action()
+
+    def send() -> None:
+        signal.signal(signal.SIGUSR1, handle)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    return send
+
+
+def print_log() -> None:
+    os.write(1, f"{json.dumps(log.counts())}\n".encode())
+
+
+def signal_appends() -> None:
+    inside_write(in_handler(append))
+
+
+def signal_raises() -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    try:
+        inside_write(in_handler(fail))
+    except KeyboardInterrupt:
+        thread = threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGKILL))  # nothing may wait
+        thread.start()
+        thread.join()
+
+
+def signal_flushes() -> None:
+    inside_write(in_handler(flush))
+
+
+def collector_appends() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            append()
+
+    gc.disable()
+    Cycle()
+    inside_write(gc.collect)
+
+
+def random_interrupts() -> None:
+    """Each call that returns has written its event once; each that a signal interrupts, at most once."""
+    random, returned, is_armed = Random(), [], False
+
+    def fail(number: int, frame: FrameType | None) -> None:
+        if is_armed:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, fail)
+    for size in range(300):
+        try:
+            is_armed = True
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 1e-4))
+            journal(Event("AssetSetSaved", time.time_ns(), size))
+            is_armed = False
+            returned.append(size)
+        except KeyboardInterrupt:
+            is_armed = False
+    page = journal.events(EventQuery(limit=1000)).events
+    written = [listed.event.size for listed in page]
+    print(json.dumps([len(written) - len(set(written)), len(set(returned) - set(written))]))
+    os.kill(os.getpid(), signal.SIGKILL)  # nothing may wait for the end of the process
+
+
+def fork_in(place: Callable[[Callable[[], object]], object]) -> None:
+    """Fork in a signal handler that returns in both processes."""
+    children: list[int] = []
+    append()
+    place(in_handler(lambda: children.append(os.fork())))
+    append()
+    print_log()
+    if children != [0]:
+        assert os.waitpid(children[0], 0)[1] == 0
+        append()
+
+
+def fork_inside_write() -> None:
+    fork_in(inside_write)
+
+
+def fork_inside_read() -> None:
+    def read(action: Callable[[], object]) -> None:
+        Trap.action = action
+        journal.events(EventQuery(runs=(Trap("last"),)))
+        assert Trap.action is None
+
+    fork_in(read)
+
+
+def fork_from_c() -> None:
+    """Fork without Python's hooks, which does not release the interpreter's lock either."""
+    append()
+    child = ctypes.PyDLL(None).fork()
+    append()
+    print_log()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        append()
+
+
+if __name__ == "__main__":
+    signal.alarm(60)
+    globals()[sys.argv[1]]()

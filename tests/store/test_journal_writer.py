@@ -1,0 +1,55 @@
+"""What a process writes to a journal: whatever interrupts it, each event is written once and no lock is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import run_program
+
+from otel_kcevents import Journal
+
+SAVED, FAILED = "AssetSetSaved", "AssetSetReconcileError"
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "counts"),
+    [
+        ("signal_appends", 0, {FAILED: 1, SAVED: 1}),
+        ("signal_raises", -signal.SIGKILL, {FAILED: 1}),
+        ("signal_flushes", 0, {FAILED: 1}),
+        ("collector_appends", 0, {FAILED: 1, SAVED: 1}),
+    ],
+)
+def test_interrupted_write_is_finished(tmp_path: Path, action: str, code: int, counts: dict[str, int]) -> None:
+    path = tmp_path / "log.db"
+    assert run_program("journal_inside", action, str(path), code=code) == ("", "")
+    assert Journal(path).counts() == counts
+    assert [run["outcome"] for run in Journal(path).runs()] == ["killed" if code else "ended"]
+
+
+def test_exceptions_of_signal_handlers_neither_lose_nor_double(tmp_path: Path) -> None:
+    out, err = run_program("journal_inside", "random_interrupts", str(tmp_path / "log.db"), code=-signal.SIGKILL)
+    assert (json.loads(out), err) == ([0, 0], "")
+
+
+@pytest.mark.parametrize(
+    ("fork", "in_child", "in_parent"),
+    [
+        ("fork_inside_write", {SAVED: 1}, {FAILED: 1, SAVED: 3}),
+        ("fork_inside_read", {SAVED: 1}, {SAVED: 3}),
+        ("fork_from_c", {SAVED: 2}, {SAVED: 3}),  # which does not run the fork hook of the log either
+    ],
+)
+def test_child_with_an_inherited_connection_does_not_use_it(
+    tmp_path: Path, fork: str, in_child: dict[str, int], in_parent: dict[str, int]
+) -> None:
+    """It logs one warning, and keeps its events in its own log."""
+    path = tmp_path / "log.db"
+    out, err = run_program("journal_inside", fork, str(path))
+    assert in_child in map(json.loads, out.splitlines())
+    assert err.count("is not used in process") == len(err.splitlines()) == 1
+    assert Journal(path).counts() == in_parent
+    assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
