@@ -26,7 +26,7 @@ _PRUNED = 512  # rows deleted at once, which takes some milliseconds; more than 
 _BUSY_PAUSE = 0.0002  # seconds
 
 _COUNT_EVENT = "UPDATE tally SET count = count + 1 WHERE name = ?"
-_COUNT_RUN = "UPDATE tally SET count = ?, errors = errors + ?, last = ? WHERE name = ? AND count < ?"
+_COUNT_RUN = "UPDATE tally SET count = ?1, last = ?2 WHERE name = ?3 AND count < ?1"
 _DELETE_SUPERFLUOUS = """
     DELETE FROM event WHERE kind = ?1 AND n <= min(
         (SELECT count FROM tally WHERE name = ?1) - ?2, (SELECT min(n) FROM event WHERE kind = ?1) - 1 + ?3
@@ -132,7 +132,7 @@ class JournalFile:
                     raise sqlite3.OperationalError(_LOCKED)
                 connection = self._begin(deadline)
                 change(connection)
-                noted = self._note_problems(connection, run)
+                noted = self._noted if logger.last == self._noted else self._note_problems(connection, run)
                 if self._is_disowned:  # a signal handler has forked, and goes on in the child
                     raise JournalError(f"{self.path} is written by the parent of this process")
                 connection.execute("COMMIT")
@@ -165,20 +165,23 @@ class JournalFile:
         self._clock = now
         execute = connection.cursor().execute  # which would otherwise create a cursor each time
         entries, last, unlisted = batch
-        errors = sum([entry.event.is_error for entry in entries])
-        latest = entries[-1].event.time if entries else None
-        position = last, errors, latest, run.id, last
+        position = last, entries[-1].event.time if entries else None, run.id
         if not execute(_COUNT_RUN, position).rowcount:
             if execute("SELECT 1 FROM tally WHERE name = ?", (run.id,)).fetchone():
                 return
             self._register(connection, run, batch)  # others have deleted the run, because there were too many
             execute(_COUNT_RUN, position)
+        errors = 0
         for entry in entries:
-            kind = entry.event.kind
-            if kind not in self._kinds:
-                self._add_kind(connection, kind)
-            execute(_COUNT_EVENT, (kind,))
+            event = entry.event
+            if event.kind not in self._kinds:
+                self._add_kind(connection, event.kind)
+            if event.is_error:
+                errors += 1
+            execute(_COUNT_EVENT, (event.kind,))
             execute(INSERT_EVENT, row_of(entry, run.id, self._epoch))
+        if errors:
+            execute("UPDATE tally SET errors = errors + ? WHERE name = ?", (errors, run.id))
         for kind, count in unlisted.items():
             self._add_kind(connection, kind)
             execute("UPDATE tally SET count = count + ? WHERE name = ?", (count, kind))
@@ -223,8 +226,6 @@ class JournalFile:
 
     def _note_problems(self, connection: sqlite3.Connection, run: Run) -> int:
         """Write the warnings that this process has logged since; return the number of the last one."""
-        if logger.last == self._noted:
-            return self._noted
         problems = logger.since(self._noted)
         connection.executemany(
             "INSERT INTO problem (run, time, message) VALUES (?, ?, ?)",

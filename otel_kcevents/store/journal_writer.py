@@ -76,6 +76,8 @@ class JournalWriter:
 
     def begin(self) -> None:
         """Write what is known about the run of this process now, instead of with its next event."""
+        if self.is_off:
+            return self._refuse()
         self._is_registered = False
         self._write()
 
@@ -105,8 +107,6 @@ class JournalWriter:
             raise
 
     def _write(self) -> None:
-        if self.is_off:
-            return self._refuse()
         if not self._has_begun:
             self._has_begun = True
             complete_run()
@@ -164,15 +164,19 @@ class JournalWriter:
 
     def _next_batch(self) -> Batch:
         entries = self._first_waiting(_BATCH)
-        unlisted = Counter[str]()
+        last = self._last + len(entries)
+        if not self._unlisted or len(entries) < len(self._waiting):
+            self._batch = batch = Batch(entries, last)
+            return batch
         with self._counting:
-            counted = self._unlisted if len(entries) == len(self._waiting) else unlisted
-            batch = Batch(entries, self._last + len(entries) + sum(counted.values()), counted)
-            self._batch, self._unlisted = batch, unlisted if counted is self._unlisted else self._unlisted
+            batch = Batch(entries, last + self._unlisted.total(), self._unlisted)
+            self._batch, self._unlisted = batch, Counter()
         return batch
 
     def _first_waiting(self, limit: int) -> tuple[Entry, ...]:
         # Not by an iterator, which an append by the garbage collector would break.
+        if len(self._waiting) == 1:
+            return (self._waiting[0],)
         return tuple([self._waiting[place] for place in range(min(len(self._waiting), limit))])
 
     def waiting(self) -> list[Batch]:

@@ -60,7 +60,8 @@ class LockFile:
             return True
         deadline = monotonic() + timeout
         while True:
-            self._open_to_write()
+            if self._fd < 0 or self._is_read_only:
+                self._open_to_write()
             self._is_locked = True
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
