@@ -20,7 +20,6 @@ from otel_kcevents.report.facts import Facts, current_facts
 from otel_kcevents.report.redaction import Redactor, printable
 from otel_kcevents.report.secrets import Secrets
 from otel_kcevents.report.text import ReportText
-from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.journal_state import JournalState
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.query import EventQuery
@@ -72,7 +71,8 @@ def build_report(
     facts = current_facts() if facts is None else facts
     source = source.source if isinstance(source, EventLog) else source
     if journals is None:
-        journals = [source.path] if isinstance(source, Journal) else []
+        path = getattr(source, "path", None)
+        journals = [path] if isinstance(path, str) else []
     secrets = Secrets(environ)
     redact = Redactor(secrets, environ)
     text = ReportText(redact)

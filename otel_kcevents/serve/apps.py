@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from otel_kcevents.serve.respond import PATHS, respond
-from otel_kcevents.store.log import default_log
+from otel_kcevents.serve.respond import PATHS, Response, report_of, respond
+from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.source import Source
 
 __all__ = ["make_asgi_app", "make_wsgi_app"]
@@ -17,13 +18,17 @@ _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
 
-def make_wsgi_app(log: Source = default_log) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+def make_wsgi_app(
+    log: Source = default_log, *, report: bool = False
+) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
     """Return a WSGI application that serves a source.
 
     Args:
         log: The source to serve. Mounted at `/model/etl/log`, the application serves the log alone; at a path
             above it, such as `/model` or `/tools`, every path that `respond()` answers.
+        report: Whether to answer with the bug report, `/model/etl/report`, to every client.
     """
+    build_report = report_of(log) if report else None
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # Each character of a string in a WSGI environment stands for a byte.
@@ -31,20 +36,25 @@ def make_wsgi_app(log: Source = default_log) -> Callable[[dict[str, Any], Callab
             environ.get(name, "").encode("latin-1").decode(errors="replace") for name in ("SCRIPT_NAME", "PATH_INFO")
         )
         path = _path_below(root, root + rest)
-        response = respond(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), log=log)
+        query = environ.get("QUERY_STRING", "")
+        response = respond(environ["REQUEST_METHOD"], path, query, log=log, report=build_report)
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(response.headers))
         return [response.body]
 
     return app
 
 
-def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
+def make_asgi_app(
+    log: Source = default_log, *, report: bool = False
+) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
     """Return an ASGI application that serves a source.
 
     Args:
-        log: The source to serve. It is read in the event loop, so a source that does I/O, such as a `RemoteLog`,
-            blocks the loop. The application can be mounted like that of `make_wsgi_app()`.
+        log: The source to serve. The log in memory is read in the event loop; every other source, such as a journal,
+            does I/O and is read in a thread. The application can be mounted like that of `make_wsgi_app()`.
+        report: Whether to answer with the bug report, `/model/etl/report`, to every client.
     """
+    build_report = report_of(log) if report else None
 
     async def app(scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
@@ -54,12 +64,25 @@ def make_asgi_app(log: Source = default_log) -> Callable[[_Message, _Receive, _S
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1000, "reason": ""})
         path = _path_below(scope.get("root_path", ""), scope["path"])
-        response = respond(scope["method"], path, scope.get("query_string", b"").decode("latin-1"), log=log)
+        query = scope.get("query_string", b"").decode("latin-1")
+        answer = partial(respond, scope["method"], path, query, log=log, report=build_report)
+        response = answer() if isinstance(log, EventLog) and log.source is log else await _in_thread(answer)
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
     return app
+
+
+async def _in_thread(answer: Callable[[], Response]) -> Response:
+    """Return the answer of a function that does I/O, without blocking an event loop of asyncio."""
+    import asyncio  # takes a third of the time that importing this package does; an asyncio server has it
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # another framework's loop, such as trio's
+        return answer()
+    return await asyncio.to_thread(answer)
 
 
 def _path_below(root: str, path: str) -> str:

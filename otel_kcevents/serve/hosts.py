@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from otel_kcevents.model.messages import short_repr
 
-__all__ = ["HostCheck"]
+__all__ = ["HostCheck", "is_loopback"]
 
 # The zone of an IPv6 address, as in [fe80::1%eth0], does not identify a machine.
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)(?:%[\w.~-]+)?\]|([\w.-]+))(?::(\d{0,5}))?", re.ASCII | re.IGNORECASE)
@@ -82,6 +82,16 @@ def _parse(text: str) -> _Host:
     if match is None or int(match[3] or 0) > _MAX_PORT:
         raise ValueError(text)
     return _normal(str(IPv6Address(match[1])) if match[1] else match[2])
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IP address is one of this machine alone.
+
+    Args:
+        address: The address; anything else is not one.
+    """
+    host = _normal(address)
+    return not isinstance(host, str) and host.is_loopback
 
 
 def _parse_allowed(host: object) -> _Host:

@@ -28,6 +28,7 @@ _CPU_BURST = 0.05  # seconds of CPU time available after an idle period: about t
 _MAX_PAUSE = 0.1  # seconds; during a pause the server checks neither its connections nor whether it has been closed
 _MAX_BODY = 4 << 20  # bytes of a request's body that are read, so that the client receives the refusal
 _MAX_REASON = 200  # characters of a request that a message shows
+_PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _NAME = "otel-kcevents"  # in the header `Server`
 
 
@@ -48,7 +49,8 @@ class LimitedServer(ThreadingTCPServer):
         address: The address and port to listen on.
         limits: The limits.
         hosts: The hosts that the server answers for.
-        answer: Returns the response to a method, a decoded path and a query; it must not raise.
+        answer: Returns the response to a method, a decoded path, a query and the client's address, which is empty if
+            the request comes through a proxy; it must not raise.
     """
 
     address_family: int
@@ -58,7 +60,11 @@ class LimitedServer(ThreadingTCPServer):
     request_queue_size = 128
 
     def __init__(
-        self, address: tuple[str, int], limits: Limits, hosts: HostCheck, answer: Callable[[str, str, str], Response]
+        self,
+        address: tuple[str, int],
+        limits: Limits,
+        hosts: HostCheck,
+        answer: Callable[[str, str, str, str], Response],
     ) -> None:
         host, port = address
         self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -191,7 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         if problem := self.server.hosts.problem(hosts, self.connection.getsockname()[0]):
             return refusal(self.command, *problem)
         path, _, query = self.path.partition("?")
-        return self.server.answer(self.command, unquote(path), query)
+        client = "" if any(name in self.headers for name in _PROXY_HEADERS) else self.client_address[0]
+        return self.server.answer(self.command, unquote(path), query, client)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse a malformed HTTP request, with a response like that of every refusal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from threading import Lock
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -16,7 +17,7 @@ from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.query import EventQuery
 from otel_kcevents.store.source import Source
 
-__all__ = ["PATHS", "Response", "refusal", "respond"]
+__all__ = ["PATHS", "Response", "refusal", "report_of", "respond"]
 
 _EVENTS_PATH = "/model/etl/events"
 _METHODS = {f"/model/etl/{name}": name for name in ("runs", "events", "coverage")}
@@ -84,11 +85,12 @@ def respond(
             except ValueError as error:  # it still holds a secret; the message names only the variable
                 return refusal(method, 503, str(error))
         if path not in (LOG_PATH, _EVENTS_PATH):
-            return _response(method, 200, _to_json({"code": 200, "data": getattr(source, _METHODS[path])()}))
+            return _response(method, 200, _to_json(getattr(source, _METHODS[path])()))
         try:
-            return _response(method, 200, _selected(source, path, query, now))
+            selected = _selected(source, path, query, now)
         except ValueError as error:
             return refusal(method, 400, str(error))
+        return _response(method, 200, selected.to_json() if path == LOG_PATH else _to_json(selected.to_dict()))
     except OSError as error:
         return refusal(method, 503, f"the log cannot be read: {error}")
 
@@ -106,7 +108,7 @@ def _path_problem(path: str, source: object, report: object) -> str | None:
     return "is not available from this source, only from a journal, which configure(log_file=...) writes"
 
 
-def _selected(source: Any, path: str, query: str, now: datetime | None) -> str:
+def _selected(source: Any, path: str, query: str, now: datetime | None) -> Any:
     """Return the log document, or a page of events, that a query selects.
 
     Raises:
@@ -120,9 +122,8 @@ def _selected(source: Any, path: str, query: str, now: datetime | None) -> str:
     )
     window = _window(parameters, "window", now)
     if path == LOG_PATH:
-        document = source.document(list(kinds), window)
-        return str(document.to_json())
-    query_ = EventQuery(
+        return source.document(list(kinds), window)
+    selection = EventQuery(
         kinds,
         window,
         _window(parameters, "setWindow", now),
@@ -131,7 +132,7 @@ def _selected(source: Any, path: str, query: str, now: datetime | None) -> str:
         _limit(_only(parameters, "limit")),
         _only(parameters, "before") or None,
     )
-    return _to_json({"code": 200, "data": source.events(query_).to_dict()})
+    return source.events(selection)
 
 
 def _only(parameters: Mapping[str, list[str]], name: str) -> str | None:
@@ -165,6 +166,23 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
+def report_of(log: Source) -> Callable[[], str]:
+    """Return a function that returns the bug report of this process about a source, one at a time.
+
+    Args:
+        log: The source.
+    """
+    lock = Lock()  # a report takes seconds if a collector does not answer
+
+    def report() -> str:
+        from otel_kcevents.report.build import build_report  # few programs ever need it
+
+        with lock:
+            return build_report(log)
+
+    return report
+
+
 def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -> Response:
     """Return the response that refuses a request: `{"code", "message"}` as JSON.
 
@@ -177,8 +195,8 @@ def refusal(method: str, status: int, message: str, *headers: tuple[str, str]) -
     return _response(method, status, json.dumps({"code": status, "message": message}), _JSON, *headers)
 
 
-def _to_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _to_json(data: object) -> str:
+    return json.dumps({"code": 200, "data": data}, separators=(",", ":"))
 
 
 def _response(method: str, status: int, text: str, media_type: str = _JSON, *headers: tuple[str, str]) -> Response:

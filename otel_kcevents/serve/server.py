@@ -14,9 +14,10 @@ from weakref import WeakSet
 from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.serve.hosts import HostCheck
+from otel_kcevents.model.report_form import REPORT_PATH
+from otel_kcevents.serve.hosts import HostCheck, is_loopback
 from otel_kcevents.serve.limited_server import LimitedServer, Limits
-from otel_kcevents.serve.respond import PATHS, Response, refusal, respond
+from otel_kcevents.serve.respond import PATHS, Response, refusal, report_of, respond
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.source import Source
 
@@ -35,6 +36,7 @@ def start_http_server(
     timeout: float = 10.0,
     cache_seconds: float = 0.1,
     max_load: float = 0.05,
+    report: bool | None = None,
 ) -> LogServer:
     """Serve a source at `http://ADDR:PORT/model/etl/log` in a daemon thread until it is closed.
 
@@ -55,6 +57,8 @@ def start_http_server(
         cache_seconds: Seconds for which the full document is cached, 0 to 60; with 0 it is rebuilt for each request.
         max_load: The share of one CPU core that serving may take on average, 0.001 to 1. Above it, new
             connections wait. After an idle period, 0.05 seconds of CPU time are available at once.
+        report: Who gets the bug report, `/model/etl/report`: every client, or with False none. By default, clients on
+            this machine do; requests that name a proxy do not.
 
     Returns:
         The running server, which `close()` or leaving a `with` block stops. It ends with the program. A forked
@@ -77,7 +81,8 @@ def start_http_server(
         _number_in_range("timeout", timeout, 0.1, 3_600, (int, float)),
         _number_in_range("max_load", max_load, 0.001, 1, (int, float)),
     )
-    responses = _CachedResponses(log, _number_in_range("cache_seconds", cache_seconds, 0, 60, (int, float)))
+    cache_seconds = _number_in_range("cache_seconds", cache_seconds, 0, 60, (int, float))
+    responses = _CachedResponses(log, cache_seconds, report)
     hosts = HostCheck(addr, allowed_hosts)
     try:
         server = LimitedServer((addr, port), limits, hosts, responses)
@@ -147,16 +152,21 @@ class LogServer:
 class _CachedResponses:
     """Answers requests from a source, one at a time, and caches the full document for a while."""
 
-    def __init__(self, log: Source, cache_seconds: float) -> None:
+    def __init__(self, log: Source, cache_seconds: float, report: bool | None) -> None:
         self._respond = partial(respond, log=log)
+        self._report = report
+        self._build_report = report_of(log)
         self._cache_seconds = cache_seconds
         self._cached: Response | None = None
         self._cached_until = 0.0
         self._lock = Lock()
 
-    def __call__(self, method: str, path: str, query: str) -> Response:
+    def __call__(self, method: str, path: str, query: str, client: str) -> Response:
         route = path.rstrip("/")
         try:
+            if route == REPORT_PATH:
+                allowed = is_loopback(client) if self._report is None else self._report
+                return self._respond(method, path, query, report=self._build_report if allowed else None)
             if method not in ("GET", "HEAD") or route not in PATHS:
                 return self._respond(method, path, query)
             with self._lock:  # threads that read the source at the same time would each slow the program down

@@ -19,6 +19,7 @@ from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS, SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.local import Reference, refer, resolve
+from otel_kcevents.store.shared_log import SharedLog
 from otel_kcevents.store.source import Source, check_selection
 
 __all__ = ["Consumer", "EventLog", "default_log", "etl_of", "log_of"]
@@ -53,6 +54,7 @@ class _Attachment:
     """One consumer of a log, from `attach` until it is detached."""
 
     consumer: Consumer
+    source: Source | None
     warned: bool = False
 
     def deliver(self, event: Event, span_id: int, trace_id: int) -> None:
@@ -113,13 +115,11 @@ class EventLog:
 
     @property
     def source(self) -> Source:
-        """Where to read from for others: an attached journal, which has the events of all processes, or this log."""
-        for attachment in self._attachments:
-            consumer: Any = attachment.consumer
-            if hasattr(consumer, "document"):
-                source: Source = consumer
-                return source
-        return self
+        """What to serve for this log: an attached journal, which has the events of all processes, or the log itself.
+
+        While the journal cannot be read, the source answers with the events of this log.
+        """
+        return next((attachment.source for attachment in self._attachments if attachment.source), self)
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -250,17 +250,17 @@ class EventLog:
         """
         if not callable(consumer):
             raise TypeError(f"consumer must be a function of event, span_id and trace_id, got {short_repr(consumer)}")
-        attachment = _Attachment(consumer)
+        journal: Any = consumer if hasattr(consumer, "document") else None
+        attachment = _Attachment(consumer, None if journal is None else SharedLog(self, journal))
         with self._lock:
             for other in self._attachments:
-                if other.consumer is consumer and hasattr(consumer, "document"):
+                if other.consumer is journal:
                     attachment = other
                     break
             else:
                 self._attachments = (*self._attachments, attachment)
-        begin: Any = getattr(consumer, "begin", None)
-        if begin is not None and hasattr(consumer, "document"):  # a journal, in which this process is now a run
-            begin()
+        if hasattr(journal, "begin"):
+            journal.begin()  # this process is now a run in it
 
         def detach() -> None:
             with self._lock:

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, MutableMapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 from wsgiref.util import setup_testing_defaults
@@ -15,10 +16,11 @@ from wsgiref.validate import WSGIWarning, validator
 import httpx
 import pytest
 from clients import Answer, Broken, Stage, ask_port, filled, low
+from journals import write_nights
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from otel_kcevents import LogServer
+from otel_kcevents import Journal, LogServer, start_http_server
 from otel_kcevents.model.document import LOG_PATH, Document, read_document
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
@@ -92,7 +94,11 @@ def ask(request: pytest.FixtureRequest, served: tuple[LogServer, Stage]) -> Call
 
     def ask_live(log: Source, method: str, target: str) -> Answer:
         stage.log = log
-        answer = ask_port(server.port, method, target)
+        if isinstance(log, EventLog):  # the stage does not stand for it: the server looks for its journal
+            with start_http_server(0, log=log) as own:
+                answer = ask_port(own.port, method, target)
+        else:
+            answer = ask_port(server.port, method, target)
         assert answer.headers.pop("date")
         assert answer.headers.pop("server") == "otel-kcevents"
         return answer
@@ -222,6 +228,25 @@ def test_optional_method_of_a_source_has_its_own_path(log: Source) -> None:
     """The response has what the source returns from `runs()`."""
     answer = ask_respond(log, "GET", "/model/etl/runs")
     assert (answer.status, json.loads(answer.body)) == (200, {"code": 200, "data": RUNS})
+
+
+@pytest.mark.parametrize("path", ["log", "log?kind=AssetSet", "runs", "events?limit=2", "events?run=x"])
+def test_every_interface_serves_the_journal_of_a_log(ask: Any, tmp_path: Path, path: str) -> None:
+    """It has the events of all processes."""
+    journal, log = Journal(write_nights(tmp_path / "log.db")), EventLog()
+    log.attach(journal)
+    expected = ask_respond(journal, "GET", f"/model/etl/{path}")
+    assert ask(log, "GET", f"/model/etl/{path}") == expected
+    assert expected.status == (400 if "run=x" in path else 200)
+
+
+def test_journal_can_be_attached_while_it_is_served(ask: Any, tmp_path: Path) -> None:
+    log = EventLog()
+    assert ask(log, "GET", "/model/etl/runs").status == 404
+    detach = log.attach(Journal(write_nights(tmp_path / "log.db")))
+    assert read_document(ask(log, "GET", LOG_PATH).body).counters["AssetSetSaved"] == 5
+    detach()
+    assert read_document(ask(log, "GET", LOG_PATH).body).counters == {}
 
 
 def test_unreachable_source_is_a_503_with_the_reason(ask: Any) -> None:

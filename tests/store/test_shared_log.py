@@ -1,0 +1,163 @@
+"""`EventLog.source`: the events of all processes, and those of this one whenever the journal cannot be read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from clients import filled
+from journals import DAYS, run_of, write, write_nights
+from telemetry import Warned
+
+from otel_kcevents import EventLog, Journal, RecordSet
+from otel_kcevents.model.document import Document
+from otel_kcevents.model.event import Event
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.query import EventQuery
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_nights(tmp_path / "log.db")
+
+
+@pytest.fixture
+def log(path: Path) -> EventLog:
+    """A log with a journal that has the events of other processes."""
+    log = EventLog()
+    log.attach(Journal(path))
+    return log
+
+
+def test_log_without_a_journal_is_its_own_source() -> None:
+    log = EventLog()
+    log.attach(lambda event, span_id, trace_id: None)
+    assert log.source is log
+
+
+def test_source_has_the_events_of_all_processes(log: EventLog, path: Path) -> None:
+    RecordSet("asset", "AssetSet", log=log).emit("loaded")
+    assert log.source.counts() == {
+        "AllocationSetComputeError": 2,
+        "AssetSetLoaded": 1,
+        "AssetSetSaved": 5,
+        "AssetSetTotaled": 1,
+    }
+    assert log.source.document() == Journal(path).document()
+    assert str(log.source) == str(Journal(path))
+
+
+def test_source_ends_with_the_attachment(path: Path) -> None:
+    log = EventLog()
+    detach = log.attach(Journal(path))
+    assert log.source.counts()
+    detach()
+    assert log.source is log
+
+
+def test_source_has_the_runs_and_pages_of_the_journal(log: EventLog, path: Path) -> None:
+    source: Journal = log.source  # type: ignore[assignment]
+    assert source.runs() == Journal(path).runs()
+    assert source.events(EventQuery(limit=2)) == Journal(path).events(EventQuery(limit=2))
+    assert not hasattr(source, "coverage")
+
+
+# Sets of this process, and of others
+
+
+def test_set_without_events_has_an_empty_list(log: EventLog) -> None:
+    """As in the log in memory."""
+    log.add_set("cloud", "CloudCostSet")
+    document = log.source.document()
+    assert list(document.lists) == ["allocation", "asset", "cloud"]
+    assert document.lists["cloud"] == ()
+
+
+@pytest.mark.parametrize("kinds", ["CloudCost", ["CloudCostSetSaved", "NetworkSet", "AssetSetT"]])
+def test_kind_of_this_process_or_another_can_be_selected(path: Path, kinds: str | list[str]) -> None:
+    """This process knows the one, and the journal has an event of the other."""
+    other = EventLog()
+    other.add_set("network", "NetworkSet")
+    write(path, run_of("f", None, 9), Event("NetworkSetSaved", 1))
+    log = EventLog()
+    log.add_set("cloud", "CloudCostSet")
+    log.attach(Journal(path))
+    document = log.source.document(kinds)
+    assert document.lists["cloud"] == document.lists["allocation"] == ()
+    assert len(document.lists["asset"]) == len(document.lists["network"]) == (0 if kinds == "CloudCost" else 1)
+
+
+def test_kind_that_nobody_knows_is_a_value_error(log: EventLog) -> None:
+    with pytest.raises(ValueError, match="'Nope'"):
+        log.source.document(["AssetSet", "Nope"])
+
+
+# A journal that cannot be read
+
+
+@pytest.mark.parametrize("damage", ["no database", ""])
+def test_unreadable_journal_is_replaced_by_the_own_log(log: EventLog, path: Path, damage: str, warned: Warned) -> None:
+    """A program's page goes on; one warning says what is missing."""
+    log.append(Event("AssetSetLoaded", 7, 1, DAYS[0]))
+    path.write_text(damage)
+    for _ in range(3):
+        assert log.source.document() == log.document()
+        assert log.source.counts() == log.counts()
+    [message] = [message for message in warned() if "only the events of this process" in message]
+    assert str(path) in message
+
+
+def test_missing_file_is_not_worth_a_warning(tmp_path: Path, warned: Warned) -> None:
+    """The first event creates it."""
+    log = EventLog()
+    log.attach(Journal(tmp_path / "none" / "log.db"))
+    warnings = warned()
+    assert log.source.document() == log.document()
+    assert warned() == warnings
+
+
+class Faulty:
+    """A journal that is read as often as it is asked, and cannot be read."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, event: Event, span_id: int = 0, trace_id: int = 0) -> None:
+        pass
+
+    def counts(self) -> dict[str, int]:
+        self.asked += 1
+        raise OSError("the disk is gone")
+
+    def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
+        raise OSError("the disk is gone")
+
+
+def test_unreadable_journal_is_not_read_at_every_request() -> None:
+    """Each attempt may take half a second."""
+    log, journal = filled(), Faulty()
+    log.attach(journal)
+    for _ in range(10):
+        assert log.source.counts() == log.counts()
+    assert journal.asked == 1
+
+
+# Events that wait in memory
+
+
+def test_events_that_wait_are_part_of_the_document(log: EventLog, path: Path, warned: Warned) -> None:
+    """Another program keeps the file locked for writing."""
+    asset = RecordSet("asset", "AssetSet", log=log)
+    asset.emit("loaded", size=1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for size in (2, 3):
+            asset.emit("loaded", size=size)
+        assert [event.size for event in log.source.document("AssetSetLoaded").lists["asset"]] == [3, 2, 1]
+        assert len(log.source.document("AssetSetS", limit=2).lists["asset"]) == 2
+        assert log.source.counts()["AssetSetLoaded"] == log.source.document().counters["AssetSetLoaded"] == 3
+        other.execute("ROLLBACK")
+    assert "wait in memory" in warned()[0]
