@@ -261,8 +261,9 @@ class JournalWriter:
                 _lock.release()
             except RuntimeError:  # not acquired, or by the parent of this process
                 pass
-        if problem is not None:
-            self._warn(str(problem))
+        if problem is not None and (is_final or not self._is_troubled):
+            lost = len(self._waiting) + sum(self._unlisted.values())
+            self._warn(f"{problem}; events of this process that are not in it: {lost}" if lost else str(problem))
 
     def close(self) -> None:
         """Close the file unless it is in use; the next event opens it again."""

@@ -147,11 +147,13 @@ def test_second_log_can_have_its_own_file(run: Any) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "missing/log.db"])
-def test_unusable_file_is_reported(run: Any, tmp_path: Path, place: str) -> None:
-    """The program runs."""
-    out, [message, *_] = run("configured", **{FILE: str(tmp_path / place)})
+def test_unusable_file_is_reported_and_again_at_the_end(run: Any, tmp_path: Path, place: str) -> None:
+    """The program runs; the second warning says how much the file lacks."""
+    out, [first, last] = run("configured", **{FILE: str(tmp_path / place)})
     assert out == []
-    assert str(tmp_path / place).removesuffix("/.") in message
+    assert "events wait in memory" in first
+    assert last.endswith("events of this process that are not in it: 1")
+    assert all(message.startswith(str((tmp_path / place).resolve())) for message in (first, last))
 
 
 def test_malformed_value_is_refused_before_anything_is_set(run: Any, tmp_path: Path) -> None:
