@@ -32,7 +32,7 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 from telemetry import Telemetry
 
 import otel_kcevents
-from otel_kcevents import EventLog, RecordSet, start_http_server
+from otel_kcevents import EventLog, Journal, RecordSet, start_http_server
 from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 
@@ -176,6 +176,26 @@ def test_query_prints_the_output_after_it(database: sqlite3.Connection, sql: str
     assert without_details("".join(f"{'|'.join(row)}\n" for row in (heads, *rows))) == without_details(output)
     pandas: Any = pytest.importorskip("pandas")
     assert pandas.read_sql_query(sql, database).shape == (len(rows), len(heads))
+
+
+def test_page_of_the_journal_lists_every_column(database: sqlite3.Connection) -> None:
+    page = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
+    schema = page.partition("## The file\n")[2].partition("### Example queries\n")[0]
+    for table in ("event", "run", "tally", "problem"):
+        columns = {name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")}
+        section = re.split(r"\n\n`\w+`: ", schema.partition(f"\n`{table}`: ")[2])[0]
+        firsts = re.findall(r"^\| (`[^|]*) \|", section, re.M) if table in ("event", "run") else [section]
+        assert columns - {name for first in firsts for name in quoted(first)} == set(), table
+
+
+def test_backup_of_the_page_is_a_journal(database: sqlite3.Connection, tmp_path: Path) -> None:
+    """Also while programs write."""
+    page = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"`sqlite3 kcevents.db \"(.*?)\"`", page)
+    database.execute(command.replace("backup.db", str(tmp_path / "backup.db")))
+    backup = Journal(tmp_path / "backup.db")
+    assert backup.counts() == dict(database.execute("SELECT kind, count FROM counter"))
+    assert [run["outcome"] for run in backup.runs()] == ["failed", "ended"]
 
 
 def test_second_command_matches_the_ci_script() -> None:

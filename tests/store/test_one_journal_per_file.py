@@ -67,3 +67,4 @@ def test_retention_that_is_given_later_applies(
     with closing(connect(path)) as database:
         rows = database.execute("SELECT count(*) FROM event").fetchone()[0]
     assert kept <= rows <= kept + 64  # rows are deleted every 64 writes
+    assert reader.counts() == {"AssetSetSaved": 200}
