@@ -139,8 +139,7 @@ class RunBlock:
         if self._process == os.getpid():  # in a forked child, the span is the parent's
             self._end_span(error)
         if self._names_run:
-            if _named_by is self:
-                _named_by = None
+            _named_by = None
             if error is not None:
                 change_run(failure=failure_detail(error))
                 _write_run()

@@ -71,23 +71,22 @@ def _given_program() -> str:
         return f"-m {module.removesuffix('.__main__')}"
     given = sys.argv[0] if sys.argv else ""
     if given == "-m":  # the module has not been found yet: site customization runs
-        return f"-m {_module_option(iter(sys.orig_argv[1:]))}"
+        return f"-m {next(_module_options(iter(sys.orig_argv[1:])), '?')}"
     return "python" if given in ("", "-") else Path(given).name
 
 
-def _module_option(arguments: Iterator[str]) -> str:
-    """Return the value of Python's option `-m`, which may be part of a group of options such as `-Im`."""
+def _module_options(arguments: Iterator[str]) -> Iterator[str]:
+    """Yield the value of Python's option `-m`, which may be part of a group of options such as `-Im`."""
     for argument in arguments:
         letters = argument[1:] if argument[:2] != "--" else ""
         for place, letter in enumerate(letters, 2):
             if letter in "mWX":
                 value = argument[place:] or next(arguments, "")
                 if letter == "m":
-                    return value
+                    yield value
                 break
         if argument == "--check-hash-based-pycs":
             next(arguments, None)
-    return "?"
 
 
 def _worker_name() -> str | None:
@@ -122,7 +121,8 @@ def complete_run() -> None:
         _is_complete = True
         program = _program()
         inherited = _current.name if _current.name != _current.program else program
-        _current = _current._replace(program=program, name=_worker_name() or inherited)
+        name = _worker_name() if _current.parent else None  # the name of a worker says nothing if it stands alone
+        _current = _current._replace(program=program, name=name or inherited)
 
 
 def change_run(*, service: str | None = None, failure: str | None = None) -> None:

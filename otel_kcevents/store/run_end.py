@@ -53,8 +53,7 @@ def end_run(
         is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they revive
             the run.
     """
-    if outcome is None:
-        outcome, detail = outcome_of_run()
+    outcome, detail = outcome_of_run() if outcome is None else (outcome, detail)
     for journal in list(_journals):
         journal.end(outcome, detail, timeout, is_final=is_final)
 
@@ -72,7 +71,7 @@ def end_with_process(journal: EndsRun) -> None:
     if _ends_in is None:  # a forked child inherits it
         atexit.register(end_run)
     _ends_in = os.getpid()
-    if "multiprocessing" in sys.modules:  # its processes run no exit handlers
+    if "multiprocessing.util" in sys.modules:  # its processes run no exit handlers
         from multiprocessing import parent_process
         from multiprocessing.util import register_after_fork
 

@@ -65,6 +65,23 @@ def test_program_is_named_before_it_has_begun(folder: Path, command: list[str], 
     assert program_of(folder, *command, paths=str(folder / "site")) == program
 
 
+WORKER = f"""
+import multiprocessing
+def work():
+    {CODE}
+if __name__ == "__main__":
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+"""
+
+
+def test_worker_without_a_parent_run_is_named_as_program(folder: Path) -> None:
+    """As with uvicorn, whose supervisor does not import the application."""
+    (folder / "server.py").write_text(WORKER, encoding="utf-8")
+    assert program_of(folder, "server.py") == "server.py"
+
+
 def test_name_that_is_not_unicode_is_stored(folder: Path) -> None:
     """A file name may hold any bytes."""
     name = "nightly-\udcff.py"
