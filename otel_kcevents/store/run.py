@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
@@ -70,23 +69,10 @@ def _given_program() -> str:
     if isinstance(module, str) and module != "__main__":  # which is the name for a folder or a zip file
         return f"-m {module.removesuffix('.__main__')}"
     given = sys.argv[0] if sys.argv else ""
-    if given == "-m":  # the module has not been found yet: site customization runs
-        return f"-m {next(_module_options(iter(sys.orig_argv[1:])), '?')}"
-    return "python" if given in ("", "-") else Path(given).name
-
-
-def _module_options(arguments: Iterator[str]) -> Iterator[str]:
-    """Yield the value of Python's option `-m`, which may be part of a group of options such as `-Im`."""
-    for argument in arguments:
-        letters = argument[1:] if argument[:2] != "--" else ""
-        for place, letter in enumerate(letters, 2):
-            if letter in "mWX":
-                value = argument[place:] or next(arguments, "")
-                if letter == "m":
-                    yield value
-                break
-        if argument == "--check-hash-based-pycs":
-            next(arguments, None)
+    if given == "-m":  # site customization runs before Python has found the module
+        (option,) = sys.orig_argv[-len(sys.argv) :][:1] or ["?"]  # before the arguments: `nightly`, or `-Bmnightly`
+        return f"-m {option.partition('m')[2] if option.startswith('-') else option}"
+    return "python" if given in ("", "-") else Path(str(given)).name
 
 
 def _worker_name() -> str | None:
