@@ -1,7 +1,7 @@
 """`JournalConnection`: an SQLite connection that notices if its journal is moved, replaced or overwritten.
 
-SQLite writes to the file that it opened, whatever has the path now. It also applies a write-ahead log that is left to
-whatever database takes the file's place, which destroys that database.
+SQLite writes to the files that it opened, whatever has their paths now. It also applies a write-ahead log that is left
+to whatever database takes the file's place, which destroys that database.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from enum import Enum, auto
 from time import time_ns
 
 from otel_kcevents.store.journal_errors import JournalError, explain
@@ -22,7 +23,26 @@ __all__ = ["JournalConnection", "check_header"]
 _KEPT_LOG = 8 * 2**20  # bytes
 _PAGE_SIZE = 1024  # bytes; a write changes three pages, and each is copied into the write-ahead log as a whole
 _CHECKPOINT_PAGES = 4000  # a checkpoint costs two fsyncs: with 4 MiB, one in 1,300 writes waits for them
-_SUFFIXES = ("-wal", "-shm")
+_CLOCK_TICK = 20_000_000  # nanoseconds, more than the resolution of the times of files
+
+
+class _Place(Enum):
+    """Where the files are that were opened: the journal, its write-ahead log (`-wal`) and the log's index (`-shm`)."""
+
+    KEPT = auto()
+    LEFT = auto()
+    """One of them was moved or deleted."""
+    OVERWRITTEN = auto()
+    """The file has become something else."""
+    LOG_REPLACED = auto()
+    """The log was deleted, and another process has created a new one."""
+    INDEX_REPLACED = auto()
+    """The index was deleted, and another process has created a new one for the same log."""
+
+
+# Files whose connection is never closed: by a deleted index, that could write anything over what others have written.
+# SQLite would also use that index for any other connection of this process.
+_lost: set[tuple[int, int]] = set()
 
 
 class JournalConnection:
@@ -47,10 +67,13 @@ class JournalConnection:
 
     def __init__(self, path: str, migrations: Sequence[str] = MIGRATIONS) -> None:
         self._path = path
+        self._log_paths = f"{path}-wal", f"{path}-shm"
         self._version = len(migrations)
         before = _status(path)
         if before is not None and not stat.S_ISREG(before.st_mode):
             raise JournalError(f"{path} is not a file; choose another path")
+        if before is not None and (before.st_dev, before.st_ino) in _lost:
+            raise JournalError(f"{path} has lost its index, {path}-shm, which was deleted; restart this program")
         self.sqlite = sqlite3.connect(
             path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=32
         )
@@ -59,7 +82,9 @@ class JournalConnection:
             if before is not None and not os.path.samestat(before, opened):
                 raise JournalError(f"{path} was replaced while it was opened")
             check_header(path, self._version)  # SQLite itself has not read anything yet
-            self.kept_log = None if opened.st_size else self._keep_stale_log()
+            self.kept_log = None
+            if not opened.st_size:  # a log that is here belongs to a journal that was deleted; SQLite would delete it
+                self.kept_log, _ = [_move_log(log) for log in self._log_paths]
             self._create_or_migrate(migrations)
             if self.sqlite.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise JournalError(f"{path} is on a file system without shared memory; choose a file on a local disk")
@@ -68,20 +93,12 @@ class JournalConnection:
             self.sqlite.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             self._read_version()  # opens the write-ahead log
             self._status = os.stat(path)
-            self._logs = [_status(f"{path}{suffix}") for suffix in _SUFFIXES]
+            self._logs = [os.stat(log) for log in self._log_paths]
+            self._folder_changed = 0
+            self._log = os.open(self._log_paths[0], os.O_RDWR | os.O_CLOEXEC)
         except BaseException:
             self.sqlite.close()
             raise
-
-    def _keep_stale_log(self) -> str | None:
-        """Move the log of a journal that was deleted, which SQLite would delete."""
-        path = f"{self._path}-wal"
-        status = _status(path)
-        if status is None or not status.st_size:
-            return None
-        kept = f"{path}.{time_ns()}"
-        os.rename(path, kept)
-        return kept
 
     def _read_version(self) -> int:
         version: int = self.sqlite.execute("PRAGMA user_version").fetchone()[0]
@@ -107,7 +124,7 @@ class JournalConnection:
         self.sqlite.execute("PRAGMA wal_checkpoint").fetchone()  # processes of an older version check the header
 
     def is_current(self) -> bool:
-        """Return whether the path still leads to the file that was opened, and only journals have written to that.
+        """Return whether the paths still lead to the files that were opened, and only journals have written to them.
 
         Raises:
             JournalError: A later version of this package has migrated the file.
@@ -122,6 +139,12 @@ class JournalConnection:
                 return False
             check_header(self._path, self._version)
             self._status = status  # changed by a checkpoint
+        changed = os.stat(os.path.dirname(self._path)).st_mtime_ns  # when a file was last created, moved or deleted
+        if changed != self._folder_changed:
+            if self._place() is not _Place.KEPT:
+                return False
+            if time_ns() - changed > _CLOCK_TICK:  # else another change may get the same time
+                self._folder_changed = changed
         return True
 
     def _is_overwritten(self, status: os.stat_result) -> bool:
@@ -134,6 +157,19 @@ class JournalConnection:
             return True
         return application != APPLICATION_ID
 
+    def _place(self) -> _Place:
+        status = _status(self._path)
+        if status is None or not os.path.samestat(status, self._status):
+            return _Place.LEFT
+        if self._is_overwritten(status):
+            return _Place.OVERWRITTEN
+        log, index = map(_status, self._log_paths)
+        if log is not None and not os.path.samestat(log, self._logs[0]):
+            return _Place.LOG_REPLACED
+        if index is not None and not os.path.samestat(index, self._logs[1]):
+            return _Place.INDEX_REPLACED
+        return _Place.KEPT if log and index else _Place.LEFT
+
     def empty_log(self, max_size: int) -> int:
         """Empty the write-ahead log, if it is too large and no reader needs it.
 
@@ -143,10 +179,9 @@ class JournalConnection:
         Returns:
             The size of the log, in bytes.
         """
-        path = f"{self._path}-wal"
-        if os.stat(path).st_size > max_size:
+        if os.fstat(self._log).st_size > max_size:
             self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return os.stat(path).st_size
+        return os.fstat(self._log).st_size
 
     def disown(self, refuse: bool) -> None:
         """Keep an inherited connection open until this process ends: closing it would change the parent's files.
@@ -161,36 +196,48 @@ class JournalConnection:
         pythonapi.Py_IncRef(py_object(self.sqlite))  # Python closes what it deletes
 
     def close(self) -> str | None:
-        """Close the connection. If something else has the path now, keep the write-ahead log from it.
+        """Close the connection. If the files are not in their place, keep the write-ahead log from what is there now.
 
         Returns:
             Where the write-ahead log is now, if it was moved because it may hold events that are in no other file.
         """
-        try:
-            status = _status(self._path)
-            if status is None or not os.path.samestat(status, self._status):
-                with suppress(sqlite3.Error):  # into the file that was opened, wherever that is now
-                    self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                return self._take_log(os.rename)
-            if self._is_overwritten(status):
-                return self._take_log(_copy_and_empty)  # SQLite would apply it when it closes
+        place = self._place()
+        if place is _Place.INDEX_REPLACED:
+            _never_close(self.sqlite)
+            _lost.add((self._status.st_dev, self._status.st_ino))
             return None
+        try:
+            if place is _Place.KEPT:
+                return None
+            if place is not _Place.LEFT:
+                return self._empty_log()  # SQLite would apply it to what is there now
+            with suppress(sqlite3.Error):  # into the file that was opened, wherever that is now
+                self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return self._take_log()
         finally:
             self.sqlite.close()
+            os.close(self._log)
 
-    def _take_log(self, move: Callable[[str, str], None]) -> str | None:
-        """Take the log of the file that was opened away from the path, unless another process has done so."""
+    def _take_log(self) -> str | None:
+        """Move the log and the index that were opened away from their paths, unless another process has done so."""
         kept = None
-        for suffix, opened in zip(_SUFFIXES, self._logs, strict=True):
-            path = f"{self._path}{suffix}"
+        for path, opened in zip(self._log_paths, self._logs, strict=True):
             status = _status(path)
-            if status is None or opened is None or not os.path.samestat(status, opened):
-                continue
-            if suffix == "-wal" and status.st_size:
-                kept = f"{path}.{time_ns()}"
-                move(path, kept)
-            else:
-                os.unlink(path)
+            if status is not None and os.path.samestat(status, opened):
+                kept = _move_log(path) or kept
+        return kept
+
+    def _empty_log(self) -> str | None:
+        """Move what is in the log to another file, so that no connection that has it open finds anything in it."""
+        kept = None
+        try:
+            if os.fstat(self._log).st_size:
+                kept = f"{self._path}-wal.{time_ns()}"
+                with open(self._log, "rb", closefd=False) as log, open(kept, "xb") as copy:
+                    shutil.copyfileobj(log, copy)
+        finally:
+            os.truncate(self._log, 0)
+            self._take_log()
         return kept
 
 
@@ -201,13 +248,24 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
-def _copy_and_empty(path: str, target: str) -> None:
-    """Move a file that a connection has open, so that the connection finds nothing in it."""
-    try:
-        shutil.copyfile(path, target)
-    finally:
-        os.truncate(path, 0)
+def _move_log(path: str) -> str | None:
+    """Move a log to a new name and return that; remove it if it is empty, or an index."""
+    status = _status(path)
+    if status is None:
+        return None
+    if path.endswith("-shm") or not status.st_size:
         os.unlink(path)
+        return None
+    kept = f"{path}.{time_ns()}"
+    os.rename(path, kept)
+    return kept
+
+
+def _never_close(connection: sqlite3.Connection) -> None:
+    """Keep Python from closing a connection, even at the end of the process."""
+    from ctypes import py_object, pythonapi
+
+    pythonapi.Py_IncRef(py_object(connection))
 
 
 def _read_header(path: str, all_pages: bool = False) -> tuple[int, int]:

@@ -130,6 +130,8 @@ class JournalFile:
             try:  # also around `acquire`: a signal handler may raise an exception when the lock has been acquired
                 if not self._lock.acquire(timeout):
                     raise sqlite3.OperationalError(_LOCKED)
+                if self._connection is None:
+                    self._lock.hold(run.id)  # if files cannot be locked, SQLite would find out after 10 seconds
                 connection = self._begin(deadline)
                 change(connection)
                 noted = self._noted if logger.last == self._noted else self._note_problems(connection, run)
@@ -204,7 +206,6 @@ class JournalFile:
         )
         before = batch.last - len(batch.entries) - sum(batch.unlisted.values())
         connection.execute("INSERT OR IGNORE INTO tally (name, count) VALUES (?, ?)", (run.id, before))
-        self._lock.hold(run.id)
         publish_run()
         self._set_back(connection, time_ns())
         (runs,) = connection.execute("SELECT count(*) FROM run").fetchone()

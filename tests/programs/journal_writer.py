@@ -1,0 +1,14 @@
+"""A program with a journal, which emits events as told on stdin: argument PATH, lines `EMIT FIRST COUNT`."""
+
+from __future__ import annotations
+
+import sys
+
+from troubled import TroubledProgram
+
+program = TroubledProgram(sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    _, first, count = line.split()
+    program.emit(int(first), int(count))
+    print(f"{program.longest:f} {program.total:f}", flush=True)
