@@ -18,7 +18,7 @@ _REASONS = {
     "locked": "is locked by another program; close the program that keeps a transaction open in it",
     "readonly": "is read-only; give this process the permission to write it, or choose another file",
     "is full": "cannot grow, because the disk is full; free some space",
-    "disk I/O error": "cannot be written (disk I/O error); check its disk, which must be local, and the file size limit",
+    "disk I/O error": "cannot be written (disk I/O error); check its disk, which must be local, and the size limit",
     "malformed": "is damaged (database disk image is malformed); move it away, and a new journal is created",
     "not a database": "is not a journal, or is damaged; move it away, or choose another file",
     "unable to open": "cannot be opened; check the permissions of its folder and the limit on open files",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic, sleep, time_ns
@@ -52,6 +53,9 @@ class JournalFile:
         migrations: The statements that lead from each version of the schema to the next.
     """
 
+    notices: deque[str]
+    """What a person should know of the file; whoever logs a notice removes it."""
+
     def __init__(
         self,
         path: str,
@@ -74,6 +78,7 @@ class JournalFile:
         self._clock = 0
         self._epoch = 0
         self._until_checked = 0  # events
+        self.notices = deque()
         self._noted = 0  # the number of the last warning that the file has
 
     @property
@@ -269,12 +274,11 @@ class JournalFile:
             self._connection = JournalConnection(self.path, self._migrations)
             self._written = None
             self._kinds.clear()
-            self._warn_of_kept_log(self._connection.kept_log)
+            self._note_kept_log(self._connection.kept_log)
             if is_replaced:
-                logger.warning(
-                    "%s was moved, replaced or overwritten while it was open; events are written to the file that "
-                    "is there now",
-                    self.path,
+                self.notices.append(
+                    f"{self.path} was moved, replaced or overwritten while it was open; events are written to the file "
+                    "that is there now"
                 )
         if self._until_checked <= 0 and self._connection.empty_log(_MAX_LOG) > _MAX_LOG:
             raise JournalError(
@@ -287,11 +291,11 @@ class JournalFile:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error, OSError):
-                self._warn_of_kept_log(connection.close())
+                self._note_kept_log(connection.close())
 
-    def _warn_of_kept_log(self, kept: str | None) -> None:
+    def _note_kept_log(self, kept: str | None) -> None:
         if kept is not None:
-            logger.warning("%s may hold events of the journal that was at %s before", kept, self.path)
+            self.notices.append(f"{kept} may hold events of the journal that was at {self.path} before")
 
     def close(self, timeout: float = 0.5) -> None:
         """Close the file. The last process that does so empties the write-ahead log, under the lock if possible.

@@ -11,6 +11,7 @@ import os
 from _thread import get_ident, start_new_thread
 from collections import Counter, deque
 from contextlib import suppress
+from math import inf
 from threading import RLock
 from time import monotonic, sleep
 from typing import Any
@@ -63,6 +64,7 @@ class JournalWriter:
         self._has_begun = False
         self._is_registered = False
         self._is_troubled = False
+        self._retry_at = inf  # when a call tries again, if no thread can
         self._outcome: tuple[str, str | None] | None = None  # with the detail, once the process is ending
 
     @property
@@ -99,7 +101,7 @@ class JournalWriter:
             else:
                 with self._counting:
                     self._unlisted[event.kind] += 1
-            if not self._is_troubled:
+            if not self._is_troubled or monotonic() >= self._retry_at:
                 self._write()
         except BaseException:  # of a signal handler, at any point: the event must not wait for the next one
             if not self._is_troubled:
@@ -114,28 +116,37 @@ class JournalWriter:
         problem = None
         try:
             self._acquire()
-            if self._user or self._is_troubled or self._is_off:
+            if self._user or self._is_off or (self._is_troubled and monotonic() < self._retry_at):
                 return  # the call that this one interrupts goes on, or the retry thread does
             self._user = get_ident()
             try:
+                if self._is_troubled:
+                    self._write_batch(_RETRY_TIMEOUT)
+                    self._is_troubled = False
                 self._drain(_TIMEOUT)
             finally:
                 self._user = 0
         except JournalError as error:
             problem = error
-            if not self._is_troubled and not self._is_off:  # a forked child may continue the call of its parent
-                self._is_troubled = True
-                with suppress(RuntimeError):  # the interpreter is exiting
-                    start_new_thread(self._retry, ())  # unlike Thread, takes no lock of the interrupted code
+            if not self._is_off:  # a forked child may continue the call of its parent
+                self._start_retrying()
         finally:
             try:  # noqa: SIM105 - a signal handler may raise an exception when `suppress` is called
                 _lock.release()
             except RuntimeError:  # not acquired, or by the parent of this process
                 pass
-        if (
-            problem is not None and not self._is_off
-        ):  # without the lock, for which the owner of a logging handler's lock may wait
-            self._warn(f"{problem}; events wait in memory until it can be written")
+        if problem is not None and not self._is_off:
+            self._warn(str(problem), "; events wait in memory until it can be written")
+        if self._file.notices:
+            self._log_notices()
+
+    def _start_retrying(self) -> None:
+        self._is_troubled = True
+        try:
+            start_new_thread(self._retry, ())  # unlike Thread, takes no lock of the interrupted code
+            self._retry_at = inf
+        except RuntimeError:  # no more threads, or the interpreter is exiting: one of the next calls tries again
+            self._retry_at = monotonic() + _RETRY_INTERVAL
 
     def _acquire(self) -> None:
         last = self._last
@@ -196,18 +207,25 @@ class JournalWriter:
             with _lock:
                 self._user = get_ident()
                 try:
-                    self._write_batch(_RETRY_TIMEOUT)
+                    for _ in range(1 + len(self._waiting) // _BATCH):
+                        self._write_batch(_RETRY_TIMEOUT)
                     self._is_troubled = False  # from now on, calls wait until what is left has been written
                     self._drain(_TIMEOUT)
                 except Exception:  # if this thread ended, the events would wait until the end of the process
                     self._is_troubled = True
                 finally:
                     self._user = 0
+            self._log_notices()
 
-    def _warn(self, message: str) -> None:
+    def _warn(self, message: str, addition: str = "") -> None:
         if message not in self._warned:
             self._warned.add(message)
-            logger.warning("%s", message)
+            logger.warning("%s%s", message, addition)
+
+    def _log_notices(self) -> None:
+        """Log what happened to the file: without the lock, for which the owner of a handler's lock may wait."""
+        while self._file.notices:
+            logger.warning("%s", self._file.notices.popleft())
 
     def disown(self, *, refuse: bool = False) -> None:
         """Stop using the file in this process, which has inherited an open connection to it.
@@ -264,6 +282,7 @@ class JournalWriter:
         if problem is not None and (is_final or not self._is_troubled):
             lost = len(self._waiting) + sum(self._unlisted.values())
             self._warn(f"{problem}; events of this process that are not in it: {lost}" if lost else str(problem))
+        self._log_notices()
 
     def close(self) -> None:
         """Close the file unless it is in use; the next event opens it again."""
