@@ -13,7 +13,7 @@ from benchmarks.measure import Rounds, Row, run_child
 from benchmarks.pipeline import HOUR, WINDOW
 from otel_kcevents import KINDS, Event, EventLog, Failure, Window
 
-__all__ = ["full_log", "rows"]
+__all__ = ["events", "full_log", "rows"]
 
 _DAY = 86_400 * 10**9
 _FAILURES = (
@@ -29,16 +29,27 @@ _FAILURES = (
 
 def full_log() -> EventLog:
     """Return a log with 256 events of each of the 14 kinds, with hourly and daily windows, over ten days."""
-    chance, log, now = random.Random(14), EventLog(), time_ns()
-    times = sorted(now - chance.randrange(10 * _DAY) for _ in range(len(KINDS) * log.retention))
-    for number, (name, time) in enumerate(zip([*KINDS] * log.retention, times, strict=True)):
-        outcome, start = KINDS[name].outcome, WINDOW[0] + HOUR * (number // len(KINDS))
+    log = EventLog()
+    for event in events(log.retention):
+        log.append(event)
+    return log
+
+
+def events(number: int) -> Iterator[Event]:
+    """Return events of all kinds in turn, the oldest first.
+
+    Args:
+        number: How many events of each kind to return.
+    """
+    chance, now = random.Random(14), time_ns()
+    times = sorted(now - chance.randrange(10 * _DAY) for _ in range(len(KINDS) * number))
+    for place, (name, time) in enumerate(zip([*KINDS] * number, times, strict=True)):
+        outcome, start = KINDS[name].outcome, WINDOW[0] + HOUR * (place // len(KINDS))
         window = Window(start, start + chance.choice((HOUR, timedelta(days=1))))
         size = chance.randrange(20_000) if outcome.sized else None
         operation = "reconcile" if outcome.suffix == "ReconcileError" else chance.choice(("save", "load", "aggregate"))
         failure = Failure(*chance.choice(_FAILURES), operation) if outcome.error else None
-        log.append(Event(name, time, size, window, failure))
-    return log
+        yield Event(name, time, size, window, failure)
 
 
 def rows(quick: bool) -> Iterator[Row]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import resource
 import sys
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from statistics import median
 from typing import TypedDict
 
 from benchmarks.hand import Load, Period, load_by_hand
-from benchmarks.measure import Rounds, Row, Side, alternate, run_child
+from benchmarks.measure import Rounds, Row, Side, alternate, resident_memory, run_child
 from benchmarks.pipeline import HOUR, WINDOW, set_up
 
 __all__ = ["rows"]
@@ -46,7 +43,7 @@ def _measure(*numbers: int) -> list[_State]:
     done, calls = 0, min(numbers) // 20
     for number in numbers:
         ours(number - done - (_ROUNDS + 1) * calls)
-        memory = _memory()
+        memory = resident_memory()
         states.append({"costs": alternate([ours, by_hand], _ROUNDS, calls), "memory": memory})
         done = number
     return states
@@ -61,16 +58,6 @@ def _with_new_windows(load: Load) -> Side:
             load(next(windows))
 
     return side
-
-
-def _memory() -> float:
-    """Return the resident memory in MiB, or the maximum so far if the system does not report the current value."""
-    gc.collect()
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
-    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return maximum / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +14,17 @@ from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["ROOT", "Rounds", "Row", "Side", "alternate", "repeat_call", "run_child"]
+__all__ = [
+    "ROOT",
+    "Rounds",
+    "Row",
+    "Side",
+    "alternate",
+    "child_environment",
+    "repeat_call",
+    "resident_memory",
+    "run_child",
+]
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +40,7 @@ class Row(NamedTuple):
 
     Attributes:
         what: What is measured.
-        relative_to: What it is compared with.
+        relative_to: What it is compared with; empty if the figures are reported as they are.
         rounds: The figures, which are reported as ratios.
         unit: The unit of the figures.
         goal: The goal, as printed.
@@ -37,7 +49,7 @@ class Row(NamedTuple):
     """
 
     what: str
-    relative_to: str
+    relative_to: str = ""
     rounds: Rounds = ()
     unit: str = ""
     goal: str = ""
@@ -48,6 +60,10 @@ class Row(NamedTuple):
         """Return the cells of the table's columns; see `run.py`."""
         if not self.rounds:
             return (self.what, self.relative_to, self.note, "", "", "")
+        if not self.relative_to:
+            figures = [figure for (figure,) in self.rounds]
+            middle, low, high = map(_format, (median(figures), min(figures), max(figures)))
+            return (self.what, "", f"{f'{middle} {self.unit}'.rstrip()} ({low} to {high})", self.goal, "", "")
         if self.difference:
             results = [ours - other for ours, other, *_ in self.rounds]
             measured = f"{median(results):+.0f} {self.unit} ({min(results):+.0f} to {max(results):+.0f})"
@@ -58,6 +74,10 @@ class Row(NamedTuple):
         limit_ratio = f"{median([limits[0] / other for _, other, *limits in self.rounds]):.2f}" if limit else ""
         sides = " / ".join(f"{side:.3g} {self.unit}".rstrip() for side in (ours, other))
         return (self.what, self.relative_to, measured, self.goal, limit_ratio, sides)
+
+
+def _format(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def repeat_call(function: Callable[[Any], object], argument: object) -> Side:
@@ -104,11 +124,9 @@ def run_child(*command: str, **environment: str) -> Any:
     Raises:
         RuntimeError: The process failed; the message is the last line that it wrote to stderr.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    paths = os.pathsep.join([str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, *command],
-        env={**inherited, "PYTHONPATH": paths, **environment},
+        env={**child_environment(), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -116,3 +134,20 @@ def run_child(*command: str, **environment: str) -> Any:
     if done.returncode:
         raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that imports this checkout and has no settings of OpenTelemetry."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])])
+    return {**inherited, "PYTHONPATH": paths}
+
+
+def resident_memory() -> float:
+    """Return the resident memory in MiB, or the maximum so far if the system does not report the current value."""
+    gc.collect()
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return maximum / (2**20 if sys.platform == "darwin" else 2**10)

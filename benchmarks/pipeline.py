@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from benchmarks.hand import ROWS, Load, Period
-from otel_kcevents import EventLog, EventLogProcessor, RecordSet
+from otel_kcevents import EventLog, EventLogProcessor, Journal, RecordSet
 
 __all__ = ["HOUR", "WINDOW", "Drop", "Pipeline", "set_up"]
 
@@ -50,12 +50,17 @@ class Pipeline(NamedTuple):
         return load
 
 
-def set_up(mode: str) -> Pipeline:
-    """Set up both pipelines: with the SDK ("on"), with its sampler off ("off") or without an SDK ("none").
+def set_up(mode: str, journal: str | None = None) -> Pipeline:
+    """Set up both pipelines.
 
-    With the SDK, this package's side also has an `EventLogProcessor`, as after `configure()`.
+    Args:
+        mode: With the SDK ("on"), with its sampler off ("off") or without an SDK ("none"). With the SDK, this package's
+            side also has an `EventLogProcessor`, as after `configure()`.
+        journal: The path of the journal of this package's side; None for no journal.
     """
     log = EventLog()
+    if journal is not None:
+        log.attach(Journal(journal))
     if mode == "none":
         records = RecordSet("allocation", "AllocationSet", log=log)
         counter = metrics.get_meter("by hand").create_counter("kubecost.etl.events")

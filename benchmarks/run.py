@@ -16,15 +16,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # measure this checkout, not an installed version
 
-from benchmarks import document, growth, imports, peers, price, serving
+from benchmarks import document, growth, imports, journal, logs, peers, price, serving
 
 _PARTS = {
     "price": price,
     "imports": imports,
     "growth": growth,
     "document": document,
+    "journal": journal,
     "serving": serving,
     "peers": peers,
+    "logs": logs,
 }
 
 
