@@ -94,7 +94,7 @@ def _open(path: str) -> Iterator[sqlite3.Connection]:
         without_locks = not before[-1]
         uri = f"file:{quote(os.fsencode(path))}?{'immutable=1' if without_locks else 'mode=ro'}"
         with closing(
-            sqlite3.connect(uri, _TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
+            sqlite3.connect(uri, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
         ) as connection:
             deadline = monotonic() + _MAX_SECONDS
             connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
