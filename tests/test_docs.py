@@ -8,6 +8,7 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `sql`: a query on a journal, which prints the `text query` block that follows
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
+- `text systemd` and `text crontab`: their commands are run
 - `text diagram`: a drawing
 """
 
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import closing
 from itertools import pairwise, zip_longest
 from pathlib import Path
@@ -27,12 +30,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import clean_environment
+from journals import NIGHT, run_of, write, write_nights
 from opentelemetry import environment_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 from telemetry import Telemetry
 
 import otel_kcevents
-from otel_kcevents import EventLog, Journal, RecordSet, start_http_server
+from otel_kcevents import Event, Journal, RemoteLog
 from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 
@@ -118,7 +122,7 @@ def test_every_block_has_a_check() -> None:
     """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
     known = {"python", "output", "sh", "sql", "text first-command", "text query"}
-    known |= {"text house", "text folders", "text diagram"}
+    known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
     assert found["sql"] == found["text query"] == len(QUERIES) > 0
@@ -219,18 +223,70 @@ def test_installed_extras_exist() -> None:
 def test_terminal_commands_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`log` shows a running program's log and `check` validates its document."""
-    log = EventLog()
-    RecordSet("asset", "AssetSet", log=log).emit("saved", size=29)
-    show, tail, check = (command.split()[1:] for command in commands("otel-kcevents "))
-    assert tail == ["tail"]
+    """They read the file that the environment names; `check` validates a document that `log` prints."""
+    argv = {command.split()[1]: command.split()[1:] for command in commands("otel-kcevents ")}
     monkeypatch.chdir(tmp_path)
-    with start_http_server(0, log=log) as server:
-        assert main([*show, server.url]) == 0
-        assert "AssetSetSaved" in capsys.readouterr().out
-        assert main([*show, "--json", server.url]) == 0
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "kcevents.db")
+    write_nights(tmp_path / "kcevents.db")
+    assert main(argv.pop("runs")) == 0
+    assert "nightly" in capsys.readouterr().out
+    assert main(argv["log"]) == 0
+    assert "AllocationSetComputeError" in capsys.readouterr().out
+    assert main([*argv.pop("log"), "--json"]) == 0
+    check = argv.pop("check")
     (tmp_path / check[-1]).write_text(capsys.readouterr().out, encoding="utf-8")
     assert main(check) == 0
+    assert argv == {"tail": ["tail"], "serve": ["serve", "kcevents.db"]}
+
+
+def test_systemd_unit_starts_the_server(tmp_path: Path) -> None:
+    """The unit is valid, and the command that it runs serves the journal until SIGTERM."""
+    unit = ConfigParser()
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(block("text systemd"))
+    _, *arguments, port, file = shlex.split(unit["Service"]["ExecStart"])
+    assert (arguments, port) == (["serve", "--port"], "9003")
+    assert Path(file).parent == Path(unit["Service"]["ReadWritePaths"])
+    write_nights(tmp_path / Path(file).name)
+    command = [sys.executable, "-m", "otel_kcevents", *arguments, "0", str(tmp_path / Path(file).name)]
+    with subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url = process.stdout.readline().split()[-1]
+        assert RemoteLog(url).counts()["AssetSetSaved"] == 5
+        process.terminate()
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this system has no systemd-analyze")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    text = re.sub(r"(?<=ExecStart=)\S+", "/bin/true", block("text systemd"))
+    (tmp_path / "kcevents.service").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "kcevents.service"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_crontab_mails_failures_with_their_traces(tmp_path: Path) -> None:
+    """A run without failures prints nothing."""
+    setting, server, mail = block("text crontab").splitlines()
+    assert server.split(maxsplit=1) == ["@reboot", re.findall("ExecStart=(.+)", block("text systemd"))[0]]
+    name, template = setting.split("=")
+    (*when, command) = mail.split(maxsplit=5)
+    assert len(when) == 5
+    command = command.replace("/opt/etl/.venv/bin/otel-kcevents", f"{sys.executable} -m otel_kcevents")
+    command = command.replace("/var/lib/etl", str(tmp_path))
+
+    def mailed() -> str:
+        environment = clean_environment(**{name: template})
+        done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    write_nights(tmp_path / "kcevents.db")
+    assert mailed() == ""
+    write(tmp_path / "kcevents.db", run_of("f", None, 9), *[Event("AssetSetReconcileError", NIGHT)] * 2)
+    assert template.replace("{trace_id}", f"{0xABC:032x}") in mailed()
 
 
 @pytest.mark.parametrize("page", PAGES[:2], ids=["README", "collector-config"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from otel_kcevents.model.document import Document, read_document
@@ -87,12 +88,10 @@ def find_source(text: str, *, waits: bool = False) -> Source:
 
 def _is_database(name: str) -> bool:
     """Return whether a file is an SQLite file; reading the beginning of a pipe would remove it."""
-    try:
+    with suppress(OSError):  # which is reported when it is read as a document
         if os.path.isfile(name):
             with open(name, "rb") as stream:
                 return stream.read(len(_JOURNAL)) == _JOURNAL
-    except (OSError, ValueError):  # ValueError: a name with a null character
-        pass
     return False
 
 

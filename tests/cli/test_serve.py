@@ -30,7 +30,7 @@ Start = Callable[..., "tuple[subprocess.Popen[str], int]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start the command on a free port, and return its process and the port; it is killed at the end of the test."""
+    """Start the command on a free port, and return its process and the port; it is ended with the test."""
     with ExitStack() as stack:
 
         def start(*argv: str, **variables: str) -> tuple[subprocess.Popen[str], int]:
@@ -49,7 +49,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
             timer.start()
             stack.callback(timer.join)
             stack.callback(timer.cancel)
-            stack.callback(process.kill)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
             assert process.stdout
             line = process.stdout.readline()  # which is not kept back, although the output is a pipe
             assert line.startswith("serving ")

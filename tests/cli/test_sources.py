@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ def test_folder_exits_with_1(run: Run, folder: Path) -> None:
     ran = run("log", str(folder))
     assert (ran.code, ran.out) == (1, "")
     assert "Is a directory" in ran.err
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="this system has no such file")
+def test_unreadable_file_exits_with_1(run: Run) -> None:
+    ran = run("log", "/proc/self/mem")
+    assert (ran.code, ran.out) == (1, "")
+    assert "cannot read /proc/self/mem: Input/output error" in ran.err
 
 
 def test_null_character_in_a_name_exits_with_1(run: Run) -> None:
