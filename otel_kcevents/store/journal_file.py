@@ -75,6 +75,7 @@ class JournalFile:
         self._is_disowned = False
         self._kinds: set[str] = set()  # those that have a row in the table of counters
         self._written: Run | None = None  # the run as the file has it
+        self._outcome: tuple[str, str | None] | None = None  # and the detail, once the process is ending
         self._clock = 0
         self._epoch = 0
         self._until_checked = 0  # events
@@ -112,7 +113,7 @@ class JournalFile:
         self._change(run, add, timeout)
         self._written = run
 
-    def end(self, run: Run, outcome: str, detail: str | None, timeout: float) -> None:
+    def end(self, run: Run, outcome: str, detail: str | None, timeout: float, is_final: bool) -> None:
         """Write how a run ended, if the file knows the run.
 
         Args:
@@ -120,13 +121,15 @@ class JournalFile:
             outcome: `ended`, `failed` or `killed`.
             detail: Why, such as the type of an exception or the name of a signal; None if there is nothing to add.
             timeout: The maximum time to wait for other writers, in seconds.
+            is_final: Whether the run has ended after later events, too; otherwise, the next event revives it.
 
         Raises:
             JournalError: It could not be written.
         """
         values = time_ns(), outcome, detail, run.id
         self._change(run, lambda connection: connection.execute(_END_RUN, values), timeout)
-        self._written = None  # the next event revives the run
+        self._written = run if is_final else None
+        self._outcome = (outcome, detail) if is_final else None
 
     def _change(self, run: Run, change: Callable[[sqlite3.Connection], object], timeout: float) -> None:
         """Make a change in one transaction, under the lock."""
@@ -209,6 +212,8 @@ class JournalFile:
             "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, CASE WHEN ?10 NOTNULL THEN 'failed' END)",
             run,
         )
+        if self._outcome is not None:  # an exit handler has recorded an event
+            connection.execute(_END_RUN, (time_ns(), *self._outcome, run.id))
         before = batch.last - len(batch.entries) - sum(batch.unlisted.values())
         connection.execute("INSERT OR IGNORE INTO tally (name, count) VALUES (?, ?)", (run.id, before))
         publish_run()
@@ -327,7 +332,7 @@ class JournalFile:
 
     def after_fork_in_child(self) -> None:
         """Start with a closed file and a run of the child's own."""
-        self._written = None
+        self._written = self._outcome = None
         self._kinds.clear()
         self._noted = logger.last  # the parent writes its own
 

@@ -65,7 +65,6 @@ class JournalWriter:
         self._is_registered = False
         self._is_troubled = False
         self._retry_at = inf  # when a call tries again, if no thread can
-        self._outcome: tuple[str, str | None] | None = None  # with the detail, once the process is ending
 
     @property
     def is_off(self) -> bool:
@@ -160,8 +159,6 @@ class JournalWriter:
         deadline = monotonic() + timeout
         while self._waiting or self._unlisted or not self._is_registered:
             self._write_batch(max(0.0, deadline - monotonic()))
-            if self._outcome is not None and not self._waiting:  # an exit handler has recorded an event
-                self._file.end(current_run(), *self._outcome, max(0.0, deadline - monotonic()))
         # No call is made from the last look at the queue until the file is not in use: no signal handler can append.
 
     def _write_batch(self, timeout: float) -> None:
@@ -266,9 +263,8 @@ class JournalWriter:
             self._user = get_ident()
             try:
                 self._drain(timeout)
-                self._file.end(current_run(), outcome, detail, max(0.0, deadline - monotonic()))
+                self._file.end(current_run(), outcome, detail, max(0.0, deadline - monotonic()), is_final)
                 if is_final:
-                    self._outcome = outcome, detail
                     self._file.close(max(0.0, deadline - monotonic()))
             finally:
                 self._user = 0

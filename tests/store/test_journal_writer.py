@@ -53,3 +53,26 @@ def test_child_with_an_inherited_connection_does_not_use_it(
     assert err.count("is not used in process") == len(err.splitlines()) == 1
     assert Journal(path).counts() == in_parent
     assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "outcome"), [("locked_until_the_end", 3, "ended"), ("locked_forever", 1, "killed")]
+)
+def test_events_that_wait_are_written_at_the_end(tmp_path: Path, name: str, written: int, outcome: str) -> None:
+    """The first of two calls waits for the lock, and so does the end, each for half a second."""
+    path = tmp_path / "log.db"
+    out, err = run_program("journal_exit", name, str(path))
+    assert 0.5 <= float(out) < 1
+    assert ("not in it: 2" in err) == (name == "locked_forever")
+    (run,) = Journal(path).runs()
+    assert (run["events"], run["outcome"]) == (written, outcome)
+
+
+def test_daemon_threads_record_until_the_interpreter_stops_them(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    assert run_program("journal_exit", "daemon_threads", str(path)) == ("", "")
+    assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
+
+
+def test_journal_without_trouble_has_no_thread(tmp_path: Path) -> None:
+    assert run_program("journal_exit", "idle", str(tmp_path / "log.db")) == ("1\n", "")

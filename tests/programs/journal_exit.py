@@ -1,0 +1,58 @@
+"""`journal_exit.py NAME FILE`: end with a journal in use, in a way below; print how many seconds its calls took."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import time
+
+from otel_kcevents import Journal, asset, default_log
+
+path = sys.argv[2]
+held = list[sqlite3.Connection]()
+default_log.attach(Journal(path))
+
+
+def daemon_threads() -> None:
+    """They record until the interpreter stops them, also after the end of the run has been written."""
+
+    def work() -> None:
+        while True:
+            asset.emit("saved")
+
+    for _ in range(3):
+        threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.05)
+
+
+def lock() -> sqlite3.Connection:
+    """Lock the file like another program, so that two events wait."""
+    asset.emit("saved")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    begin = time.monotonic()
+    for _ in range(2):
+        asset.emit("saved")
+    print(time.monotonic() - begin)
+    return other
+
+
+def locked_until_the_end() -> None:
+    lock().close()
+
+
+def locked_forever() -> None:
+    """Also while the end of the run is written."""
+    held.append(lock())
+
+
+def idle() -> None:
+    """A process without trouble has no thread for its journal."""
+    asset.emit("saved")
+    print(len(os.listdir("/proc/self/task")))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
