@@ -255,6 +255,8 @@ class JournalWriter:
             self.disown()  # the end of this process would close the connection
         if not self._has_begun or self._is_off:
             return
+        if not (self._waiting or self._unlisted or os.path.exists(self._path)):
+            return  # a file that was deleted is not created again for its end
         deadline = monotonic() + timeout
         problem = None
         try:
