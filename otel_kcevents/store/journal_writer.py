@@ -140,6 +140,8 @@ class JournalWriter:
             self._log_notices()
 
     def _start_retrying(self) -> None:
+        if self._is_troubled and self._retry_at == inf:
+            return  # another call has started the thread
         self._is_troubled = True
         try:
             start_new_thread(self._retry, ())  # unlike Thread, takes no lock of the interrupted code
