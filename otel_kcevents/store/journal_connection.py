@@ -67,6 +67,7 @@ class JournalConnection:
 
     def __init__(self, path: str, migrations: Sequence[str] = MIGRATIONS) -> None:
         self._path = path
+        self._folder = os.path.dirname(path)
         self._log_paths = f"{path}-wal", f"{path}-shm"
         self._version = len(migrations)
         before = _status(path)
@@ -139,9 +140,9 @@ class JournalConnection:
                 return False
             check_header(self._path, self._version)
             self._status = status  # changed by a checkpoint
-        changed = os.stat(os.path.dirname(self._path)).st_mtime_ns  # when a file was last created, moved or deleted
+        changed = os.stat(self._folder).st_mtime_ns  # when a file was last created, moved or deleted
         if changed != self._folder_changed:
-            if self._place() is not _Place.KEPT:
+            if self._place_of_logs() is not _Place.KEPT:
                 return False
             if time_ns() - changed > _CLOCK_TICK:  # else another change may get the same time
                 self._folder_changed = changed
@@ -163,6 +164,9 @@ class JournalConnection:
             return _Place.LEFT
         if self._is_overwritten(status):
             return _Place.OVERWRITTEN
+        return self._place_of_logs()
+
+    def _place_of_logs(self) -> _Place:
         log, index = map(_status, self._log_paths)
         if log is not None and not os.path.samestat(log, self._logs[0]):
             return _Place.LOG_REPLACED
