@@ -1,7 +1,7 @@
 """How the run of this process ends: written to its journals when the process ends, in any way that can be seen.
 
-Exit handlers see `sys.exit` and uncaught exceptions, finalizers of `multiprocessing` see what ends one of its
-processes. A process that is killed, or that calls `os._exit`, writes nothing: its run has no end, and no lock.
+Exit handlers see uncaught exceptions, but not the status of `sys.exit`. Processes of `multiprocessing` run finalizers
+instead. A process that is killed, or that calls `os._exit`, writes nothing: its run has no end, and no lock.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ def _finalize_worker(end: Callable[[], None]) -> None:
 
 
 def _end_worker() -> None:
-    """End the run of a process of multiprocessing, which calls this while the exception that ends it propagates."""
+    """End the run of a process of multiprocessing, whose failure can be seen before Python 3.13.
+
+    There the process calls this while the exception that ends it propagates; later versions have handled it.
+    """
     error = sys.exc_info()[1]
     if error is not None and not (isinstance(error, SystemExit) and not error.code):
         change_run(failure=failure_detail(error))
