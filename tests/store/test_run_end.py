@@ -33,34 +33,46 @@ def runs_after(path: str, *args: str, code: int = 0) -> list[dict[str, Any]]:
     return Journal(path).runs()[::-1]
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "outcome", "detail"),
-    [
-        ("returns", 0, "ended", None),
-        ("raises", 1, "failed", "KeyError: 'x'"),
-        ("raises_with_secret", 1, "failed", "ValueError: cannot open postgres://[redacted]@db/costs"),
-        ("raises_in_thread", 0, "ended", None),
-        ("interrupted", -signal.SIGINT, "failed", "KeyboardInterrupt"),
-        ("exits_with_3", 3, "ended", None),
-        ("exits_with_3_in_block", 3, "failed", "exit code 3"),
-        ("exits_with_message_in_block", 1, "failed", "exit code 1: no bill, password=[redacted]"),
-        ("exits_with_0_in_block", 0, "ended", None),
-        ("caught_outside_block", 0, "failed", "ValueError: no bill"),
-        ("second_block_succeeds", 0, "ended", None),
-        ("nested_block_fails", 0, "ended", None),
-        ("fails_later_than_block", 1, "failed", "KeyError: 'x'"),
-        ("killed", KILL, "killed", None),
-        ("killed_after_failed_block", KILL, "failed", "ValueError: no bill"),
-        ("terminated", TERM, "killed", None),
-        ("terminated_configured", TERM, "killed", "SIGTERM"),
-        ("aborts", ABORT, "killed", None),
-        ("exits_at_once", 0, "killed", None),
-        ("exits_after_flush", 0, "ended", None),
-        ("records_after_flush", 0, "killed", None),
-    ],
-)
-def test_outcome_of_a_run(path: str, name: str, code: int, outcome: str, detail: str | None) -> None:
-    (run,) = runs_after(path, name, code=code)
+ENDS: list[tuple[str, int, str, str | None]] = [
+    ("returns", 0, "ended", None),
+    ("raises", 1, "failed", "KeyError: 'x'"),
+    ("raises_with_secret", 1, "failed", "ValueError: cannot open postgres://[redacted]@db/costs"),
+    ("raises_in_thread", 0, "ended", None),
+    ("interrupted", -signal.SIGINT, "failed", "KeyboardInterrupt"),
+    ("exits_with_3", 3, "ended", None),
+    ("exits_with_3_in_block", 3, "failed", "exit code 3"),
+    ("exits_with_message_in_block", 1, "failed", "exit code 1: no bill, password=[redacted]"),
+    ("exits_with_0_in_block", 0, "ended", None),
+    ("caught_outside_block", 0, "failed", "ValueError: no bill"),
+    ("second_block_succeeds", 0, "ended", None),
+    ("nested_block_fails", 0, "ended", None),
+    ("fails_later_than_block", 1, "failed", "KeyError: 'x'"),
+    ("killed", KILL, "killed", None),
+    ("killed_after_failed_block", KILL, "failed", "ValueError: no bill"),
+    ("terminated", TERM, "killed", None),
+    ("terminated_configured", TERM, "killed", "SIGTERM"),
+    ("aborts", ABORT, "killed", None),
+    ("exits_at_once", 0, "killed", None),
+    ("exits_after_flush", 0, "ended", None),
+    ("records_after_flush", 0, "killed", None),
+]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """The folder of the journals of the programs, and their exit codes."""
+    folder = tmp_path_factory.mktemp("ends")
+    out, _ = run_program("run_ends", "all", str(folder), *(name for name, *_ in ENDS))
+    return folder, {name: int(code) for name, code in map(str.split, out.splitlines())}
+
+
+@pytest.mark.parametrize(("name", "code", "outcome", "detail"), ENDS)
+def test_outcome_of_a_run(
+    ended: tuple[Path, dict[str, int]], name: str, code: int, outcome: str, detail: str | None
+) -> None:
+    folder, codes = ended
+    assert codes[name] == code
+    (run,) = Journal(folder / f"{name}.db").runs()
     assert (run["outcome"], run["detail"]) == (outcome, detail)
     assert (run["ended"] is None) == (code in (KILL, ABORT) or (outcome, detail) == ("killed", None))
 
@@ -101,10 +113,10 @@ def test_end_of_a_multiprocessing_child_is_seen(path: str, method: str) -> None:
 
 
 @contextmanager
-def started(path: str, name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(path: str, name: str, *launcher: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the program, and wait for the first line that it prints."""
     environment = clean_environment(OTEL_PYTHON_KCEVENTS_LOG_FILE=path)
-    command = [sys.executable, str(PROGRAM), name]
+    command = [*launcher, sys.executable, str(PROGRAM), name]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as program:
         assert program.stdout is not None
@@ -117,6 +129,16 @@ def test_child_with_the_descriptors_of_a_killed_run(path: str) -> None:
         assert program.wait(60) == KILL
         assert [run["outcome"] for run in Journal(path).runs()] == ["killed"]
         os.kill(int(child), signal.SIGKILL)
+
+
+def test_run_in_another_process_namespace_is_running(path: str) -> None:
+    """As in another container: process ids say nothing there, but the locks are those of the kernel."""
+    namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this user cannot create a process namespace")
+    with started(path, "waits", *namespace, "sh", "-c", 'exec "$@"', "sh"):
+        (run,) = Journal(path).runs()
+        assert (run["pid"], run["outcome"]) == (1, "running")
 
 
 def test_process_id_that_is_used_again(path: str) -> None:
