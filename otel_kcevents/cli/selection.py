@@ -12,7 +12,7 @@ from otel_kcevents.cli.sources import CommandError
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import DOCUMENTED, Event
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.query import EventQuery, ListedEvent, find_runs
+from otel_kcevents.store.query import EventQuery, ListedEvent, NotAvailableError, find_runs
 from otel_kcevents.store.source import Source
 
 __all__ = ["Listing", "Selection", "read_listing"]
@@ -80,8 +80,12 @@ def read_listing(source: Source, selection: Selection) -> Listing:
     try:
         if selection.run is not None:
             return _read_run(source, selection, selection.run)
-        if selection.traces or (selection.set_window is not None and hasattr(source, "events")):
-            return _read_newest(source, selection)
+        if selection.traces or selection.set_window is not None:
+            try:
+                return _read_newest(source, selection)
+            except NotAvailableError:
+                if selection.traces:
+                    raise
         return _read_document(source, selection)
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
@@ -166,11 +170,11 @@ def _method(source: Source, name: str, what: str) -> Any:
     """Return an optional method of a source.
 
     Raises:
-        ValueError: The source does not have it.
+        NotAvailableError: The source does not have it.
     """
     method = getattr(source, name, None)
     if method is None:
-        raise ValueError(f"{source} cannot answer for {what}; give a journal, or a program that writes one")
+        raise NotAvailableError(f"{source} cannot answer for {what}; give a journal, or a program that writes one")
     return method
 
 

@@ -14,6 +14,7 @@ from otel_kcevents.cli.follow_pages import PageFollower
 from otel_kcevents.cli.output import event_table, print_error, print_lines
 from otel_kcevents.cli.sources import CommandError, is_missing
 from otel_kcevents.model.event import Event
+from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
 
 __all__ = ["add_tail", "follow"]
@@ -110,7 +111,8 @@ class _Followed:
 
 
 def _follower(source: Source, count: int) -> DocumentFollower | PageFollower:
-    read = getattr(source, "events", None)
+    # A program may have no journal, and its pages may be those of several sources, whose cursors are not numbers.
+    read = None if isinstance(source, RemoteLog) else getattr(source, "events", None)
     return DocumentFollower(source, count) if read is None else PageFollower(str(source), read, count)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from otel_kcevents.report.secrets import Secrets
 from otel_kcevents.report.text import ReportText
 from otel_kcevents.store.journal_state import JournalState
 from otel_kcevents.store.log import EventLog
-from otel_kcevents.store.query import EventQuery
+from otel_kcevents.store.query import EventQuery, NotAvailableError
 from otel_kcevents.store.run import current_run
 from otel_kcevents.store.source import Source
 
@@ -132,10 +133,13 @@ def _runs(text: ReportText, source: Any) -> None:
     if isinstance(source, EventLog):
         run = current_run()
         text.add("this process", f"{run.program}, process {run.pid}, started {format_time(run.started)}")
-    if not hasattr(source, "runs"):
+    try:
+        runs = source.runs() if hasattr(source, "runs") else None
+    except NotAvailableError:
+        runs = None
+    if runs is None:
         text.add("runs", "unknown: the source is not a journal")
         return
-    runs = source.runs()
     text.add(
         "runs", f"{len(runs)}, of which the newest {MAX_RUNS} are listed" if len(runs) > MAX_RUNS else str(len(runs))
     )
@@ -151,8 +155,11 @@ def _runs(text: ReportText, source: Any) -> None:
 
 
 def _errors(text: ReportText, source: Any) -> None:
-    if hasattr(source, "events"):
-        for listed in source.events(EventQuery(errors=True, limit=MAX_ERRORS)).events:
+    page = None
+    with suppress(NotAvailableError):
+        page = source.events(EventQuery(errors=True, limit=MAX_ERRORS)) if hasattr(source, "events") else None
+    if page is not None:
+        for listed in page.events:
             ids = (("trace", listed.trace_id), ("span", listed.span_id), ("run", listed.run))
             _error(text, listed.event, "  ".join(f"{name} {value}" for name, value in ids if value))
         return

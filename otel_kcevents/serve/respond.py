@@ -14,7 +14,7 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.report_form import REPORT_PATH
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import EventLog, default_log
-from otel_kcevents.store.query import EventQuery
+from otel_kcevents.store.query import EventQuery, NotAvailableError
 from otel_kcevents.store.source import Source
 
 __all__ = ["PATHS", "Response", "refusal", "report_of", "respond"]
@@ -91,6 +91,8 @@ def respond(
         except ValueError as error:
             return refusal(method, 400, str(error))
         return _response(method, 200, selected.to_json() if path == LOG_PATH else _to_json(selected.to_dict()))
+    except NotAvailableError as error:
+        return refusal(method, 404, f"{short_repr(path)} is not available from this source: {error}")
     except OSError as error:
         return refusal(method, 503, f"the log cannot be read: {error}")
 

@@ -10,9 +10,13 @@ from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 
-__all__ = ["EventPage", "EventQuery", "ListedEvent", "find_runs"]
+__all__ = ["EventPage", "EventQuery", "ListedEvent", "NotAvailableError", "find_runs"]
 
 _MAX_SHOWN = 5  # ids in a message
+
+
+class NotAvailableError(OSError):
+    """Raised if a source, such as a program without a journal, has no runs or no pages of events."""
 
 
 class EventQuery(NamedTuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import BaseHandler, HTTPDefaultErrorHandler, ProxyHandler, Request, build_opener
 
@@ -17,17 +17,26 @@ from otel_kcevents.model.messages import short_repr, truncate
 from otel_kcevents.model.report_form import FIRST_LINE, REPORT_PATH
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.query import EventPage, EventQuery, NotAvailableError
+from otel_kcevents.store.remote_pages import read_page, read_runs
 from otel_kcevents.store.source import check_selection, select
 
 __all__ = ["RemoteLog", "RemoteLogError"]
 
+_T = TypeVar("_T")
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REMEDY = "start the program, or give the address at which it serves its log"
+_MAX_EVENTS = 1_000  # that a program sends at once
 _CHUNK = 1 << 16  # bytes read at once
 
 
 class RemoteLogError(ConnectionError):
     """Raised if the log of a running program cannot be read; the message has the address, the reason and the remedy."""
+
+
+class _NoJournalError(RemoteLogError, NotAvailableError):
+    """Raised if a program serves its log, but has no journal."""
 
 
 class RemoteLog:
@@ -104,9 +113,7 @@ class RemoteLog:
         prefixes = [kind for text in texts for kind in text.split(",") if kind]  # as the server reads a query
         selection = [("kind", kind) for kind in prefixes]
         if window is not None:
-            start = MIN_NS if window.start_ns is None else window.start_ns
-            end = MAX_NS if window.end_ns is None else window.end_ns
-            selection.append(("window", str(Window.from_ns(start, end))))
+            selection.append(("window", _closed(window)))
         query = urlencode(selection, errors="surrogateescape")
         status, body = self._get(f"{self.url}?{query}" if query else self.url)
         if status != 200:
@@ -119,6 +126,55 @@ class RemoteLog:
         except ValueError as error:
             raise RemoteLogError(f"{self.url} does not serve a log document: {error}; {_REMEDY}") from None
         return select(document, prefixes, window, limit)  # other programs may ignore the query
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs of the program's journal, the newest first, in the form of `GET /model/etl/runs`.
+
+        Raises:
+            RemoteLogError: The program does not answer, or sends something else. It is also a `NotAvailableError` if
+                the program has no journal.
+        """
+        return self._read("runs", (), read_runs)
+
+    def events(self, query: EventQuery = EventQuery()) -> EventPage:  # noqa: B008 - immutable
+        """Return a page of events of the program's journal, with their traces, spans and runs.
+
+        Args:
+            query: Which events to list; a page has 1,000 events at most.
+
+        Raises:
+            RemoteLogError: The program does not answer, or sends something else. It is also a `NotAvailableError` if
+                the program has no journal.
+            ValueError: The program refuses the query; the message is the program's.
+        """
+        selection = [("kind", kind) for kind in query.kinds] + [("run", run) for run in query.runs]
+        for name, window in (("window", query.window), ("setWindow", query.set_window)):
+            if window is not None:
+                selection.append((name, _closed(window)))
+        if query.errors is not None:
+            selection.append(("error", "true" if query.errors else "false"))
+        if query.before is not None:
+            selection.append(("before", query.before))
+        selection.append(("limit", str(min(query.limit, _MAX_EVENTS))))
+        page = self._read("events", selection, read_page)
+        if page.next is not None and page.next == query.before:
+            raise RemoteLogError(f"{self.url} serves the same page of events again and again; {_REMEDY}")
+        return page
+
+    def _read(self, name: str, selection: Sequence[tuple[str, str]], read: Callable[[bytes], _T]) -> _T:
+        """Return what a function reads from the response to `GET /model/etl/NAME`."""
+        url = f"{self.url.removesuffix(LOG_PATH)}/model/etl/{name}"
+        status, body = self._get(f"{url}?{urlencode(selection, errors='surrogateescape')}" if selection else url)
+        if status != 200:
+            message = _refusal_message(body) or _REMEDY
+            if status == 400 and selection:
+                raise ValueError(message)
+            error = _NoJournalError if status == 404 else RemoteLogError
+            raise error(f"{url} answers {status}: {message}")
+        try:
+            return read(body)
+        except ValueError as error:
+            raise RemoteLogError(f"{url} does not serve {name}: {error}; {_REMEDY}") from None
 
     def report(self) -> str:
         """Return the bug report that the program writes about itself.
@@ -186,6 +242,13 @@ class _BasicAuthentication(BaseHandler):
         return request
 
     https_request = http_request
+
+
+def _closed(window: Window) -> str:
+    """Return a window as the Events API writes it, with the first and the last possible time for open ends."""
+    start = MIN_NS if window.start_ns is None else window.start_ns
+    end = MAX_NS if window.end_ns is None else window.end_ns
+    return str(Window.from_ns(start, end))
 
 
 def _refusal_message(body: bytes) -> str | None:

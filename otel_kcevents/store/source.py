@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.merged_events import merge_pages, merge_runs
+from otel_kcevents.store.query import EventPage, EventQuery
 
 __all__ = ["MergedSource", "Source", "check_selection", "merge", "merge_documents", "select"]
 
@@ -20,9 +22,14 @@ __all__ = ["MergedSource", "Source", "check_selection", "merge", "merge_document
 class Source(Protocol):
     """A store of events that can be read, such as an `EventLog` or a running program's log over HTTP.
 
-    Further methods are optional, and absent from a source that cannot answer them: `runs()` lists the runs of
-    the programs that wrote events, `events()` lists events with their trace, span and run, and `coverage()` gives
-    the state of each window. They take no arguments and return values that `json.dumps` accepts.
+    Further methods are optional. A source that can never answer them does not have them; one that may find out only
+    when it is asked, such as a `RemoteLog`, raises `NotAvailableError`.
+
+    - `runs()` returns the runs of the programs that wrote events, the newest first: dictionaries in the form of
+      `GET /model/etl/runs`.
+    - `events(query)` returns an `EventPage` of events with their trace, span and run. It raises ValueError if it
+      does not know a kind or a run of the `EventQuery`.
+    - `coverage()` returns the state of each window, as values that `json.dumps` accepts.
     """
 
     def counts(self) -> dict[str, int]:
@@ -163,6 +170,26 @@ class MergedSource:
         if len(refusals) == len(self._sources):
             raise refusals[0]
         return merge_documents(documents, limit)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs of all sources, the newest first, each once; sources without runs are skipped.
+
+        Raises:
+            NotAvailableError: No source has runs.
+        """
+        return merge_runs(self._sources)
+
+    def events(self, query: EventQuery = EventQuery()) -> EventPage:  # noqa: B008 - immutable
+        """Return a page of the events of all sources, newest first; those of each source keep their order.
+
+        Args:
+            query: Which events to list. At least one source must know each kind and each run.
+
+        Raises:
+            NotAvailableError: A source cannot list events, only a document.
+            ValueError: No source knows the kinds or a run, or `before` is not the `next` of a page of these sources.
+        """
+        return merge_pages(self._sources, query)
 
 
 def merge(*sources: Source) -> MergedSource:
