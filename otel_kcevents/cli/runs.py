@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from time import time_ns
@@ -70,7 +71,8 @@ def show_runs(sources: Sequence[Source], show_all: bool, as_json: bool) -> None:
             print_lines(json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
         elif listed:
             length, now = _id_length(runs), time_ns()
-            rows = [_row(run, depth, length, now) for depth, run in listed]
+            failed = _failed_below(tree)
+            rows = [_row(run, depth, length, now, failed[run["id"]]) for depth, run in listed]
             print_lines(table([_HEADS, *rows], "<<><<>>><<", [0] * len(_HEADS)))
         else:
             print_lines(["no runs"])
@@ -101,8 +103,21 @@ def _id_length(runs: Iterable[_Run]) -> int:
     return max(_MIN_ID, shared + 1)
 
 
-def _row(run: _Run, depth: int, id_length: int, now: int) -> tuple[str, ...]:
+def _failed_below(tree: Iterable[tuple[int, _Run]]) -> Counter[str]:
+    """Return how many of the runs below a root have failed, by the root's id."""
+    failed = Counter[str]()
+    root = ""
+    for depth, run in tree:
+        if not depth:
+            root = run["id"]
+        elif run["outcome"] == "failed":
+            failed[root] += 1
+    return failed
+
+
+def _row(run: _Run, depth: int, id_length: int, now: int, failed: int) -> tuple[str, ...]:
     started = parse_time(run["started"])
+    below = f"{failed} of its processes failed" if failed else ""
     return (
         run["id"][:id_length],
         format_time(started - started % SECOND),
@@ -113,7 +128,7 @@ def _row(run: _Run, depth: int, id_length: int, now: int) -> tuple[str, ...]:
         str(run["allEvents"]),
         str(run["allErrors"]),
         run["outcome"],
-        run["detail"] or "",
+        run["detail"] or below,
     )
 
 

@@ -75,6 +75,21 @@ bbbbbbbb  2022-06-03T22:00:01Z     >0.0s    nightly    costs      7       2     
     )
 
 
+def test_failures_of_workers_are_noted_at_the_root(run: Run, nights: Path) -> None:
+    """Of all its descendants, unless it has failed itself."""
+    for id_ in "be":
+        change(nights, id_, ended=NIGHT + 65 * SECOND, outcome="failed", detail="KeyError: 'x'")
+    rows = run("runs", "--all", str(nights)).out.splitlines()[1:]
+    details = {row.split()[0]: row.split("  ")[-1].strip() for row in rows}
+    assert details == {
+        "cccccccc": "1 of its processes failed",
+        "dddddddd": "ended",
+        "eeeeeeee": "KeyError: 'x'",
+        "aaaaaaaa": "KeyError: 'größe'",
+        "bbbbbbbb": "KeyError: 'x'",
+    }
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(-5, "0.0s"), (0.16, "0.1s"), (59.97, "59.9s"), (60, "1m00s"), (3600, "1h00m"), (90_000, "1d01h")],

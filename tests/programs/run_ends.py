@@ -11,6 +11,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -171,6 +172,10 @@ def starts_processes() -> None:
         process.start()
     for process in processes:
         process.join()
+
+
+def starts_program() -> None:
+    subprocess.run([sys.executable, __file__, "raises"], check=False)
 
 
 def leaves_block_in_child() -> None:

@@ -161,6 +161,13 @@ def test_running_program_is_not_running_in_a_copy(path: str, tmp_path: Path) -> 
     assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
 
 
+def test_program_that_a_run_starts_is_below_it(path: str) -> None:
+    """As a run of its own, which does not change how the first one ends."""
+    parent, child = runs_after(path, "starts_program")
+    assert (child["parent"], child["outcome"]) == (parent["id"], "failed")
+    assert (parent["parent"], parent["outcome"]) == (None, "ended")
+
+
 def test_forked_child_that_leaves_the_block_of_its_parent(path: str) -> None:
     parent, child = runs_after(path, "leaves_block_in_child")
     assert (parent["name"], parent["outcome"], parent["detail"]) == ("nightly", "ended", None)
