@@ -25,7 +25,7 @@ from otel_kcevents.store.journal_state import JournalState
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.query import EventQuery, NotAvailableError
 from otel_kcevents.store.run import current_run
-from otel_kcevents.store.source import Source
+from otel_kcevents.store.source import Source, select
 
 __all__ = ["MAX_ERRORS", "MAX_RUNS", "build_report", "check_report"]
 
@@ -35,7 +35,7 @@ MAX_RUNS = 50
 MAX_ERRORS = 100
 """The maximum number of failed operations that a report lists, the newest."""
 
-_MAX_DOCUMENT = 4 * 2**20  # characters; beyond it, fewer events of each kind are appended
+_MAX_MESSAGES = 2**19  # characters of the messages in the document: removing secrets takes seconds per million
 _LIMITS = (256, 64, 16, 4, 1)  # events of each kind
 _NOTE = (
     "Secrets, home folders, user names and e-mail addresses were removed; hosts, files and functions are named. "
@@ -190,10 +190,17 @@ def _warnings(text: ReportText, states: Sequence[JournalState]) -> None:
 
 def _append_document(text: ReportText, redact: Redactor, source: Source, documents: list[str]) -> None:
     text.add("log of", str(source))
+    whole = document = source.document()
     for limit in _LIMITS:
-        document = redact.document(source.document(limit=limit)).to_json(indent=2)
-        if len(document) <= _MAX_DOCUMENT:
+        document = select(whole, limit=limit)
+        if _length_of_messages(document) <= _MAX_MESSAGES:
             break
-    if limit < _LIMITS[0]:
-        text.add("listed events", f"the newest {limit} of each kind, because the document is large")
-    documents.append("\n".join(map(printable, document.split("\n"))))
+    if document != whole:
+        text.add("listed events", f"the newest {limit} of each kind, because the messages are long")
+    json_text = redact.document(document).to_json(indent=2)
+    documents.append("\n".join(map(printable, json_text.split("\n"))))
+
+
+def _length_of_messages(document: Document) -> int:
+    events = (event for events in document.lists.values() for event in events)
+    return sum(len(event.extra or "") + sum(map(len, filter(None, event.failure or ()))) for event in events)

@@ -73,7 +73,8 @@ class ReportText:
             values: The values; None and empty ones are omitted.
             indent: What the line begins with.
         """
-        self.lines.append(indent + "  ".join(printable(self._redact(value)) for value in values if value))
+        if shown := [printable(self._redact(value)) for value in values if value]:
+            self.lines.append(indent + "  ".join(shown))
 
     def add_block(self, text: str) -> None:
         """Add a text of several lines, such as a stack trace, without its middle if it is very long.

@@ -24,6 +24,7 @@ _MAX_REPORTS = 100  # a program that is restarted again and again must not fill 
 
 _folder: str | None = None
 _log: EventLog | None = None
+_warned: str | None = None  # the folder that was missing when it was set
 
 
 def report_crash_to(folder: str | PathLike[str], log: EventLog) -> None:
@@ -39,12 +40,13 @@ def report_crash_to(folder: str | PathLike[str], log: EventLog) -> None:
     Raises:
         TypeError: *folder* is not a path.
     """
-    global _folder, _log
+    global _folder, _log, _warned
     if not isinstance(folder, (str, PathLike)):
         raise TypeError(f"report_on_crash must be the path of a folder or None, got {short_repr(folder)}")
     is_first = _folder is None
     _folder, _log = os.path.abspath(os.fspath(folder)), log
     if not os.path.isdir(_folder):
+        _warned = _folder
         _logger.warning("report_on_crash=%s is not a folder; create it, or no report is written", short_repr(_folder))
     if is_first:
         atexit.register(_report_crash)
@@ -62,7 +64,8 @@ def _report_crash() -> None:
         path = os.path.join(_folder, _file_name())
         save_report(path, text)
     except Exception as problem:  # nothing may change how the program ends
-        _logger.warning("no report of the exception was written to %s: %s", _folder, error_message(problem))
+        if not (_warned == _folder and isinstance(problem, FileNotFoundError)):
+            _logger.warning("no report of the exception was written to %s: %s", _folder, error_message(problem))
     else:
         _logger.warning("an exception ends the program; a report for its developers is in %s", path)
 
