@@ -9,6 +9,7 @@ from otel_kcevents.cli.arguments import Commands
 from otel_kcevents.cli.output import plural, print_lines
 from otel_kcevents.cli.sources import FINDINGS, CommandError, read_file
 from otel_kcevents.model.document import Document, read_document, unknown_kinds
+from otel_kcevents.model.report_form import log_in_report
 
 __all__ = ["add_check", "check_file"]
 
@@ -40,7 +41,7 @@ def check_file(name: str, strict: bool) -> None:
     except OSError as error:
         raise CommandError(str(error)) from None
     try:
-        document = read_document(content, strict=strict)
+        document = read_document(log_in_report(content), strict=strict)
     except ValueError as error:
         raise CommandError(f"{name} is not a log document: {error}", FINDINGS) from None
     lists = ", ".join(f"{etl} {len(events)}" for etl, events in document.lists.items())

@@ -10,6 +10,7 @@ from otel_kcevents.cli.output import print_lines
 from otel_kcevents.cli.sources import CommandError, one_source
 from otel_kcevents.report.build import build_report, check_report
 from otel_kcevents.report.file import save_report
+from otel_kcevents.report.redaction import printable
 from otel_kcevents.report.secrets import ReportRefusedError
 from otel_kcevents.sdk.facts import command_facts
 from otel_kcevents.store.journal import Journal
@@ -49,10 +50,8 @@ def write_report(sources: Sequence[Source], output: str, force: bool) -> int:
     Raises:
         CommandError: The report cannot be written, still holds a secret, or was written without the log.
     """
-    source = one_source(sources)
-    problem = _problem(source)
     try:
-        text = _build(sources, source)
+        text, problem = _build(sources)
         if output == "-":
             print_lines(text.split("\n")[:-1])
         else:
@@ -70,21 +69,21 @@ def write_report(sources: Sequence[Source], output: str, force: bool) -> int:
     return 0
 
 
-def _problem(source: Source) -> str | None:
-    """Return why a log cannot be read; None if it can."""
-    try:
-        source.counts()
-    except (OSError, ValueError) as error:
-        return str(error)
-    return None
+def _build(sources: Sequence[Source]) -> tuple[str, str | None]:
+    """Return the report, and why its log cannot be read, if it cannot.
 
-
-def _build(sources: Sequence[Source], source: Source) -> str:
-    """Return the report: the one of a running program about itself if it serves one, or else one about its log."""
+    A running program reports about itself, if it serves a report; it knows more.
+    """
+    source = one_source(sources)
     if isinstance(source, RemoteLog):
         with suppress(OSError):
             text = source.report()
             check_report(text)
-            return text
+            return "\n".join(map(printable, text.split("\n"))), None
+    problem = None
+    try:
+        source.counts()
+    except (OSError, ValueError) as error:
+        problem = str(error)
     journals = list(dict.fromkeys(source.path for source in sources if isinstance(source, Journal)))
-    return build_report(source, command_facts(), journals=journals)
+    return build_report(source, command_facts(), journals=journals), problem

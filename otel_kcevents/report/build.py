@@ -190,11 +190,10 @@ def _warnings(text: ReportText, states: Sequence[JournalState]) -> None:
 
 def _append_document(text: ReportText, redact: Redactor, source: Source, documents: list[str]) -> None:
     text.add("log of", str(source))
-    whole = document = source.document()
-    for limit in _LIMITS:
-        document = select(whole, limit=limit)
-        if _length_of_messages(document) <= _MAX_MESSAGES:
-            break
+    whole = source.document()
+    limits = (limit for limit in _LIMITS if _length_of_messages(select(whole, limit=limit)) <= _MAX_MESSAGES)
+    limit = next(limits, 1)
+    document = select(whole, limit=limit)
     if document != whole:
         text.add("listed events", f"the newest {limit} of each kind, because the messages are long")
     json_text = redact.document(document).to_json(indent=2)

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from clients import canned, raw_response
 from conftest import clean_environment
 from journals import write_nights
 from serving import Run
 
 from otel_kcevents import start_http_server
 from otel_kcevents.model.document import read_document
-from otel_kcevents.model.report_form import FIRST_LINE, log_in_report
+from otel_kcevents.model.report_form import FIRST_LINE, LOG_HEADING, log_in_report
 
 
 @pytest.fixture
@@ -85,19 +86,23 @@ def test_secret_that_is_left_is_an_error(run: Run, journal: Path, monkeypatch: p
     assert not path.with_name("new.txt").exists()
 
 
-def test_running_program_reports_about_itself(run: Run) -> None:
-    with start_http_server(0, max_load=1) as server:
-        done = run("report", server.url)
-    assert done.code == 0
-    assert "by a program that does not call configure()" in done.out or "by the program" in done.out
+REPORT = f"{FIRST_LINE}\nwritten: by the program \x1b[2J sesame-5\n\n{LOG_HEADING}\n{{}}\n".encode()
+
+
+def test_running_program_reports_about_itself(run: Run, tmp_path: Path) -> None:
+    with canned(raw_response("200 OK", REPORT)) as (url, requests):
+        assert run("report", url, "-o", str(tmp_path / "report.txt")).code == 0
+    assert requests[0] == "GET /model/etl/report HTTP/1.1"
+    assert (tmp_path / "report.txt").read_text().splitlines()[1] == "written: by the program \\u001b[2J sesame-5"
 
 
 def test_report_of_a_running_program_is_checked_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of the command may have secrets that the program does not know."""
-    with start_http_server(0, max_load=1) as server:
-        monkeypatch.setenv("API_KEY", f"127.0.0.1:{server.port}")
-        done = run("report", server.url)
-    assert done.code == 0 or "API_KEY" in done.err
+    monkeypatch.setenv("API_KEY", "sesame-5")
+    with canned(raw_response("200 OK", REPORT)) as (url, _):
+        done = run("report", url)
+    assert (done.code, done.out) == (1, "")
+    assert "the value of the variable API_KEY" in done.err
 
 
 def test_program_that_serves_no_report_is_reported_by_the_command(run: Run) -> None:

@@ -41,7 +41,7 @@ def test_own_providers_of_the_program_are_named() -> None:
         "meter provider: opentelemetry.sdk.metrics._internal.MeterProvider, set by the program | "
         "service: own | exporters: none set by configure()"
     )
-    assert endpoints == "traces: grpc://127.0.0.1:1 | metrics: grpc://127.0.0.1:1" or endpoints
+    assert endpoints == "traces: http://127.0.0.1:1 | metrics: http://127.0.0.1:1"
 
 
 def test_command_knows_the_endpoints_of_its_environment(otlp: SetVariable) -> None:
