@@ -8,11 +8,11 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from otel_kcevents.store.journal_connection import check_header
 from otel_kcevents.store.journal_errors import JournalError
-from otel_kcevents.store.journal_reader import open_to_read
+from otel_kcevents.store.journal_reader import read_journal
 
 __all__ = ["JournalState", "KindState", "check_writable", "read_state"]
 
@@ -71,12 +71,13 @@ def read_state(path: str, max_problems: int = 100, timeout: float = 2.0) -> Jour
     Raises:
         OSError: The file cannot be read.
     """
-    with open_to_read(path) as connection:
+
+    def read(connection: sqlite3.Connection) -> tuple[int, int, list[Any], tuple[KindState, ...] | None]:
         set_back, newest = connection.execute("SELECT count, last FROM tally WHERE name = 'clock'").fetchone()
-        problems = connection.execute(
-            "SELECT time, run, message FROM problem ORDER BY id DESC LIMIT ?", (max_problems,)
-        ).fetchall()
-        kinds = _read_kinds(connection, timeout)
+        rows = connection.execute("SELECT time, run, message FROM problem ORDER BY id DESC LIMIT ?", (max_problems,))
+        return set_back, newest, rows.fetchall(), _read_kinds(connection, timeout)
+
+    set_back, newest, problems, kinds = read_journal(path, read)
     wal_size = 0
     with suppress(FileNotFoundError):
         wal_size = os.stat(f"{path}-wal").st_size
