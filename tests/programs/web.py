@@ -1,4 +1,7 @@
-"""Applications for uvicorn and gunicorn. Each request is an event; with TEST_EVENT_AT_IMPORT, the import is one too."""
+"""Applications for uvicorn and gunicorn. Each request is an event; with TEST_EVENT_AT_IMPORT, the import is one too.
+
+With TEST_ATTACH, only the journal that it names is attached.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from starlette.routing import Route
 import otel_kcevents
 from otel_kcevents import allocation
 
-otel_kcevents.configure(service_name="web")
+if path := os.environ.get("TEST_ATTACH"):
+    otel_kcevents.default_log.attach(otel_kcevents.Journal(path))
+else:
+    otel_kcevents.configure(service_name="web")
 
 if os.environ.get("TEST_EVENT_AT_IMPORT"):
     allocation.emit("saved", size=1)

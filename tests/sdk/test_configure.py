@@ -23,6 +23,8 @@ from conftest import clean_environment, run_program, wait_until
 from faults import black_hole, raw_endpoint
 from receivers import Received, attributes, grpc_receiver, http_receiver
 
+from otel_kcevents import Journal
+
 Receiver = Callable[..., AbstractContextManager[Received]]
 
 TESTS = Path(__file__).parents[1]
@@ -128,15 +130,20 @@ def test_child_of_os_fork_exports_its_own_events() -> None:
     [(grpc_receiver, "process"), (grpc_receiver, "executor"), (grpc_receiver, "pool"), (http_receiver, "pool")],
 )
 @METHODS
-def test_processes_of_a_pool_export_their_own_events(receiver: Receiver, method: str, how: str) -> None:
-    """The spans and counts of each child arrive once, under a service instance of its own."""
+def test_processes_of_a_pool_export_their_own_events(receiver: Receiver, method: str, how: str, tmp_path: Path) -> None:
+    """The spans and counts of each child arrive once, under a service instance of its own, and are in the journal."""
+    journal = Journal(tmp_path / "log.db")
     with receiver() as received:
         measured = {} if how == "process" else {"COVERAGE_PROCESS_CONFIG": ""}  # coverage holds a lock at a fork
-        _, err = run("children", method, how, env={**received.environment, **measured})
+        file = {"OTEL_PYTHON_KCEVENTS_LOG_FILE": journal.path}
+        _, err = run("children", method, how, env={**received.environment, **measured, **file})
     assert sizes(received) == [1, 1, 2, 3, 3, 4]
     assert received.total == {SAVED: 2, ("asset", "AssetSetLoaded"): 4}
     assert len(received.counters) >= 2
     assert err == ""
+    assert journal.counts() == {"AllocationSetSaved": 2, "AssetSetLoaded": 4}
+    *children, parent = journal.runs()
+    assert {child["parent"] for child in children} == {parent["id"]}
 
 
 @METHODS

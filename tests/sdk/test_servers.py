@@ -1,4 +1,4 @@
-"""Real servers and task queues, ended as in `docs/deploying.md`: every event is exported and counted once."""
+"""Real servers and task queues, ended as in `docs/deploying.md`: each event is exported, counted and kept once."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ pytest.importorskip("uvicorn")
 
 from receivers import Received, http_receiver
 
+from otel_kcevents import Journal
+
 EVENTS = 4
 SAVED, LOADED = ("allocation", "AllocationSetSaved"), ("allocation", "AllocationSetLoaded")
 
@@ -44,18 +46,20 @@ GUNICORN = "gunicorn --bind 127.0.0.1:0"
 SERVERS = {
     "uvicorn": Run(f"{UVICORN} web:asgi"),
     "uvicorn, Ctrl-C": Run(f"{UVICORN} web:asgi", signal.SIGINT),
-    "uvicorn, workers": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan"),
+    "uvicorn, workers": Run(f"{UVICORN} --workers 4 web:asgi_with_lifespan"),
     "uvicorn, workers, Ctrl-C": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan", signal.SIGINT, True),
     "uvicorn, reload": Run(f"{UVICORN} --reload web:asgi_with_lifespan"),
     "uvicorn, factory": Run(f"{UVICORN} --factory web_factory:make"),
     "uvicorn, workers of a program": Run("web_program"),
-    "gunicorn": Run(f"{GUNICORN} --workers 2 web:wsgi"),
+    "gunicorn": Run(f"{GUNICORN} --workers 4 web:wsgi"),
     "gunicorn, threads, quick end": Run(f"{GUNICORN} --threads 2 web:wsgi", signal.SIGQUIT),
     "gunicorn, recycled workers": Run(f"{GUNICORN} --max-requests 2 web:wsgi"),
-    "gunicorn, preloaded": Run(f"{GUNICORN} --preload --workers 2 web:wsgi"),
+    "gunicorn, preloaded": Run(f"{GUNICORN} --preload --workers 4 web:wsgi"),
     "gunicorn, preloaded, uvicorn's worker": Run(
         f"{GUNICORN} --preload --worker-class uvicorn.workers.UvicornWorker web:asgi_with_lifespan", to_group=True
     ),
+    "gunicorn, preloaded, only attached": Run(f"{GUNICORN} --preload --workers 4 web:wsgi"),
+    "uvicorn, workers, only attached": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan"),
 }
 WORKER = "celery --app celery_app worker --without-mingle --without-gossip"
 QUEUES = {
@@ -64,6 +68,9 @@ QUEUES = {
     "celery, solo": Run(f"{WORKER} --pool solo"),
     "celery, threads": Run(f"{WORKER} --pool threads"),
 }
+FORKING = [name for name in SERVERS if "preloaded" in name or "of a program" in name]
+FORKING += ["celery, prefork", "celery, recycled children"]
+ONLY_ATTACHED = [name for name in SERVERS if "only attached" in name]
 
 
 @contextmanager
@@ -96,10 +103,13 @@ def request(folder: Path, path: str = "/") -> bool:
         return False
 
 
-def end_after_events(folder: Path, run: Run) -> Received:
-    """Run a server or a worker until it has recorded the events, end it, and return what it exported."""
-    preloaded = {"TEST_EVENT_AT_IMPORT": "1"} if "--preload" in run.command else {}
-    with http_receiver() as received, running(folder, run.command, **received.environment, **preloaded) as program:
+def end_after_events(folder: Path, name: str, run: Run) -> tuple[Received, Journal]:
+    """Run a server or a worker until it has recorded the events, end it, and return what it exported and kept."""
+    journal = Journal(folder / "log.db")
+    environment = {"TEST_ATTACH" if name in ONLY_ATTACHED else "OTEL_PYTHON_KCEVENTS_LOG_FILE": journal.path}
+    if "--preload" in run.command:
+        environment["TEST_EVENT_AT_IMPORT"] = "1"
+    with http_receiver() as received, running(folder, run.command, **received.environment, **environment) as program:
         if run in QUEUES.values():
             wait_until(lambda: len(list(folder.glob("done/*"))) == EVENTS, 60)
             if "--max-tasks-per-child" in run.command:  # each child exports at its own end
@@ -108,25 +118,43 @@ def end_after_events(folder: Path, run: Run) -> Received:
             for _ in range(EVENTS):
                 wait_until(lambda: request(folder), 60)
         (os.killpg if run.to_group else os.kill)(program.pid, run.signal)
-    return received
+    return received, journal
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Received]]]:
-    """What each of the programs exported; they run in parallel because most of their time is spent waiting."""
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[tuple[Received, Journal]]]]:
+    """What each of the programs exported and kept; they run in parallel because most of their time is spent waiting."""
     with ThreadPoolExecutor(4) as pool:
         yield {
-            name: pool.submit(end_after_events, tmp_path_factory.mktemp("run"), run)
+            name: pool.submit(end_after_events, tmp_path_factory.mktemp("run"), name, run)
             for name, run in {**QUEUES, **SERVERS}.items()
         }
 
 
 @pytest.mark.parametrize("name", [*QUEUES, *SERVERS])
-def test_every_event_is_exported_once(exported: dict[str, Future[Received]], name: str) -> None:
+def test_each_event_is_exported_and_kept_once(ended: dict[str, Future[tuple[Received, Journal]]], name: str) -> None:
     """The workers do not export the event of a preloading master process again."""
-    received = exported[name].result()
+    received, journal = ended[name].result()
     expected = {LOADED: EVENTS, **({SAVED: 1} if "preloaded" in name else {})}
-    assert (len(received.spans), received.total) == (sum(expected.values()), expected)
+    exported = {} if name in ONLY_ATTACHED else expected
+    assert (len(received.spans), received.total) == (sum(exported.values()), exported)
+    assert journal.counts() == {kind: number for (_, kind), number in expected.items()}
+
+
+@pytest.mark.parametrize("name", [*QUEUES, *SERVERS])
+def test_each_process_is_a_run_that_knows_its_parent(
+    ended: dict[str, Future[tuple[Received, Journal]]], name: str
+) -> None:
+    """Servers without a preloaded application import it in their workers only, so these have no parent."""
+    runs = ended[name].result()[1].runs()
+    roots = [run for run in runs if run["parent"] is None]
+    if name in FORKING:
+        assert len(roots) == 1 < len(runs)
+        assert {run["parent"] for run in runs} == {None, roots[0]["id"]}
+    else:
+        assert roots == runs
+    assert {run["outcome"] for run in runs if run["events"]} <= {"ended", "killed"}
+    assert all(run["detail"] == "SIGTERM" for run in runs if run["events"] and run["outcome"] == "killed")
 
 
 def test_worker_that_gunicorn_aborts_exports(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from conftest import run_program
 
 from otel_kcevents import Journal
+from otel_kcevents.store.query import EventQuery
 
 SAVED, FAILED = "AssetSetSaved", "AssetSetReconcileError"
 
@@ -76,3 +77,17 @@ def test_daemon_threads_record_until_the_interpreter_stops_them(tmp_path: Path) 
 
 def test_journal_without_trouble_has_no_thread(tmp_path: Path) -> None:
     assert run_program("journal_exit", "idle", str(tmp_path / "log.db")) == ("1\n", "")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_all_kinds_of_processes_write_each_event_once(tmp_path: Path, method: str) -> None:
+    """Processes, executors, pools that are closed or terminated, and forked children that exit at once."""
+    path = tmp_path / "log.db"
+    assert run_program("journal_workers", method, str(path)) == ("", "")
+    events = Journal(path).events(EventQuery()).events
+    assert sorted(str(listed.event.size) for listed in events) == sorted(map(str, range(17)))
+    flushed, unflushed, *workers, parent = Journal(path).runs()
+    assert [flushed["outcome"], unflushed["outcome"], parent["outcome"]] == ["ended", "killed", "ended"]
+    assert {run["parent"] for run in (flushed, unflushed, *workers)} == {parent["id"]}
+    assert [run["outcome"] for run in workers if run["name"] == "process"] == ["ended"]
+    assert sum(run["events"] for run in workers) == 13
