@@ -230,12 +230,17 @@ def test_terminal_commands_work(
     write_nights(tmp_path / "kcevents.db")
     assert main(argv.pop("runs")) == 0
     assert "nightly" in capsys.readouterr().out
-    assert main(argv["log"]) == 0
+    log = argv.pop("log")
+    assert main(log) == 0
     assert "AllocationSetComputeError" in capsys.readouterr().out
-    assert main([*argv.pop("log"), "--json"]) == 0
+    assert main([*log, "--json"]) == 0
     check = argv.pop("check")
     (tmp_path / check[-1]).write_text(capsys.readouterr().out, encoding="utf-8")
     assert main(check) == 0
+    report = argv.pop("report")
+    assert main(report) == 0
+    assert main([*log, report[-1]]) == 0
+    assert "AllocationSetComputeError" in capsys.readouterr().out
     assert argv == {"tail": ["tail"], "serve": ["serve", "kcevents.db"]}
 
 

@@ -11,9 +11,10 @@ import httpx
 import pytest
 from clients import Answer, ask_port, filled
 
-from otel_kcevents import make_asgi_app, make_wsgi_app, start_http_server
+from otel_kcevents import make_asgi_app, make_wsgi_app, respond, start_http_server
 from otel_kcevents.model.document import read_document
 from otel_kcevents.model.report_form import FIRST_LINE, log_in_report
+from otel_kcevents.report.secrets import ReportRefusedError
 from otel_kcevents.serve.hosts import is_loopback
 
 REPORT = "/model/etl/report"
