@@ -86,3 +86,12 @@ def test_request_through_a_proxy_gets_no_report() -> None:
 )
 def test_loopback_addresses_are_recognized(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected
+
+
+def test_report_that_still_holds_a_secret_is_refused() -> None:
+    def report() -> str:
+        raise ReportRefusedError("the report still holds the value of the variable API_KEY")
+
+    status, _, body = respond("GET", REPORT, log=filled(), report=report)
+    assert status == 503
+    assert b"the variable API_KEY" in body
