@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from otel_kcevents.cli.arguments import Commands, Parser, add_sources
 from otel_kcevents.cli.output import event_table, print_lines, table
-from otel_kcevents.cli.selection import Listing, Selection, read_listing
+from otel_kcevents.cli.selection import Listing, Selection, read_newest, read_run
 from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
@@ -16,6 +18,8 @@ from otel_kcevents.store.query import ListedEvent
 from otel_kcevents.store.source import Source
 
 __all__ = ["add_log", "show_log"]
+
+_LINES = 4000  # that are printed at once; the newest 256 events of each documented kind are fewer
 
 
 def add_log(commands: Commands) -> None:
@@ -103,17 +107,22 @@ def show_log(
     try:
         window = None if window_text is None else Window.parse(window_text)
         set_window = None if set_window_text is None else _set_window(set_window_text)
-        template = trace_url() if traces else None
+        template = (trace_url() or "{trace_id}") if traces else None
     except ValueError as error:
         raise CommandError(str(error)) from None
-    selected = tuple(kind for text in kinds for kind in text.split(",") if kind)
-    listing = read_listing(one_source(sources), Selection(selected, window, set_window, only_errors, run, traces))
-    if as_json:
-        print_lines(listing.document.to_json(indent=2).split("\n"))
+    prefixes = tuple(kind for text in kinds for kind in text.split(",") if kind)
+    selection = Selection(prefixes, window, set_window, only_errors, traces)
+    source = one_source(sources)
+    if run is not None and not as_json:
+        has_error = _print_table(read_run(source, selection, run), None, only_errors, template)
     else:
-        shown = [_trace(listed, template) for listed in listing.events] if traces else None
-        print_lines(_lines(listing, only_errors, shown))
-    return FINDINGS if exit_code and any(listed.event.is_error for listed in listing.events) else 0
+        listing = read_newest(source, selection) if run is None else Listing.of(read_run(source, selection, run))
+        if as_json:
+            print_lines(listing.document.to_json(indent=2).split("\n"))
+        else:
+            _print_table(listing.events, listing.counters, only_errors, template)
+        has_error = any(listed.event.is_error for listed in listing.events)
+    return FINDINGS if exit_code and has_error else 0
 
 
 def _set_window(text: str) -> Window:
@@ -133,18 +142,41 @@ def _set_window(text: str) -> Window:
         ) from None
 
 
-def _trace(listed: ListedEvent, template: str | None) -> str:
-    """Return where the trace of an event is: its URL or its id."""
+def _print_table(
+    events: Iterable[ListedEvent], counters: Mapping[str, int] | None, only_errors: bool, template: str | None
+) -> bool:
+    """Print events, then counters; a long list is printed in parts, so that memory is bounded.
+
+    Args:
+        events: The events.
+        counters: The counters; None to count the events.
+        only_errors: Whether only failures were selected.
+        template: The URL of a trace; None to show no traces.
+
+    Returns:
+        Whether one of the events reports a failure.
+    """
+    counted = Counter[str]()
+    has_error = False
+    remaining = iter(events)
+    while part := list(islice(remaining, _LINES)):
+        traces = None if template is None else [_trace(listed, template) for listed in part]
+        is_first, is_long = not counted, bool(counted) or len(part) == _LINES
+        print_lines(event_table([listed.event for listed in part], header=is_first, stream=is_long, traces=traces))
+        counted.update(listed.event.kind for listed in part)
+        has_error = has_error or any(listed.event.is_error for listed in part)
+    if not counted:
+        print_lines(["no errors" if only_errors else "no events"])
+    shown = sorted(counted.items()) if counters is None else counters.items()
+    if shown:
+        rows = [(kind, str(count)) for kind, count in shown]
+        print_lines(["", *table([("KIND", "COUNT"), *rows], "<>", (0, 0))])
+    return has_error
+
+
+def _trace(listed: ListedEvent, template: str) -> str:
+    """Return where the trace of an event is."""
     if listed.trace_id is None:
         return "-"
-    url = template or "{trace_id}"  # not format(): other braces are part of the URL
-    return url.replace("{trace_id}", listed.trace_id).replace("{span_id}", listed.span_id or "")
-
-
-def _lines(listing: Listing, only_errors: bool, traces: Sequence[str] | None) -> list[str]:
-    events = [listed.event for listed in listing.events]
-    lines = event_table(events, traces=traces) if events else ["no errors" if only_errors else "no events"]
-    if listing.counters:
-        counters = [(kind, str(count)) for kind, count in listing.counters.items()]
-        lines += ["", *table([("KIND", "COUNT"), *counters], "<>", (0, 0))]
-    return lines
+    # Not format(): other braces are part of the URL.
+    return template.replace("{trace_id}", listed.trace_id).replace("{span_id}", listed.span_id or "")

@@ -68,10 +68,12 @@ def event_table(
         type_, message, operation = event.failure or ("", "", None)
         details = " ".join(filter(None, (": ".join(filter(None, (operation, type_, message))), event.extra)))
         rows.append((format_time(event.time), event.kind, size, _period(event.window), details))
+    widths = _STREAM_WIDTHS if stream else (0,) * 5
     if traces is None:
-        return table(rows, "<<><<", _STREAM_WIDTHS if stream else (0,) * 5)
+        return table(rows, "<<><<", widths)
     shown = ["TRACE", *traces] if header else traces
-    return table([(*row[:4], trace, row[4]) for row, trace in zip(rows, shown, strict=True)], "<<><<<", (0,) * 6)
+    extended = [(*row[:4], trace, row[4]) for row, trace in zip(rows, shown, strict=True)]
+    return table(extended, "<<><<<", (*widths[:4], 32, 0))
 
 
 def _period(window: Window | None) -> str:

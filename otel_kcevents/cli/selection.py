@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.store.query import EventQuery, ListedEvent, NotAvailableError, find_runs
 from otel_kcevents.store.source import Source
 
-__all__ = ["Listing", "Selection", "read_listing"]
+__all__ = ["Listing", "Selection", "read_newest", "read_run"]
 
 _LIMIT = 256  # events of each kind, as in the document
 _PAGE = 1000  # events that are read at once
@@ -30,7 +31,6 @@ class Selection(NamedTuple):
         window: The window that an event's own time must be in; None for any time.
         set_window: The window that the window of an event's set must overlap; None for any, also for no window.
         only_errors: Whether to show only events that report a failure.
-        run: The run that recorded the events, with its descendants: `last`, or an id or its start; None for all runs.
         traces: Whether the trace of each event is needed.
     """
 
@@ -38,7 +38,6 @@ class Selection(NamedTuple):
     window: Window | None = None
     set_window: Window | None = None
     only_errors: bool = False
-    run: str | None = None
     traces: bool = False
 
 
@@ -47,16 +46,23 @@ class Listing(NamedTuple):
 
     Attributes:
         events: The events, the newest first.
-        counters: The numbers of events by kind, in alphabetical order: of the whole source, or of those that are listed
-            if a run was selected.
+        counters: The numbers of events by kind, in alphabetical order.
         etls: The names of the lists of the document.
-        run: The selected run, in the form of `GET /model/etl/runs`; None if all runs were selected.
     """
 
-    events: list[ListedEvent]
+    events: Sequence[ListedEvent]
     counters: Mapping[str, int]
     etls: tuple[str, ...] = tuple(DOCUMENTED)
-    run: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, events: Iterable[ListedEvent]) -> Listing:
+        """Return a listing whose counters count its events.
+
+        Args:
+            events: The events.
+        """
+        listed = list(events)
+        return cls(listed, dict(sorted(Counter(one.event.kind for one in listed).items())))
 
     @property
     def document(self) -> Document:
@@ -67,8 +73,8 @@ class Listing(NamedTuple):
         return Document({etl: tuple(events) for etl, events in lists.items()}, self.counters)
 
 
-def read_listing(source: Source, selection: Selection) -> Listing:
-    """Read the selected events: all those of a run, otherwise the newest 256 of each kind.
+def read_newest(source: Source, selection: Selection) -> Listing:
+    """Return the newest 256 selected events of each kind, of all runs, and the counters of the source.
 
     Args:
         source: Where to read from.
@@ -77,16 +83,44 @@ def read_listing(source: Source, selection: Selection) -> Listing:
     Raises:
         CommandError: The source cannot be read, cannot answer, or refuses the selection.
     """
-    try:
-        if selection.run is not None:
-            return _read_run(source, selection, selection.run)
+    with _command_errors():
         if selection.traces or selection.set_window is not None:
             try:
-                return _read_newest(source, selection)
+                return _read_pages(source, selection)
             except NotAvailableError:
                 if selection.traces:
                     raise
         return _read_document(source, selection)
+
+
+def read_run(source: Source, selection: Selection, reference: str) -> Iterator[ListedEvent]:
+    """Yield all selected events of a run and its descendants, in the order of arrival, the newest first.
+
+    Args:
+        source: Where to read from.
+        selection: Which events.
+        reference: The run: `last`, or an id or the start of it.
+
+    Raises:
+        CommandError: The source cannot be read, cannot answer, or refuses the selection.
+    """
+    with _command_errors():
+        run = _find_run(_method(source, "runs", "runs")(), reference)  # `last` may be another one at the next page
+        query = EventQuery(
+            selection.kinds,
+            selection.window,
+            selection.set_window,
+            (run,),
+            selection.only_errors or None,
+            _PAGE,
+        )
+        yield from _all_events(_method(source, "events", "runs"), query)
+
+
+@contextmanager
+def _command_errors() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
 
@@ -119,7 +153,7 @@ def _newest_first(events: list[ListedEvent]) -> list[ListedEvent]:
     return by_arrival(events, lambda listed: (f"{listed.etl} {listed.event.kind}", listed.event.time))
 
 
-def _read_newest(source: Source, selection: Selection) -> Listing:
+def _read_pages(source: Source, selection: Selection) -> Listing:
     """Read the newest events of each kind with their traces; a document has none."""
     read = _method(source, "events", "the traces of events")
     read(EventQuery(selection.kinds, limit=1))  # refuses unknown kinds
@@ -134,24 +168,8 @@ def _read_newest(source: Source, selection: Selection) -> Listing:
     return Listing(_newest_first(events), {kind: max(count, listed[kind]) for kind, count in counters.items()})
 
 
-def _read_run(source: Source, selection: Selection, reference: str) -> Listing:
-    runs = _method(source, "runs", "runs")()
-    found = _find_run(runs, reference)
-    query = EventQuery(
-        selection.kinds,
-        selection.window,
-        selection.set_window,
-        (found["id"],),  # `last` may be another one when the next page is read
-        selection.only_errors or None,
-        _PAGE,
-    )
-    events = list(_all_events(_method(source, "events", "runs"), query))
-    counters = Counter(listed.event.kind for listed in events)
-    return Listing(_newest_first(events), dict(sorted(counters.items())), run=found)
-
-
-def _find_run(runs: list[Mapping[str, Any]], reference: str) -> Mapping[str, Any]:
-    """Return the run of a reference.
+def _find_run(runs: Sequence[Mapping[str, Any]], reference: str) -> str:
+    """Return the id of a run.
 
     Raises:
         ValueError: There is no such run, or there are several; the message has candidates.
@@ -163,7 +181,7 @@ def _find_run(runs: list[Mapping[str, Any]], reference: str) -> Mapping[str, Any
         raise ValueError(f"{error}; the newest runs are {', '.join(roots) or 'none'}") from None
     if not ids:
         raise ValueError("the source has no runs yet")
-    return next(run for run in runs if run["id"] == ids[0])
+    return ids[0]
 
 
 def _method(source: Source, name: str, what: str) -> Any:

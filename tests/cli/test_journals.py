@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from clients import Stage, filled, log_of
 from conftest import run_program
+from journals import DAYS, NIGHT, run_of, write
 from serving import Ran, Run
 
 from otel_kcevents.model.document import read_document
@@ -77,6 +78,17 @@ def test_last_run_is_listed_whole_with_its_worker(run: Run, nights: str) -> None
     assert kinds(ran) == counters(ran) == expected
     times = [row[0] for row in cells(ran)]
     assert times == sorted(times, reverse=True)
+
+
+def test_long_run_has_one_header_and_aligned_columns(run: Run, tmp_path: Path) -> None:
+    """It is printed in parts."""
+    loaded, failed = Event("AssetSetLoaded", NIGHT, 5, DAYS[0]), Event("AssetSetComputeError", NIGHT)
+    write(tmp_path / "log.db", run_of("a"), failed, *[loaded] * 8_000)
+    ran = run("log", "--run=last", "--exit-code", str(tmp_path / "log.db"))
+    header, *rows = ran.out.split("\n\n")[0].splitlines()
+    assert (ran.code, header.split()[0], len(rows)) == (3, "TIME", 8_001)
+    assert {row.index("AssetSet") for row in rows} == {header.index("KIND")}
+    assert counters(ran) == {"AssetSetComputeError": 1, "AssetSetLoaded": 8_000}
 
 
 def test_run_is_selected_by_the_start_of_its_id(run: Run, nights: str) -> None:
