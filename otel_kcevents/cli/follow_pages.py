@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from otel_kcevents.cli.output import plural, print_error
 from otel_kcevents.model.event import Event
-from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent
+from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, NotAvailableError
+from otel_kcevents.store.source import Source
 
 __all__ = ["PageFollower"]
 
@@ -21,14 +22,12 @@ class PageFollower:
     journal cannot be read at first, or another one takes its place, all events are new.
 
     Args:
-        name: The name of the source, for messages.
-        read: Returns a page of events whose cursors are such numbers.
+        source: Where to read from.
         count: How many past events to return.
     """
 
-    def __init__(self, name: str, read: Callable[[EventQuery], EventPage], count: int) -> None:
-        self._name = name
-        self._read = read
+    def __init__(self, source: Source, count: int) -> None:
+        self._source = source
         self._count = count
         self._is_first_call = True
         self._last: ListedEvent | None = None  # that was returned
@@ -37,6 +36,7 @@ class PageFollower:
         """Return the past events at the first call, then the new ones, oldest first.
 
         Raises:
+            NotAvailableError: The source has no events with numbers.
             OSError: The source cannot be read; the next call continues after the last event that was returned.
         """
         is_first_call, self._is_first_call = self._is_first_call, False
@@ -47,6 +47,13 @@ class PageFollower:
         self._last = self._before_past(first) if is_first_call else None
         start = _number(self._last) if self._last else 0
         yield from self._events_after(start, first, reports_gaps=False)
+
+    def _read(self, query: EventQuery) -> EventPage:
+        read: Callable[[EventQuery], EventPage] | None = getattr(self._source, "events", None)
+        page = EventPage((), None) if read is None else read(query)
+        if read is None or not all(listed.cursor.isdecimal() for listed in page.events):  # merged sources
+            raise NotAvailableError(f"{self._source} does not number its events")
+        return page
 
     def _continues(self, first: EventPage, last: ListedEvent) -> bool:
         """Return whether the source still has the events that were returned, except for those that it deleted."""
@@ -87,7 +94,7 @@ class PageFollower:
             page = self._read(EventQuery(limit=_PAGE, before=starts[-1])) if starts else first
         if missed and reports_gaps:
             reason = "because it no longer holds them; use a shorter --interval"
-            print_error(f"missed {plural(missed, 'event')} of {self._name}, {reason}")
+            print_error(f"missed {plural(missed, 'event')} of {self._source}, {reason}")
 
 
 def _number(listed: ListedEvent) -> int:

@@ -14,6 +14,7 @@ from otel_kcevents.cli.follow_pages import PageFollower
 from otel_kcevents.cli.output import event_table, print_error, print_lines
 from otel_kcevents.cli.sources import CommandError, is_missing
 from otel_kcevents.model.event import Event
+from otel_kcevents.store.query import NotAvailableError
 from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
 
@@ -71,7 +72,8 @@ class _Followed:
 
     def __init__(self, source: Source, count: int) -> None:
         self._source = source
-        self._events = _follower(source, count)
+        self._count = count
+        self._events: PageFollower | DocumentFollower = PageFollower(source, count)
         self._is_readable = True
 
     def begin(self) -> list[Event]:
@@ -83,22 +85,37 @@ class _Followed:
         try:
             return list(self._events.read())
         except (OSError, ValueError) as error:
-            if not is_missing(self._source):
+            if is_missing(self._source):
+                print_error(f"{self._source} does not exist yet; waiting for a program that writes it")
+                self._is_readable = False
+                return []
+            if not isinstance(error, NotAvailableError) and not isinstance(self._source, RemoteLog):
                 raise CommandError(str(error)) from error
-            print_error(f"{self._source} does not exist yet; waiting for a program that writes it")
-            self._is_readable = False
-            return []
+        try:  # a program of another kind may answer anything to a request for events
+            return list(self._use_documents())
+        except (OSError, ValueError) as error:
+            raise CommandError(str(error)) from error
+
+    def _use_documents(self) -> Iterable[Event]:
+        self._events = DocumentFollower(self._source, self._count)
+        return self._events.read()
 
     def read(self) -> Iterator[Event]:
         """Yield the new events, oldest first; an error is printed, if it is the first one in a row."""
         try:
-            for event in self._events.read():
+            for event in self._new_events():
                 self._recover()
                 yield event
             self._recover()
         except (OSError, ValueError) as error:
             if self._is_readable:
                 self._report(error)
+
+    def _new_events(self) -> Iterator[Event]:
+        try:
+            yield from self._events.read()
+        except NotAvailableError:  # the program was started again without a journal
+            yield from self._use_documents()
 
     def _report(self, error: Exception) -> None:
         print_error(f"{error}; still trying")
@@ -108,12 +125,6 @@ class _Followed:
         if not self._is_readable:
             print_error(f"{self._source} answers again")
             self._is_readable = True
-
-
-def _follower(source: Source, count: int) -> DocumentFollower | PageFollower:
-    # A program may have no journal, and its pages may be those of several sources, whose cursors are not numbers.
-    read = None if isinstance(source, RemoteLog) else getattr(source, "events", None)
-    return DocumentFollower(source, count) if read is None else PageFollower(str(source), read, count)
 
 
 def _print(new: Iterable[Iterable[Event]]) -> None:

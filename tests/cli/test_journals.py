@@ -276,6 +276,20 @@ def test_several_sources_are_merged(run: Run, nights: str, stage: Stage, url: st
     }
 
 
+@pytest.mark.parametrize("option", ["--run=last", "--set-window=2024-09-01", "--traces"])
+def test_program_with_a_journal_answers_like_the_file(
+    run: Run, nights: str, stage: Stage, url: str, option: str
+) -> None:
+    stage.log = Journal(nights)
+    assert run("log", option, url) == run("log", option, nights)
+
+
+def test_run_is_found_in_several_journals(run: Run, nights: str, tmp_path: Path) -> None:
+    write(tmp_path / "other.db", run_of("a"), Event("AssetSetLoaded", NIGHT, 5, DAYS[0]))
+    assert run("log", "--run=last", "other.db", nights) == run("log", "--run=last", nights)
+    assert kinds(run("log", "--run=aaaa", "other.db", nights)) == {"AssetSetLoaded": 1}
+
+
 def test_report_is_read_to_its_log(run: Run, nights: str) -> None:
     document = run("log", "--json", nights).out
     Path("report.txt").write_text(f"{FIRST_LINE}\n\nversions\n{LOG_HEADING}\n{document}", encoding="utf-8")

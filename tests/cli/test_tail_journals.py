@@ -15,6 +15,8 @@ from serving import Run
 
 from otel_kcevents.cli import tail as tail_module
 from otel_kcevents.model.event import Event
+from otel_kcevents.store.journal import Journal
+from otel_kcevents.store.source import merge
 
 Step = Callable[[], object]
 
@@ -192,6 +194,27 @@ def test_new_events_of_several_sources_are_merged(
     )
     assert times == [1, 3, 4, 5, 2, 10, 12, 11, 13, 14, 6]
     assert messages == []
+
+
+def test_journal_of_a_program_is_followed_by_numbers(tail: Any, writer: Writer, stage: Stage, url: str) -> None:
+    """Also if it is started again without the journal: then its log is new."""
+    writer.write(1)
+    stage.log = Journal(writer.path)
+    times, messages = tail(
+        writer(*range(2, 1_500)), nothing, lambda: setattr(stage, "log", log_of(loaded(5_000))), argv=(url,)
+    )
+    assert (times, messages) == ([*range(1, 1_500), 5_000], [])
+
+
+def test_merged_sources_of_a_program_are_followed(
+    tail: Any, writer: Writer, stage: Stage, url: str, tmp_path: Path
+) -> None:
+    """Their events have no common numbers."""
+    other = Writer(tmp_path / "other.db", "b")
+    writer.write(1)
+    other.write(2)
+    stage.log = merge(Journal(writer.path), Journal(other.path))
+    assert tail(writer(3), other(4), argv=(url,)) == ([1, 2, 3, 4], [])
 
 
 def test_unreadable_source_does_not_stop_the_others(tail: Any, writer: Writer, tmp_path: Path) -> None:
