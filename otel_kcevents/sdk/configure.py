@@ -103,7 +103,7 @@ def configure(
                 export_on_termination(_setup.delivery)
         journal = keep_in_file(log, file, service_name)
     if journal is not None:
-        journal.begin()  # not under the lock: a fork waits for the file first, then for the lock
+        journal.begin()
 
 
 def flush(timeout: float = 10.0) -> bool:

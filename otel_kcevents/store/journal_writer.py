@@ -16,6 +16,7 @@ from threading import RLock
 from time import monotonic, sleep
 from typing import Any
 
+from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.problems import logger
 from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_file import JournalFile
@@ -340,19 +341,23 @@ def switch_off(path: str) -> None:
 
 
 def _before_fork() -> None:
+    FORK_LOCK.acquire(timeout=_FORK_TIMEOUT)  # first, because configure() has it when it attaches a journal
     _lock.acquire(timeout=_FORK_TIMEOUT)
     for writer in list(_writers.values()):
         writer.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    with suppress(RuntimeError):  # not acquired in time
-        _lock.release()
+    for lock in (_lock, FORK_LOCK):
+        with suppress(RuntimeError):  # not acquired in time
+            lock.release()
 
 
 def _after_fork_in_child() -> None:
     global _lock
     _lock = RLock()
+    with suppress(RuntimeError):  # not acquired in time
+        FORK_LOCK.release()
     for writer in list(_writers.values()):
         writer.after_fork_in_child()
 

@@ -91,3 +91,13 @@ def test_all_kinds_of_processes_write_each_event_once(tmp_path: Path, method: st
     assert {run["parent"] for run in (flushed, unflushed, *workers)} == {parent["id"]}
     assert [run["outcome"] for run in workers if run["name"] == "process"] == ["ended"]
     assert sum(run["events"] for run in workers) == 13
+
+
+def test_forks_beside_threads_that_use_the_journal(tmp_path: Path) -> None:
+    """The threads write, read, log by a handler that writes too, and attach the journal; each child writes and reads."""
+    path = tmp_path / "log.db"
+    out, err = run_program("fork_beside_journal", str(path), "6")
+    failed, in_parent = json.loads(out)
+    assert (failed, err) == (0, "")
+    saved, loaded = in_parent[SAVED] + 6 * 2, in_parent["AssetSetLoaded"] + 6
+    assert Journal(path).counts() == {"AssetSetLoaded": loaded, SAVED: saved}
