@@ -88,7 +88,8 @@ class ProblemLogger:
 
     def _keep(self, message: str, args: tuple[object, ...]) -> None:
         text = message % args if args else message
-        self._kept.append(Problem(next(self._numbers), time_ns(), text[:_MAX_LENGTH]))
+        text = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
+        self._kept.append(Problem(next(self._numbers), time_ns(), text))
 
 
 logger = ProblemLogger()

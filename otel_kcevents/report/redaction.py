@@ -98,7 +98,7 @@ class Redactor:
     def _strings(self, value: object, key: str = "") -> object:
         """Return a value of JSON with its strings redacted; the key of a string may say that it is a secret."""
         if isinstance(value, dict):
-            return {name: self._strings(member, name) for name, member in value.items()}
+            return {self(name): self._strings(member, name) for name, member in value.items()}
         if isinstance(value, list):
             return [self._strings(member, key) for member in value]
         if not isinstance(value, str):

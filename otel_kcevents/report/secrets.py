@@ -36,11 +36,11 @@ _ORDINARY = re.compile(
 )
 
 _USER_INFO = re.compile(r"://([^/@:\s]*)(?::([^@\s]+))?@")
-_PASSWORD_WITH_AT = re.compile(r"://[^/@:\s]*:(\S+@\S+)@")
-_PAIR = re.compile(r"""([\w.\-]+)["']?\s*[=:]\s*("[^"\n]+"|'[^'\n]+'|[^\s,;&"'{}]+)""")
+_PASSWORD_WITH_AT = re.compile(r"://[^/@:\s]*:(\S{1,200}@\S{1,200})@")
+_PAIR = re.compile(r"""(?<![\w.\-])([\w.\-]{1,100})["']?\s*[=:]\s*("[^"\n]+"|'[^'\n]+'|[^\s,;&"'{}]+)""")
 _SEGMENT = re.compile(r"/((?=[\w\-]*\d)[\w\-]{12,})(?![\w.\-])")  # of the path of a webhook: a random name
 _SCHEME = re.compile(r"(?i)(?:basic|bearer|token|apikey|digest)\s+(\S+)")
-_CUT = "…"  # at the end of a message that was cut
+_CUT = "…"  # after a string that was cut
 
 
 class ReportRefusedError(ValueError):
@@ -63,7 +63,7 @@ class Secrets:
         self._names = dict(sorted(names.items(), key=lambda item: -len(item[0])))  # a secret may contain another
 
     def mask(self, text: str) -> str:
-        """Return a text with `[redacted]` in place of each secret, also of one that is cut at the end of the text.
+        """Return a text with `[redacted]` in place of each secret, also of one of which `…` cuts the end.
 
         Args:
             text: The text.
@@ -71,15 +71,17 @@ class Secrets:
         for form in self._names:
             if form in text:
                 text = text.replace(form, REDACTED)
-        if text.endswith(_CUT):
-            text = self._mask_end(text[: -len(_CUT)]) + _CUT
-        return text
+        *starts, end = text.split(_CUT)
+        return "".join(f"{self._mask_end(start)}{_CUT}" for start in starts) + end
 
     def _mask_end(self, text: str) -> str:
+        """Return a text with `[redacted]` in place of the beginning of a secret at its end."""
         for form in self._names:
-            for length in range(len(form) - 1, MIN_LENGTH - 1, -1):
-                if text.endswith(form[:length]):
-                    return text[:-length] + REDACTED
+            place = text.find(form[:MIN_LENGTH])
+            while place >= 0:
+                if form.startswith(text[place:]):
+                    return text[:place] + REDACTED
+                place = text.find(form[:MIN_LENGTH], place + 1)
         return text
 
     def check(self, text: str, fixed: str = "") -> None:
@@ -177,8 +179,10 @@ def _forms(value: str) -> set[str]:
     """Return a secret as it is, and as URLs, JSON, Python, HTML, base64 and hexadecimal digits represent it."""
     data = value.encode(errors="surrogatepass")
     quoted = {quote(data, safe=""), quote(data), quote_plus(data), "".join(map(_percent_encoded, value))}
+    quoted |= {quote(text, safe="") for text in quoted}  # a URL in a URL
     in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    forms = {value, repr(value)[1:-1], repr(data)[2:-1], html.escape(value), *quoted, *in_json}
+    forms = {value, repr(value)[1:-1], ascii(value)[1:-1], repr(data)[2:-1], html.escape(value), *quoted, *in_json}
+    forms.add(value.replace("'", "''"))  # SQL
     forms |= {re.sub("%..", lambda match: match[0].lower(), text) for text in quoted}
     forms |= {json.dumps(text)[1:-1] for text in in_json}  # JSON in a message of the log document
     encoded = {data.hex(), data.hex().upper()}

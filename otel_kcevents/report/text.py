@@ -82,7 +82,9 @@ class ReportText:
         Args:
             text: The text.
         """
+        text = self._redact.secrets.mask(text)  # a secret may have several lines
         if len(text) > _MAX_BLOCK:
-            text = f"{text[: _MAX_BLOCK // 2]}\n[...]\n{text[-_MAX_BLOCK // 2 :]}"
-        for line in self._redact.secrets.mask(text).splitlines():  # a secret may have several lines
+            start, end = text[: _MAX_BLOCK // 2].rpartition("\n")[0], text[-_MAX_BLOCK // 2 :].partition("\n")[2]
+            text = f"{start}\n[...]\n{end}"
+        for line in text.splitlines():
             self.add_values(line, indent="  ")

@@ -59,3 +59,9 @@ def test_newest_warnings_are_kept_and_numbered() -> None:
     assert logger.last == MAX_PROBLEMS + 10
     assert len(messages(logger)) == MAX_PROBLEMS
     assert messages(logger, logger.last - 2) == ["108", "109"]
+
+
+def test_long_warning_is_cut() -> None:
+    logger = ProblemLogger()
+    logger.warning("x" * 5000)
+    assert messages(logger) == [f"{'x' * 4096}…"]

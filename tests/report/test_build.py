@@ -181,7 +181,7 @@ def test_journal_that_cannot_be_read_is_checked(tmp_path: Path) -> None:
 def test_long_messages_limit_the_listed_events() -> None:
     """Removing secrets takes time, so it is bounded."""
     log = EventLog()
-    for number in range(200):
+    for number in range(140):
         log.append(Event("AssetSetComputeError", number, failure=Failure("E", f"{number} {'x' * 4000}")))
         log.append(Event("AssetSetSaved", number))
     text = report(log)

@@ -68,13 +68,14 @@ def test_rules_of_the_program_apply_too() -> None:
 
 
 def test_document_is_redacted() -> None:
-    extra = json.dumps({"note": ["sesame-5", 1], "deep": {"password": "abc", "size": "large"}})
+    extra = json.dumps({"note": ["sesame-5", 1], "sesame-5": None, "deep": {"password": "abc", "size": "large"}})
     event = Event("AssetSetComputeError", 5, 3, Window(None, None), Failure("E", "sesame-5", "save"), extra)
     redacted = redactor(API_KEY="sesame-5").document(Document({"asset": (event,)}, {"AssetSetComputeError": 7}))
     (shown,) = redacted.lists["asset"]
     assert shown == event._replace(failure=Failure("E", "[redacted]", "save"), extra=shown.extra)
     assert json.loads(shown.extra or "") == {
         "note": ["[redacted]", 1],
+        "[redacted]": None,
         "deep": {"password": "[redacted]", "size": "large"},
     }
     assert redacted.counters == {"AssetSetComputeError": 7}

@@ -99,6 +99,8 @@ def test_rest_of_a_value_is_kept(name: str, value: str, kept: str) -> None:
         json.dumps(json.dumps(SECRET)[1:-1])[1:-1],
         repr(SECRET.encode())[2:-1],
         html.escape(SECRET),
+        ascii(SECRET)[1:-1],
+        quote(quote(SECRET)),
         SECRET.encode().hex(),
         SECRET.encode().hex().upper(),
         base64.b64encode(SECRET.encode()).decode().rstrip("="),
@@ -107,6 +109,10 @@ def test_rest_of_a_value_is_kept(name: str, value: str, kept: str) -> None:
 )
 def test_encoded_secret_is_masked(form: str) -> None:
     assert masked(f"<{form}>", API_KEY=SECRET).startswith("<[redacted]")
+
+
+def test_secret_in_a_statement_is_masked() -> None:
+    assert masked("VALUES ('ses''ame')", API_KEY="ses'ame") == "VALUES ('[redacted]')"
 
 
 @pytest.mark.parametrize("before", ["", "u", "u:"])
@@ -122,7 +128,8 @@ def test_longer_secret_is_masked_as_one() -> None:
 def test_secret_that_is_cut_is_masked() -> None:
     environ = {"A_KEY": "sesame-5-street"}
     assert masked("x" * 10 + "sesame-5-s…", **environ) == "x" * 10 + "[redacted]…"
-    assert masked("open sesa…", **environ) == "open sesa…"
+    assert masked("got 'sesame-5-st…; sesam… sesame-5-street…", **environ) == "got '[redacted]…; sesam… [redacted]…"
+    assert masked("sesamesesame-5…", A_KEY="sesame-5-street") == "sesame[redacted]…"
 
 
 @pytest.mark.parametrize("text", ["it is sesame-5.", "it is %73esame-5.", f"it is {b'sesame-5'.hex()}"])
@@ -130,6 +137,12 @@ def test_check_names_the_variable_and_not_the_value(text: str) -> None:
     with pytest.raises(ReportRefusedError, match=r"the variable DB_PASSWORD, .* env -u DB_PASSWORD") as caught:
         Secrets({"DB_PASSWORD": "sesame-5"}).check(text)
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["x" * 16_384, "a@" * 8_192, "http://a:" + "@b" * 8_000, "k=" * 8_192, "{" * 16_384])
+def test_long_and_odd_values_are_read(value: str) -> None:
+    """A pattern that backtracks would take minutes."""
+    assert Secrets({"A_KEY": value, "OTHER": value}).mask(value) == "[redacted]"
 
 
 def test_check_accepts_words_of_each_report() -> None:
