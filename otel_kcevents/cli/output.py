@@ -16,7 +16,7 @@ from otel_kcevents.model.window import Window
 
 __all__ = ["by_arrival", "event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)  # a time with nanoseconds, the longest kind, an hour's window
 _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
@@ -32,7 +32,7 @@ def newest_first(document: Document) -> list[Event]:
     return [event for _, event in by_arrival(entries, lambda entry: (f"{entry[0]} {entry[1].kind}", entry[1].time))]
 
 
-def by_arrival(entries: Sequence[T], key: Callable[[T], tuple[str, int]]) -> list[T]:
+def by_arrival(entries: Sequence[_T], key: Callable[[_T], tuple[str, int]]) -> list[_T]:
     """Return entries ordered by time, the newest first, but those of one group in the order that they have.
 
     An event arrived after those below it in a list of its kind, even if the clock was set back.
