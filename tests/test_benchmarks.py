@@ -75,3 +75,12 @@ def _content(span: ReadableSpan) -> Any:
     attributes = {key: value for key, value in (span.attributes or {}).items() if key != "code.function.name"}
     events = [(event.name, dict(event.attributes or {})) for event in span.events]
     return span.name, span.kind, span.status.status_code, attributes, events
+
+
+def test_stressed_journal_has_each_event_once() -> None:
+    """The whole run takes minutes: `python benchmarks/journal_stress.py`."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "journal_stress.py")]
+    command += ["--events", "4000", "--kills", "2", "--forks", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["events", "kills", "forks"]

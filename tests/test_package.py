@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "version": set[str](),
     "fork_lock": set[str](),
     "model": set[str](),
-    "store": {"model", "version"},
+    "store": {"model", "version", "fork_lock"},
     "record": {"store", "model", "version", "fork_lock"},
     "report": {"store", "model", "version"},
     "serve": {"report", "store", "model"},

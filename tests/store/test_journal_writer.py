@@ -94,7 +94,7 @@ def test_all_kinds_of_processes_write_each_event_once(tmp_path: Path, method: st
 
 
 def test_forks_beside_threads_that_use_the_journal(tmp_path: Path) -> None:
-    """The threads write, read, log by a handler that writes too, and attach the journal; each child writes and reads."""
+    """Threads write, read, attach, and log by a handler that writes; each child writes and reads."""
     path = tmp_path / "log.db"
     out, err = run_program("fork_beside_journal", str(path), "6")
     failed, in_parent = json.loads(out)
