@@ -20,7 +20,6 @@ __all__ = ["add_runs", "show_runs"]
 _Run: TypeAlias = Mapping[str, Any]
 _HEADS = ("RUN", "STARTED", "DURATION", "NAME", "SERVICE", "PID", "EVENTS", "ERRORS", "OUTCOME", "DETAILS")
 _MIN_ID = 8  # characters
-_REMEDY = "give a journal, or the URL of a program that writes one"
 
 
 def add_runs(commands: Commands) -> None:
@@ -59,25 +58,23 @@ def show_runs(sources: Sequence[Source], show_all: bool, as_json: bool) -> None:
     try:
         if not hasattr(source, "runs"):
             source.counts()  # the source may also be unreadable
-            raise CommandError(f"{source} is a log without runs; {_REMEDY}")
+            raise CommandError(
+                f"{source} is a log without runs; give a journal, or the URL of a program that writes one"
+            )
         runs: list[_Run] = source.runs()
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
-    try:
-        tree = list(_tree(runs))
-        listed = [(depth, run) for depth, run in tree if show_all or not depth]
-        if as_json:
-            data = {"code": 200, "data": [run for _, run in listed]}
-            print_lines(json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
-        elif listed:
-            length, now = _id_length(runs), time_ns()
-            failed = _failed_below(tree)
-            rows = [_row(run, depth, length, now, failed[run["id"]]) for depth, run in listed]
-            print_lines(table([_HEADS, *rows], "<<><<>>><<", [0] * len(_HEADS)))
-        else:
-            print_lines(["no runs"])
-    except (LookupError, TypeError, ValueError, AttributeError):
-        raise CommandError(f"{source} lists its runs in a form that this version does not know; {_REMEDY}") from None
+    tree = list(_tree(runs))
+    listed = [(depth, run) for depth, run in tree if show_all or not depth]
+    if as_json:
+        data = {"code": 200, "data": [run for _, run in listed]}
+        print_lines(json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
+    elif listed:
+        length, now, failed = _id_length(runs), time_ns(), _failed_below(tree)
+        rows = [_row(run, depth, length, now, failed[run["id"]]) for depth, run in listed]
+        print_lines(table([_HEADS, *rows], "<<><<>>><<", [0] * len(_HEADS)))
+    else:
+        print_lines(["no runs"])
 
 
 def _tree(runs: Sequence[_Run]) -> Iterator[tuple[int, _Run]]:

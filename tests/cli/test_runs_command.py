@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import canned, raw_response
 from conftest import clean_environment
 from journals import NIGHT, run_of, write, write_nights
 from serving import Run
 
-from otel_kcevents import Journal
+from otel_kcevents import EventLog, Journal, start_http_server
 from otel_kcevents.cli import runs as runs_module
 from otel_kcevents.model.timestamps import SECOND
 
@@ -170,6 +171,24 @@ def test_journal_without_runs(run: Run, path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM run")
     assert run("runs", str(path)) == (0, "no runs\n", "")
+
+
+def test_runs_of_a_program_are_those_of_its_journal(run: Run, nights: Path) -> None:
+    with start_http_server(0, log=Journal(nights)) as server:
+        assert run("runs", "--all", server.url) == run("runs", "--all", str(nights))
+
+
+def test_program_without_a_journal_is_an_error(run: Run) -> None:
+    with start_http_server(0, log=EventLog()) as server:
+        ran = run("runs", server.url)
+    assert (ran.code, ran.out) == (1, "")
+    assert "configure(log_file=...)" in ran.err
+
+
+def test_answer_without_runs_is_an_error(run: Run) -> None:
+    with canned(raw_response("200 OK", b'{"code":200,"data":[{"id":"a"}]}')) as (url, _):
+        ran = run("runs", url)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
 
 
 def test_log_without_runs_is_an_error(run: Run, tmp_path: Path) -> None:
