@@ -49,6 +49,7 @@ class TroubledProgram:
 def sizes_in(path: str | Path) -> list[int]:
     """Return the sizes of the events in a journal, and check its counter."""
     with closing(connect(path)) as connection:
+        connection.execute("BEGIN")
         sizes = [size for (size,) in connection.execute("SELECT size FROM event ORDER BY size")]
         assert connection.execute("SELECT kind, count FROM counter").fetchall() == [("AssetSetSaved", len(sizes))]
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -94,8 +95,10 @@ def other_process(code: str, *args: str | Path) -> Iterator[None]:
     with process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield
-        process.kill()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 HOLD_FLOCK = """

@@ -18,7 +18,6 @@ from otel_kcevents.store.run import Run, publish_run
 
 __all__ = ["JournalFile"]
 
-_MAX_LOG = 256 * 2**20  # bytes; then a reader keeps SQLite from emptying the log, which counts as a full disk
 _KEPT_RUNS = 10_000
 _SPARE_RUNS = 500  # beyond those, so that few processes have to delete any
 _KEPT_PROBLEMS = 1_000
@@ -51,6 +50,8 @@ class JournalFile:
         max_age: For how long to keep events, in nanoseconds; None for ever.
         etl_of: Returns the name of the list of a kind.
         migrations: The statements that lead from each version of the schema to the next.
+        max_log: The maximum size of the write-ahead log, in bytes. If a program that reads the file for too long keeps
+            SQLite from emptying the log, that counts as a full disk.
     """
 
     notices: deque[str]
@@ -63,6 +64,7 @@ class JournalFile:
         max_age: int | None,
         etl_of: Callable[[str], str],
         migrations: Sequence[str] = MIGRATIONS,
+        max_log: int = 256 * 2**20,
     ) -> None:
         self.path = path
         self._retention = retention
@@ -70,6 +72,7 @@ class JournalFile:
         self._etl_of = etl_of
         self._lock = lock_file(f"{path}-lock")
         self._migrations = migrations
+        self._max_log = max_log
         self._connection: JournalConnection | None = None
         self._is_troubled = False
         self._is_disowned = False
@@ -181,6 +184,9 @@ class JournalFile:
                 return
             self._register(connection, run, batch)  # others have deleted the run, because there were too many
             execute(_COUNT_RUN, position)
+        if self._until_checked <= 0:
+            self._until_checked = _CHECK_EVERY
+            self._prune(connection, self._kinds)
         errors = 0
         for entry in entries:
             event = entry.event
@@ -196,9 +202,6 @@ class JournalFile:
             self._add_kind(connection, kind)
             execute("UPDATE tally SET count = count + ? WHERE name = ?", (count, kind))
         self._until_checked -= len(entries)
-        if self._until_checked <= 0:
-            self._until_checked = _CHECK_EVERY
-            self._prune(connection, self._kinds)
 
     def _add_kind(self, connection: sqlite3.Connection, kind: str) -> None:
         connection.execute("INSERT OR IGNORE INTO tally (name, etl) VALUES (?, ?)", (kind, self._etl_of(kind)))
@@ -285,10 +288,10 @@ class JournalFile:
                     f"{self.path} was moved, replaced or overwritten while it was open; events are written to the file "
                     "that is there now"
                 )
-        if self._until_checked <= 0 and self._connection.empty_log(_MAX_LOG) > _MAX_LOG:
+        if self._until_checked <= 0 and self._connection.empty_log(self._max_log) > self._max_log:
             raise JournalError(
-                f"{self.path} is being read by a program that keeps its write-ahead log, of {_MAX_LOG >> 20} MiB now, "
-                "from being emptied; end that program"
+                f"{self.path} is being read by a program that keeps its write-ahead log, of {self._max_log >> 20} MiB "
+                "now, from being emptied; end that program"
             )
         return self._connection.sqlite
 
