@@ -54,7 +54,7 @@ class HostCheck:
             except ValueError:
                 return 400, f"{short_repr(host)} is not a host; expected a name or an IP address, with an optional port"
             if not known:
-                remedy = f"allow it with start_http_server(allowed_hosts=[{short_repr(host)}])"
+                remedy = f"allow it with start_http_server(allowed_hosts=[{short_repr(host)}]), or with --allowed-host"
                 return 421, f"{short_repr(host)} is not a host of this server; {remedy}"
         return None
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +14,13 @@ from typing import Any
 
 import pytest
 from clients import Stage, log_of
+from conftest import clean_environment, run_program
 from journals import run_of, write
 from serving import Run
 
 from otel_kcevents.cli import tail as tail_module
 from otel_kcevents.model.event import Event
+from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.source import merge
 
@@ -238,3 +244,23 @@ def test_tail_refuses_another_database(run: Run, tmp_path: Path) -> None:
     ran = run("tail", str(tmp_path / "x.db"))
     assert (ran.code, ran.out) == (1, "")
     assert "is a database of another application" in ran.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal of POSIX")
+def test_tail_of_real_processes_misses_nothing(tmp_path: Path) -> None:
+    """It begins before they do, and shows the events of a program and of its worker in the order of arrival."""
+    path = tmp_path / "nights.db"
+    command = [sys.executable, "-W", "error", "-m", "otel_kcevents", "tail", "--interval=0.01", str(path)]
+    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline().startswith("TIME ")
+            run_program("nights", str(path), "2024-09-01", "1500")
+            shown = [process.stdout.readline().split()[:2] for _ in range(23 + 1500 + 1)]
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.read() == ""
+        finally:
+            process.kill()
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT time, kind FROM event ORDER BY id").fetchall()
+    assert shown == [[format_time(time), kind] for time, kind in rows]
