@@ -14,11 +14,12 @@ from otel_kcevents.model.event import KINDS, Event
 from otel_kcevents.model.messages import stack_trace
 from otel_kcevents.model.problems import logger
 from otel_kcevents.model.report_form import FIRST_LINE, LOG_HEADING
+from otel_kcevents.model.scrub import REDACTED
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.report.checks import check_endpoints, check_journal
 from otel_kcevents.report.environment import platform_facts, setting_facts, version_facts
 from otel_kcevents.report.facts import Facts, current_facts
-from otel_kcevents.report.redaction import Redactor, printable
+from otel_kcevents.report.redaction import EMAIL, Redactor, printable
 from otel_kcevents.report.secrets import Secrets
 from otel_kcevents.report.text import ReportText
 from otel_kcevents.store.journal_state import JournalState
@@ -44,6 +45,7 @@ _NOTE = (
 _DOCUMENT_KEYS = (
     '"code": 200 "data" "counters" "kind" "metadata" "size" "window" "start" "end" "error" "type" "message"'
 )
+_FIXED = (FIRST_LINE, _NOTE, REDACTED, EMAIL, LOG_HEADING, _DOCUMENT_KEYS, *KINDS)  # in each report
 
 
 def build_report(
@@ -94,7 +96,7 @@ def build_report(
     text.section("Source", partial(_append_document, text, redact, source, documents))
     document = documents[0] if documents else Document({"allocation": (), "asset": ()}, {}).to_json(indent=2)
     body = "\n".join([FIRST_LINE, *text.lines, "", LOG_HEADING, document, ""])
-    secrets.check(body, "\n".join([FIRST_LINE, _NOTE, *text.fixed, LOG_HEADING, _DOCUMENT_KEYS, *KINDS]))
+    secrets.check(body, "\n".join([*_FIXED, *text.fixed]))
     return body
 
 
@@ -108,7 +110,7 @@ def check_report(report: str, environ: Mapping[str, str] = os.environ) -> None:
     Raises:
         ReportRefusedError: The report holds a secret.
     """
-    Secrets(environ).check(report, "\n".join([FIRST_LINE, _NOTE, LOG_HEADING, _DOCUMENT_KEYS, *KINDS]))
+    Secrets(environ).check(report, "\n".join(_FIXED))
 
 
 def _settings(text: ReportText, facts: Facts, environ: Mapping[str, str]) -> None:

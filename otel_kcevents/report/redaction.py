@@ -16,7 +16,10 @@ from otel_kcevents.model.scrub import REDACTED, scrub
 from otel_kcevents.model.scrubbing import scrubbed
 from otel_kcevents.report.secrets import Secrets
 
-__all__ = ["Redactor", "printable"]
+__all__ = ["EMAIL", "Redactor", "printable"]
+
+EMAIL = "[email]"
+"""The replacement for an e-mail address."""
 
 # Home folders of any user, also in URLs and in Windows paths with doubled backslashes.
 _HOMES = r"""(?:\b[A-Za-z]:)?(/|\\{1,4}|%2[Ff])(?:home|Users|export\1home)\1[^/\\\s%'"`:;,<>()\[\]]+"""
@@ -72,7 +75,7 @@ class Redactor:
         text = self.secrets.mask(text)
         text = scrub(scrubbed(text))  # the default rules too: a report is published, a log may not be
         text = self._homes.sub("~", text)
-        text = re.sub(_EMAIL, "[email]", text)
+        text = re.sub(_EMAIL, EMAIL, text)
         return self._users.sub("~", text)
 
     def document(self, document: Document) -> Document:

@@ -54,7 +54,8 @@ def report_crash_to(folder: str | PathLike[str], log: EventLog) -> None:
 
 def _report_crash() -> None:
     error = getattr(sys, "last_value", None)  # set for an uncaught exception of the main thread only
-    if not isinstance(error, Exception) or hasattr(sys, "ps1") or _folder is None or _log is None:
+    is_crash = isinstance(error, BaseException) and not isinstance(error, KeyboardInterrupt) and not hasattr(sys, "ps1")
+    if not is_crash or _folder is None or _log is None:
         return
     try:
         if sum(name.startswith(_PREFIX) for name in os.listdir(_folder)) >= _MAX_REPORTS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import multiprocessing
 import os
@@ -23,15 +22,10 @@ def crash() -> None:
 
 
 def crash_with_own_hook() -> None:
+    """In another folder."""
+    os.chdir("/")
     sys.excepthook = lambda kind, error, trace: print("own hook:", error)
     crash()
-
-
-def crash_in_asyncio() -> None:
-    async def main() -> None:
-        crash()
-
-    asyncio.run(main())
 
 
 def crash_with_secret_kind() -> None:
@@ -44,12 +38,7 @@ def crash_without_the_folder() -> None:
     crash()
 
 
-def crash_after_chdir() -> None:
-    os.chdir("/")
-    crash()
-
-
-def crash_in_exit_handler_of_a_fork() -> None:
+def crash_in_fork() -> None:
     child = os.fork()
     if not child:
         crash()
