@@ -23,8 +23,8 @@ from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, find_r
 __all__ = ["read_counts", "read_document", "read_events", "read_written", "waiting_document"]
 
 _MIN, _MAX = -(2**63), 2**63 - 1  # what SQLite's integers can hold; earlier and later times are stored as these
-_CHUNK = 20_000  # rows that are looked at between two looks at the clock, some milliseconds
-_SECONDS = 0.1  # that are spent on one page
+_CHUNK = 20_000  # rows, which take some milliseconds
+_SECONDS = 0.1
 _RARE = 20_000  # events of the selected kinds, which are then found by their index and sorted
 _CURSOR = re.compile(r"([0-9]{1,19})(?:-([0-9a-f]{1,32}))?")
 
@@ -174,20 +174,24 @@ def _event(row: Sequence[Any]) -> Event:
         ) from None
 
 
-def read_events(connection: sqlite3.Connection, query: EventQuery) -> EventPage:
+def read_events(
+    connection: sqlite3.Connection, query: EventQuery, chunk: int = _CHUNK, seconds: float = _SECONDS
+) -> EventPage:
     """Return a page of events, in the order of their arrival, the newest first.
 
-    A page takes about 0.1 seconds at most: if it is not full by then, its `next` goes on from there.
+    A page that is not full after some time ends, and its `next` goes on from there.
 
     Args:
         connection: The open journal.
         query: Which events to list.
+        chunk: How many rows to look at between two looks at the clock.
+        seconds: The time to spend on a page.
 
     Raises:
         JournalError: An event is damaged.
         ValueError: A kind or a run is unknown, or `before` is not the `next` of a page.
     """
-    end = monotonic() + _SECONDS
+    end = monotonic() + seconds
     before, last_run = _read_cursor(query.before)
     etls = _etls(connection, query.kinds)
     condition, parameters = "", list[Any]()
@@ -214,24 +218,28 @@ def read_events(connection: sqlite3.Connection, query: EventQuery) -> EventPage:
         f"WHERE id < ? AND id >= ?{condition} ORDER BY id DESC LIMIT ?"
     )
     found = list[ListedEvent]()
-    while before > 0 and len(found) < query.limit and monotonic() < end:
-        low = 0 if is_rare else _chunk_start(connection, before)
+    while before > 0 and len(found) < query.limit:
+        low = 0 if is_rare else _chunk_start(connection, before, chunk)
         wanted = query.limit - len(found)
         rows = connection.execute(sql, (before, low, *parameters, wanted)).fetchall()
         for row in rows:
             event = _event(row[:-1])
             if query.selects(event):
                 kind, *_, run, trace_id, span_id, _, _, id_ = row
-                found.append(ListedEvent(event, etls[kind], trace_id, span_id, run, _cursor(id_, last_run)))
+                found.append(
+                    ListedEvent(event, etls.get(kind, "other"), trace_id, span_id, run, _cursor(id_, last_run))
+                )
         before = rows[-1][-1] if len(rows) == wanted else low
+        if monotonic() > end:
+            break
     is_last = before <= 0 or not connection.execute("SELECT 1 FROM event WHERE id < ?", (before,)).fetchone()
     return EventPage(tuple(found), None if is_last else _cursor(before, last_run))
 
 
-def _chunk_start(connection: sqlite3.Connection, before: int) -> int:
+def _chunk_start(connection: sqlite3.Connection, before: int, size: int) -> int:
     """Return the id at which the next rows to look at begin; 0 if none are left below them."""
     sql = "SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
-    row = connection.execute(sql, (before, _CHUNK)).fetchone()
+    row = connection.execute(sql, (before, size - 1)).fetchone()
     return row[0] if row else 0
 
 

@@ -31,35 +31,36 @@ _being_read: list[str] = []  # by the thread that has the lock
 
 
 class JournalNotFoundError(JournalError, FileNotFoundError):
-    """Raised if the file of a journal does not exist."""
+    """Raised if the file of a journal does not exist, or nothing has been written to it."""
 
 
 class _JournalChangedError(JournalError):
     """Raised if a file was changed while it was read without locks."""
 
 
-def read_journal(path: str, read: Callable[[sqlite3.Connection], _T]) -> _T:
+def read_journal(path: str, read: Callable[[sqlite3.Connection], _T], timeout: float = _MAX_SECONDS) -> _T:
     """Return what a function reads from a journal in one transaction, which ends before this call returns.
 
     Args:
         path: The absolute path of the file.
         read: The function; it may be called several times.
+        timeout: The maximum duration of a call, in seconds.
 
     Raises:
         JournalError: The file cannot be read.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
-            with open_to_read(path) as connection:
+            with open_to_read(path, timeout) as connection:
                 return read(connection)
         except _JournalChangedError:
             continue
-    with open_to_read(path) as connection:
+    with open_to_read(path, timeout) as connection:
         return read(connection)
 
 
 @contextmanager
-def open_to_read(path: str) -> Iterator[sqlite3.Connection]:
+def open_to_read(path: str, timeout: float = _MAX_SECONDS) -> Iterator[sqlite3.Connection]:
     """Open a journal for reading, in one transaction: what is read is consistent.
 
     Nothing is changed and no file is created, so that a journal can be read in every place. If no writer has left a
@@ -67,36 +68,39 @@ def open_to_read(path: str) -> Iterator[sqlite3.Connection]:
 
     Args:
         path: The absolute path of the file.
+        timeout: The maximum duration, in seconds.
 
     Raises:
-        JournalError: The file cannot be read, or was changed while it was read without locks.
+        JournalError: The file cannot be read in time, or was changed while it was read without locks.
     """
     if is_off(path):
         raise JournalError(f"{path} cannot be read in process {os.getpid()}, which has inherited a connection to it")
     with _reading:
         _being_read.append(path)
         try:
-            with _open(path) as connection:
+            with _open(path, timeout) as connection:
                 yield connection
         finally:
             _being_read.remove(path)
 
 
 @contextmanager
-def _open(path: str) -> Iterator[sqlite3.Connection]:
+def _open(path: str, timeout: float) -> Iterator[sqlite3.Connection]:
     try:
         before = _state(path)
         if before is None:
             raise JournalNotFoundError(
                 f"{path} does not exist; expected a journal, which configure(log_file=...) writes"
             )
+        if not any(before[2:]):  # a program is about to create the tables
+            raise JournalNotFoundError(f"{path} is empty; expected a journal, which configure(log_file=...) writes")
         check_header(path)
         without_locks = not before[-1]
         uri = f"file:{quote(os.fsencode(path))}?{'immutable=1' if without_locks else 'mode=ro'}"
         with closing(
             sqlite3.connect(uri, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
         ) as connection:
-            deadline = monotonic() + _MAX_SECONDS
+            deadline = monotonic() + timeout
             connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
             connection.execute("BEGIN")
             yield connection
@@ -107,7 +111,7 @@ def _open(path: str) -> Iterator[sqlite3.Connection]:
             raise _JournalChangedError(f"{path} was changed while it was read; try again") from None
         reason = str(error)
         if reason == "interrupted":
-            reason = f"it took more than {_MAX_SECONDS:g} seconds; select fewer kinds, or a shorter window"
+            reason = f"it took more than {timeout:g} seconds; select fewer kinds, or a shorter window"
         raise JournalError(f"{path} cannot be read: {reason}") from error
 
 
@@ -121,7 +125,7 @@ def _state(path: str) -> tuple[int, ...] | None:
         log_size = os.stat(f"{path}-wal").st_size
     except OSError:
         log_size = 0
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, log_size
+    return status.st_mtime_ns, status.st_ino, status.st_size, log_size
 
 
 def read_runs(connection: sqlite3.Connection, is_running: Callable[[str], bool]) -> list[dict[str, Any]]:
