@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from otel_kcevents.cli.arguments import Commands, Parser, add_sources
-from otel_kcevents.cli.output import event_table, print_lines, table
+from otel_kcevents.cli.output import event_table, print_lines, table, trace_link
 from otel_kcevents.cli.selection import Listing, Selection, read_newest, read_run
 from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
 from otel_kcevents.model.messages import short_repr
@@ -160,7 +160,9 @@ def _print_table(
     has_error = False
     remaining = iter(events)
     while part := list(islice(remaining, _LINES)):
-        traces = None if template is None else [_trace(listed, template) for listed in part]
+        traces = (
+            None if template is None else [trace_link(template, listed.trace_id, listed.span_id) for listed in part]
+        )
         is_first, is_long = not counted, bool(counted) or len(part) == _LINES
         print_lines(event_table([listed.event for listed in part], header=is_first, stream=is_long, traces=traces))
         counted.update(listed.event.kind for listed in part)
@@ -172,11 +174,3 @@ def _print_table(
         rows = [(kind, str(count)) for kind, count in shown]
         print_lines(["", *table([("KIND", "COUNT"), *rows], "<>", (0, 0))])
     return has_error
-
-
-def _trace(listed: ListedEvent, template: str) -> str:
-    """Return where the trace of an event is."""
-    if listed.trace_id is None:
-        return "-"
-    # Not format(): other braces are part of the URL.
-    return template.replace("{trace_id}", listed.trace_id).replace("{span_id}", listed.span_id or "")

@@ -14,7 +14,7 @@ from otel_kcevents.model.event import KINDS, Event
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["by_arrival", "event_table", "newest_first", "plural", "print_error", "print_lines", "table"]
+__all__ = ["by_arrival", "event_table", "newest_first", "plural", "print_error", "print_lines", "table", "trace_link"]
 
 _T = TypeVar("_T")
 
@@ -100,6 +100,19 @@ def table(rows: Sequence[Sequence[str]], sides: str, widths: Sequence[int]) -> l
     columns = zip(sides, widths, zip(*rows, strict=True), strict=False)
     forms = [f"{side}{max(width, *map(len, column))}" for side, width, column in columns]
     return ["  ".join(map(format, row, forms)).rstrip() for row in rows]
+
+
+def trace_link(template: str, trace_id: str | None, span_id: str | None = None) -> str:
+    """Return where a trace is, or `-` if there is none.
+
+    Args:
+        template: Contains `{trace_id}`, and perhaps `{span_id}`; other braces are part of the result.
+        trace_id: The trace; None for none.
+        span_id: The span in it; None for none.
+    """
+    if trace_id is None:
+        return "-"
+    return template.replace("{trace_id}", trace_id).replace("{span_id}", span_id or "")
 
 
 def plural(count: int, noun: str) -> str:

@@ -10,9 +10,10 @@ from time import time_ns
 from typing import Any, TypeAlias
 
 from otel_kcevents.cli.arguments import Commands, add_sources
-from otel_kcevents.cli.output import print_lines, table
+from otel_kcevents.cli.output import print_lines, table, trace_link
 from otel_kcevents.cli.sources import CommandError, one_source
 from otel_kcevents.model.timestamps import SECOND, format_time, parse_time
+from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.source import Source
 
 __all__ = ["add_runs", "show_runs"]
@@ -38,24 +39,28 @@ def add_runs(commands: Commands) -> None:
     parser.set_defaults(command=show_runs)
     all_help = "list also the processes that a program started, indented, such as its workers"
     parser.add_argument("--all", dest="show_all", action="store_true", help=all_help)
+    traces_help = "show the trace of each run(): its URL if OTEL_PYTHON_KCEVENTS_TRACE_URL is set, else its id"
+    parser.add_argument("--traces", action="store_true", help=traces_help)
     json_help = "print the runs as JSON, as GET /model/etl/runs does"
     parser.add_argument("--json", dest="as_json", action="store_true", help=json_help)
     add_sources(parser)
 
 
-def show_runs(sources: Sequence[Source], show_all: bool, as_json: bool) -> None:
+def show_runs(sources: Sequence[Source], show_all: bool, traces: bool, as_json: bool) -> None:
     """Print the runs, newest first.
 
     Args:
         sources: Where to read from.
         show_all: List also the runs that another one started, below it.
+        traces: Show the trace of each run that has one.
         as_json: Print JSON instead of a table.
 
     Raises:
-        CommandError: A source cannot be read, or has no runs.
+        CommandError: A source cannot be read, or has no runs; or `OTEL_PYTHON_KCEVENTS_TRACE_URL` is invalid.
     """
     source: Any = one_source(sources)
     try:
+        template = (trace_url() or "{trace_id}") if traces else None
         if not hasattr(source, "runs"):
             source.counts()  # the source may also be unreadable
             raise CommandError(
@@ -71,8 +76,11 @@ def show_runs(sources: Sequence[Source], show_all: bool, as_json: bool) -> None:
         print_lines(json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
     elif listed:
         length, now, failed = _id_length(runs), time_ns(), _failed_below(tree)
-        rows = [_row(run, depth, length, now, failed[run["id"]]) for depth, run in listed]
-        print_lines(table([_HEADS, *rows], "<<><<>>><<", [0] * len(_HEADS)))
+        rows = [_HEADS, *(_row(run, depth, length, now, failed[run["id"]]) for depth, run in listed)]
+        if template is not None:
+            links = ["TRACE", *(trace_link(template, run["traceId"]) for _, run in listed)]
+            rows = [(*row[:-1], link, row[-1]) for row, link in zip(rows, links, strict=True)]
+        print_lines(table(rows, "<<><<>>><<<", [0] * len(rows[0])))
     else:
         print_lines(["no runs"])
 

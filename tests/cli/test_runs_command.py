@@ -76,6 +76,21 @@ bbbbbbbb  2022-06-03T22:00:01Z     >0.0s    nightly    costs      7       2     
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "shown"), [("", "a" * 32), ("http://jaeger/trace/{trace_id}", f"http://jaeger/trace/{'a' * 32}")]
+)
+def test_trace_of_a_run_is_shown(
+    run: Run, nights: Path, monkeypatch: pytest.MonkeyPatch, template: str, shown: str
+) -> None:
+    """A run without a block has none."""
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_TRACE_URL", template)
+    change(nights, "a", trace_id="a" * 32)
+    head, newest, failed = run("runs", "--traces", str(nights)).out.splitlines()
+    assert head.split()[-2:] == ["TRACE", "DETAILS"]
+    assert newest.split()[-2:] == ["ended", "-"]
+    assert failed.split()[-4:] == ["failed", shown, "KeyError:", "'größe'"]
+
+
 def test_failures_of_workers_are_noted_at_the_root(run: Run, nights: Path) -> None:
     """Of all its descendants, unless it has failed itself."""
     for id_ in "be":
