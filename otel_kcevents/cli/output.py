@@ -133,6 +133,8 @@ def print_error(message: str) -> None:
 
 def _printable(text: str, unicode: bool = True) -> str:
     """Return *text* with JSON escapes for characters that control a terminal, break a line or cannot be displayed."""
+    if text.isprintable() and (unicode or text.isascii()):
+        return text
     return "".join(
         char if char.isprintable() and (unicode or char.isascii()) else json.dumps(char)[1:-1] for char in text
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
 
@@ -26,6 +26,7 @@ __all__ = [
     "CommandError",
     "SavedLog",
     "default_source",
+    "different_sources",
     "find_source",
     "is_missing",
     "one_source",
@@ -106,13 +107,26 @@ def default_source() -> Source:
     return RemoteLog(DEFAULT_URL) if path is None else Journal(path)
 
 
-def one_source(sources: Sequence[Source]) -> Source:
+def different_sources(sources: Iterable[Source]) -> list[Source]:
+    """Return the sources without those that are given again, perhaps by another path of the same file.
+
+    Args:
+        sources: The sources.
+    """
+    return list({_identity(str(source)): source for source in sources}.values())
+
+
+def _identity(name: str) -> str:
+    return os.path.realpath(name) if os.path.exists(name) else name
+
+
+def one_source(sources: Iterable[Source]) -> Source:
     """Return a source that answers for all of several; a source that is given twice is read once.
 
     Args:
         sources: The sources, at least one.
     """
-    different = list({str(source): source for source in sources}.values())
+    different = different_sources(sources)
     return different[0] if len(different) == 1 else merge(*different)
 
 
@@ -188,7 +202,7 @@ def read_file(name: str, others: str = "") -> bytes:
         others: The other forms of the argument, for the error message.
 
     Raises:
-        OSError: The file cannot be read, or is compressed.
+        OSError: The file cannot be read, is compressed, or is an SQLite file.
     """
     from_stdin = name == "-"
     try:
@@ -200,6 +214,8 @@ def read_file(name: str, others: str = "") -> bytes:
         raise OSError(
             f"cannot read {shown}: {reason}; expected a file's name{others}, or - for standard input"
         ) from None
+    if content.startswith(_JOURNAL):
+        raise OSError(f"{name} is an SQLite file, not a log document; give the file of a journal to otel-kcevents log")
     for magic, form in _FORMATS.items():
         if content.startswith(magic):
             raise OSError(f"{name} is compressed ({form}); decompress it first")

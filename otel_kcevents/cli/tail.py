@@ -12,7 +12,7 @@ from otel_kcevents.cli.arguments import Commands, add_sources, number_type
 from otel_kcevents.cli.follow_documents import DocumentFollower
 from otel_kcevents.cli.follow_pages import PageFollower
 from otel_kcevents.cli.output import event_table, print_error, print_lines
-from otel_kcevents.cli.sources import CommandError, is_missing
+from otel_kcevents.cli.sources import CommandError, different_sources, is_missing
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.query import NotAvailableError
 from otel_kcevents.store.remote import RemoteLog
@@ -53,7 +53,7 @@ def follow(sources: Sequence[Source], count: int, interval: float) -> None:
     Raises:
         CommandError: A source cannot be read the first time, and is not a journal that does not exist yet.
     """
-    followed = [_Followed(source, count) for source in {str(source): source for source in sources}.values()]
+    followed = [_Followed(source, count) for source in different_sources(sources)]
     past = [one.begin() for one in followed]
     print_lines(event_table([], stream=True))
     _print(past)

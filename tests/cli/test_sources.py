@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from clients import DAY, FAILED, SAVED, Stage, filled, log_of
+from journals import write_nights
 from serving import Run
 
 from otel_kcevents.cli.sources import SavedLog, find_source
@@ -87,6 +88,30 @@ def test_compressed_file_error_says_what_to_do(run: Run, folder: Path, command: 
     ran = run(command, "night.json.gz")
     assert (ran.code, ran.out) == (1, "")
     assert "night.json.gz is compressed (gzip); decompress it first" in ran.err
+
+
+@pytest.mark.parametrize("argv", [("check", "log.db"), ("log", "-")])
+def test_journal_in_place_of_a_document_is_an_error(run: Run, folder: Path, argv: tuple[str, ...]) -> None:
+    """Standard input cannot be read as a journal."""
+    write_nights(folder / "log.db")
+    with open("log.db", "rb") as stream:
+        inherited = os.dup(0)
+        os.dup2(stream.fileno(), 0)
+        try:
+            ran = run(*argv)
+        finally:
+            os.dup2(inherited, 0)
+            os.close(inherited)
+    assert (ran.code, ran.out) == (1, "")
+    assert "is an SQLite file, not a log document; give the file of a journal" in ran.err
+
+
+def test_file_that_is_given_by_two_paths_is_read_once(run: Run, folder: Path) -> None:
+    write_nights(folder / "log.db")
+    (folder / "link.db").symlink_to("log.db")
+    (folder / "link.json").symlink_to("night.json")
+    ran = run("log", "log.db", "./log.db", "link.db", str(folder / "log.db"), "night.json", "link.json")
+    assert ran == run("log", "log.db", "night.json")
 
 
 def test_file_that_is_not_a_log_exits_with_1(run: Run, folder: Path) -> None:
