@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from otel_kcevents import Call, EventLog, Operation, OperationScope, RecordSet, Stretch, Window, allocation, asset
+from otel_kcevents import Call, EventLog, Operation, OperationScope, RecordSet, Stretch, Window, allocation, asset, run
 
 
 @allocation.load
@@ -159,3 +159,19 @@ def make(log: EventLog) -> RecordSet:
     cloud.emit("saved", size=97, window=("2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z"), time=datetime.now())
     cloud.emit("compute_error", error=OSError("full"), operation="save", time=5)
     return cloud
+
+
+@run("nightly")
+def nightly(day: str, *, dry: bool = False) -> int:
+    return len(day)
+
+
+@run("hourly")
+async def hourly(hour: datetime) -> list[datetime]:
+    return [hour]
+
+
+async def returns_from_block() -> int:
+    with run("nightly"):
+        assert_type(await hourly(datetime(2022, 6, 3)), list[datetime])
+        return nightly("2022-06-03", dry=True)
