@@ -87,7 +87,9 @@ class JournalConnection:
             if not opened.st_size:  # a log that is here belongs to a journal that was deleted; SQLite would delete it
                 self.kept_log, _ = [_move_log(log) for log in self._log_paths]
             self._create_or_migrate(migrations)
-            if self.sqlite.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            if (
+                self.sqlite.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal"
+            ):  # pragma: no cover - an odd SQLite
                 raise JournalError(f"{path} is on a file system without shared memory; choose a file on a local disk")
             self.sqlite.execute("PRAGMA synchronous = NORMAL")
             self.sqlite.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
@@ -188,7 +190,7 @@ class JournalConnection:
         return os.fstat(self._log).st_size
 
     def disown(self, refuse: bool) -> None:
-        """Keep an inherited connection open until this process ends: closing it would change the parent's files.
+        """Keep the connection open until this process ends: closing it would change files that others use.
 
         Args:
             refuse: Whether to refuse all further statements. No other thread may be using the connection.
@@ -207,7 +209,7 @@ class JournalConnection:
         """
         place = self._place()
         if place is _Place.INDEX_REPLACED:
-            _never_close(self.sqlite)
+            self.disown(refuse=False)
             _lost.add((self._status.st_dev, self._status.st_ino))
             return None
         try:
@@ -263,13 +265,6 @@ def _move_log(path: str) -> str | None:
     kept = f"{path}.{time_ns()}"
     os.rename(path, kept)
     return kept
-
-
-def _never_close(connection: sqlite3.Connection) -> None:
-    """Keep Python from closing a connection, even at the end of the process."""
-    from ctypes import py_object, pythonapi
-
-    pythonapi.Py_IncRef(py_object(connection))
 
 
 def _read_header(path: str, all_pages: bool = False) -> tuple[int, int]:

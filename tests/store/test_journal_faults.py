@@ -304,6 +304,39 @@ def test_journal_that_is_deleted_is_created_anew(
     assert "was moved, replaced or overwritten" in warned()[-1]
 
 
+def test_new_lock_of_a_new_journal_may_be_held(path: Path, warned: Warned) -> None:
+    program = TroubledProgram(path)
+    program.emit(0, 3)
+    for suffix in ("", "-wal", "-shm", "-lock"):
+        os.unlink(f"{path}{suffix}")
+    with other_process(HOLD_FLOCK, path):
+        program.emit(3, 50)
+    program.catch_up()
+    assert sizes_in(path) == [*range(3, 53)]
+    [message] = warned()
+    assert "is locked by another program" in message
+    assert program.total < LIMIT
+
+
+def test_file_that_is_replaced_while_it_is_opened_stays(path: Path, warned: Warned) -> None:
+    make_journal(path)
+    make_database(path.with_name("file"))
+    content = path.with_name("file").read_bytes()
+
+    def replace(event: str, _: object) -> None:
+        if event == "sqlite3.connect/handle" and path.with_name("file").exists():
+            os.replace(path.with_name("file"), path)
+
+    sys.addaudithook(replace)
+    program = TroubledProgram(path)
+    program.emit(0, 3)
+    assert path.read_bytes() == content
+    assert warned() == [f"{path} was replaced while it was opened; events wait in memory until it can be written"]
+    path.unlink()
+    program.catch_up()
+    assert sizes_in(path) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("suffix", ["-lock", "-wal", "-shm"])
 def test_deleted_side_file_loses_nothing(path: Path, writer: Callable[[], Writer], suffix: str) -> None:
     program, other = TroubledProgram(path), writer()
@@ -315,6 +348,33 @@ def test_deleted_side_file_loses_nothing(path: Path, writer: Callable[[], Writer
     writer().emit(400, 100)
     program.emit(500, 100)
     assert sizes_in(path) == [*range(600)]
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["next", "after another"])
+def test_program_that_copies_the_file_loses_nothing(path: Path, writer: Callable[[], Writer], is_first: bool) -> None:
+    """Closing a file drops the locks of the process, and a program that ends then removes the write-ahead log."""
+    program, other = TroubledProgram(path), writer()
+    program.emit(0, 100)
+    shutil.copyfile(path, path.with_name("copy.db"))
+    other.emit(100, 100)
+    other.end()
+    assert not os.path.exists(f"{path}-wal")
+    if not is_first:
+        writer().emit(200, 100)
+    program.emit(300, 100)
+    assert sizes_in(path) == [*range(200), *([] if is_first else range(200, 300)), *range(300, 400)]
+
+
+def test_program_that_reads_its_journal_keeps_its_locks(path: Path, writer: Callable[[], Writer]) -> None:
+    """Otherwise a program that ends would remove the write-ahead log."""
+    program, other = TroubledProgram(path), writer()
+    program.emit(0, 100)
+    assert program.journal.counts() == {"AssetSetSaved": 100}
+    other.emit(100, 100)
+    other.end()
+    assert os.path.exists(f"{path}-wal")
+    program.emit(200, 100)
+    assert sizes_in(path) == [*range(300)]
 
 
 def test_deleted_log_is_kept_if_a_new_program_is_first(

@@ -250,10 +250,21 @@ def test_old_events_are_deleted_but_not_the_newest(path: Path) -> None:
     assert kept(path) == ([*range(200, 400)], 400)
 
 
+def test_batch_that_is_written_twice_counts_once(path: Path) -> None:
+    run, batch = run_of("a"), Batch(tuple(Entry(Event("AssetSetSaved", 1, n), 0, 0) for n in range(3)), 3)
+    with open_file(path) as file:
+        file.write(run, batch, 5)
+        file.write(run, batch, 5)
+    with open_file(path) as file:
+        file.write(run, batch, 5)
+    assert sizes_in(path) == [0, 1, 2]
+
+
 def test_oldest_of_too_many_runs_are_deleted(path: Path) -> None:
     """A program that goes on counts its events all the same."""
+    run = run_of("a")
     with open_file(path) as file, open_file(path) as other:
-        append(other, run_of("a"), 0, 3)
+        append(other, run, 0, 3)
         append(file, run_of("b", started=1), 0, 1)
         with closing(sqlite3.connect(path)) as connection:
             columns = "parent, name, program, service, host, pid"
@@ -264,7 +275,7 @@ def test_oldest_of_too_many_runs_are_deleted(path: Path) -> None:
             )
             connection.commit()
         append(file, run_of("c", started=10**6), 0, 1)
-        append(other, run_of("a"), 3, 3)
+        append(other, run, 3, 3)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM run").fetchone() == (10_001,)
         assert connection.execute("SELECT count FROM tally WHERE name = ?", (run_of("a").id,)).fetchone() == (6,)
