@@ -22,7 +22,7 @@ __all__ = ["JournalConnection", "check_header"]
 
 _KEPT_LOG = 8 * 2**20  # bytes
 _PAGE_SIZE = 1024  # bytes; a write changes three pages, and each is copied into the write-ahead log as a whole
-_CHECKPOINT_PAGES = 4000  # a checkpoint costs two fsyncs: with 4 MiB, one in 1,300 writes waits for them
+_CHECKPOINT_PAGES = 4000  # a checkpoint syncs three times: with 4 MiB, one in 1,300 writes waits for that
 _CLOCK_TICK = 20_000_000  # nanoseconds, more than the resolution of the times of files
 
 

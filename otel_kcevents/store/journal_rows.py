@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -188,6 +189,11 @@ def event_of(row: Sequence[Any]) -> Event:
         return read_document(text).lists[etl][0]
     window = None
     if start is not None:
-        window = Window.from_ns(None if start == _MIN else start, None if end == _MAX else end)
+        window = _window(start, end)
     failure = None if error_type is None else Failure(error_type, message, operation)
     return Event(kind, time, size, window, failure)
+
+
+@lru_cache(maxsize=1024)  # the steps of a pipeline have the same window
+def _window(start: int, end: int) -> Window:
+    return Window.from_ns(None if start == _MIN else start, None if end == _MAX else end)
