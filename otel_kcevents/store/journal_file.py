@@ -31,6 +31,12 @@ _DELETE_SUPERFLUOUS = """
     DELETE FROM event WHERE kind = ?1 AND n <= min(
         (SELECT count FROM tally WHERE name = ?1) - ?2, (SELECT min(n) FROM event WHERE kind = ?1) - 1 + ?3
     )"""
+_DELETE_RUNS = """
+    DELETE FROM run WHERE id IN (
+        SELECT id FROM run LEFT JOIN tally ON tally.name = run.id
+        ORDER BY max(started, coalesce(last, started)) DESC LIMIT -1 OFFSET ?
+    )"""  # a server that started long ago is kept as long as it records events
+_DELETE_TALLIES = "DELETE FROM tally WHERE etl IS NULL AND name <> 'clock' AND name NOT IN (SELECT id FROM run)"
 _DELETE_OLD = """
     DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?) AND time < ?
     AND id < (SELECT max(id) FROM event)"""
@@ -223,9 +229,8 @@ class JournalFile:
         self._set_back(connection, time_ns())
         (runs,) = connection.execute("SELECT count(*) FROM run").fetchone()
         if runs > _KEPT_RUNS + _SPARE_RUNS:
-            superfluous = "SELECT id FROM run ORDER BY started DESC LIMIT -1 OFFSET ?"
-            connection.execute(f"DELETE FROM tally WHERE name IN ({superfluous})", (_KEPT_RUNS,))
-            connection.execute(f"DELETE FROM run WHERE id IN ({superfluous})", (_KEPT_RUNS,))
+            connection.execute(_DELETE_RUNS, (_KEPT_RUNS,))
+            connection.execute(_DELETE_TALLIES)
 
     def _set_back(self, connection: sqlite3.Connection, now: int) -> None:
         """Read how often the clock was set back, and count it if this process is the first to notice."""

@@ -261,10 +261,11 @@ def test_batch_that_is_written_twice_counts_once(path: Path) -> None:
 
 
 def test_oldest_of_too_many_runs_are_deleted(path: Path) -> None:
-    """A program that goes on counts its events all the same."""
-    run = run_of("a")
+    """A program that records events is kept; one that goes on later counts its events all the same."""
+    run, server = run_of("a"), run_of("d", started=-1)
     with open_file(path) as file, open_file(path) as other:
-        append(other, run, 0, 3)
+        append(other, run, 0, 3, time=NIGHT)
+        append(file, server, 0, 1)
         append(file, run_of("b", started=1), 0, 1)
         with closing(sqlite3.connect(path)) as connection:
             columns = "parent, name, program, service, host, pid"
@@ -278,5 +279,6 @@ def test_oldest_of_too_many_runs_are_deleted(path: Path) -> None:
         append(other, run, 3, 3)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM run").fetchone() == (10_001,)
-        assert connection.execute("SELECT count FROM tally WHERE name = ?", (run_of("a").id,)).fetchone() == (6,)
-    assert sizes_in(path) == [0, 0, 0, 1, 2, 3, 4, 5]
+        assert connection.execute("SELECT count FROM tally WHERE name = ?", (run.id,)).fetchone() == (6,)
+        assert connection.execute("SELECT count(*) FROM run WHERE id = ?", (server.id,)).fetchone() == (1,)
+    assert sizes_in(path) == [0, 0, 0, 0, 1, 2, 3, 4, 5]
