@@ -211,6 +211,7 @@ def _warn_of_unused_name(service_name: str, needs_traces: bool, needs_metrics: b
 
 
 def _shut_down(setup: _Setup) -> None:
+    known = _logger.last
     setup.delivery.end()
     for provider in setup.providers:
         try:
@@ -219,3 +220,5 @@ def _shut_down(setup: _Setup) -> None:
             _logger.warning("a provider could not be shut down: %s", error_message(error))
     setup.delivery.report_lost()  # those of spans that have ended since
     setup.delivery.close()
+    if _logger.last != known:
+        end_run()  # again, so that the journal has these warnings

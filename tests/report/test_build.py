@@ -182,7 +182,7 @@ def test_long_messages_limit_the_listed_events() -> None:
     """Removing secrets takes time, so it is bounded."""
     log = EventLog()
     for number in range(140):
-        log.append(Event("AssetSetComputeError", number, failure=Failure("E", f"{number} {'x' * 4000}")))
+        log.append(Event("AssetSetComputeError", number, failure=Failure("E", f"{number} {'. ' * 2000}")))
         log.append(Event("AssetSetSaved", number))
     text = report(log)
     assert section(text, "Source")[-1] == "listed events: the newest 64 of each kind, because the messages are long"

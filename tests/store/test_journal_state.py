@@ -85,6 +85,20 @@ def test_warning_of_a_process_reaches_the_file_at_its_end(tmp_path: Path) -> Non
     assert sorted(messages) == ["of the child", "of the parent", "of the parent at its end"]
 
 
+def test_warnings_of_the_last_export_reach_the_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "kcevents.db")
+    run_program(
+        *("script", "end"),
+        TEST_IDLE_TIMEOUT="0.1",
+        OTEL_PYTHON_KCEVENTS_LOG_FILE=path,
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+    )
+    messages = [message for _, _, message in read_state(path).problems]
+    assert "failed to export 1 span to http://127.0.0.1:1" in messages
+    assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
+
+
 def test_healthy_journal_can_be_written(journal: Journal) -> None:
     check_writable(journal.path)
     assert journal.counts() == {"AllocationSetSaved": 1, "AssetSetSaved": 2}
