@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -28,15 +29,15 @@ __all__ = ["JournalSource"]
 _T = TypeVar("_T")
 
 
-class JournalSource:
+class JournalSource(ABC):
     """The methods by which a `Journal` is read."""
 
     path: str
     """The absolute path of the file, without symbolic links: two paths of one file must have the same lock."""
 
+    @abstractmethod
     def _waiting_batches(self) -> Sequence[Batch]:
         """Return the events of this process that may not be in the file yet."""
-        raise NotImplementedError
 
     def _read(self, read: Callable[[Connection], _T]) -> _T:
         return read_journal(self.path, read)

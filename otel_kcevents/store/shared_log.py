@@ -15,8 +15,6 @@ __all__ = ["SharedLog"]
 
 _T = TypeVar("_T")
 
-_PAUSE = 5.0  # seconds without another attempt to read, which may take half a second
-
 
 class SharedLog:
     """A source that answers from a journal, or from the log of this process if the journal cannot be read.
@@ -26,11 +24,13 @@ class SharedLog:
     Args:
         own: The log of this process.
         journal: The journal.
+        pause: Seconds without another attempt to read it, which may take half a second, after one that failed.
     """
 
-    def __init__(self, own: Source, journal: Source) -> None:
+    def __init__(self, own: Source, journal: Source, pause: float = 5.0) -> None:
         self._own = own
         self._journal = journal
+        self._pause = pause
         self._own_until = 0.0
         self._warned: set[str] = set()
 
@@ -48,7 +48,7 @@ class SharedLog:
         except FileNotFoundError:  # nothing has been written yet
             return read(self._own)
         except OSError as error:
-            self._own_until = monotonic() + _PAUSE
+            self._own_until = monotonic() + self._pause
             message = f"{error}; meanwhile, only the events of this process are served"
             if message not in self._warned:
                 self._warned.add(message)

@@ -27,7 +27,7 @@ from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
 from otel_kcevents.serve.respond import respond
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.remote import RemoteLog
-from otel_kcevents.store.source import Source
+from otel_kcevents.store.source import Source, merge
 
 RUNS = [{"program": "größe", "pid": 7}]
 
@@ -240,6 +240,13 @@ def test_every_interface_serves_the_journal_of_a_log(ask: Any, tmp_path: Path, p
     assert expected.status == (400 if "run=x" in path else 200)
 
 
+def test_sources_without_runs_are_a_404_with_the_reason(ask: Any) -> None:
+    """Whether a program has a journal is only known when it is asked."""
+    answer = ask(merge(filled(), filled()), "GET", "/model/etl/runs")
+    assert answer.status == 404
+    assert "'/model/etl/runs' is not available from this source: EventLog(retention=256) has no runs" in answer.message
+
+
 def test_journal_can_be_attached_while_it_is_served(ask: Any, tmp_path: Path) -> None:
     log = EventLog()
     assert ask(log, "GET", "/model/etl/runs").status == 404
@@ -363,6 +370,22 @@ def test_asgi_app_accepts_a_path_without_its_root(log: Source) -> None:
     start, body = drive(make_asgi_app(log), scope)
     assert start["status"] == 200
     assert body["body"] == ask_respond(log, "GET", LOG_PATH).body
+
+
+def test_asgi_app_needs_no_event_loop_of_asyncio(tmp_path: Path) -> None:
+    """With another framework's loop, such as trio's, a journal is read in the loop."""
+    journal, sent = Journal(write_nights(tmp_path / "log.db")), list[MutableMapping[str, Any]]()
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": LOG_PATH}
+    with pytest.raises(StopIteration):
+        make_asgi_app(journal)(scope, receive, send).send(None)  # type: ignore[attr-defined]
+    assert sent[1]["body"] == ask_respond(journal, "GET", LOG_PATH).body
 
 
 def test_asgi_app_starts_up_and_shuts_down(log: Source) -> None:

@@ -22,9 +22,9 @@ from otel_kcevents import EventLog, Journal, JournalError, RecordSet
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.journal_events import read_counts, read_events
+from otel_kcevents.store.journal_events import read_counts, read_events, waiting_document
 from otel_kcevents.store.journal_reader import open_to_read, read_journal
-from otel_kcevents.store.journal_rows import APPLICATION_ID
+from otel_kcevents.store.journal_rows import APPLICATION_ID, Batch, Entry
 from otel_kcevents.store.query import EventQuery
 from otel_kcevents.store.run import current_run
 
@@ -379,3 +379,15 @@ def test_last_stays_the_same_run_from_page_to_page(path: Path) -> None:
 def test_last_of_a_journal_without_runs_is_none(path: Path) -> None:
     change(path, "DELETE FROM run")
     assert Journal(path).events(EventQuery(runs=("last",))).events == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "times", "count"), [(0, [4, 3, 2, 1], 6), (2, [4, 3], 4), (3, [4], 3), (5, [4], 1), (6, [], 0)]
+)
+def test_events_that_the_file_has_do_not_wait(written: int, times: list[int], count: int) -> None:
+    """They may be written while the file is read: three with two that are only counted, and one."""
+    entries = [Entry(Event("AssetSetSaved", time), 0, 0) for time in (1, 2, 3, 4)]
+    batches = [Batch(tuple(entries[:2]), 2), Batch((entries[2],), 5, {"AssetSetLoaded": 2}), Batch((entries[3],), 6)]
+    waiting = waiting_document(batches, written, lambda kind: "asset")
+    assert [event.time for event in waiting.lists.get("asset", ())] == times
+    assert sum(waiting.counters.values()) == count

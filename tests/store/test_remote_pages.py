@@ -14,6 +14,7 @@ from otel_kcevents import Journal, RemoteLog, RemoteLogError
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.query import EventQuery, NotAvailableError
+from otel_kcevents.store.remote_pages import read_page
 
 
 @pytest.fixture
@@ -205,11 +206,6 @@ WRONG_EVENTS: list[tuple[object, str]] = [
             for method in ("runs", "events")
             for body in (b"<html>", b"\xff", b"[]", b"5", b"{}", b"[" * 100_000)
         ],
-        (
-            "events",
-            answer({"events": [{**EVENT, "metadata": {"x": json.loads("[" * 900 + "]" * 900)}}], "next": None}),
-            "nested",
-        ),
     ],
 )
 def test_other_response_is_an_error(method: str, sent: bytes, message: str) -> None:
@@ -218,3 +214,12 @@ def test_other_response_is_an_error(method: str, sent: bytes, message: str) -> N
         getattr(RemoteLog(url), method)()
     assert str(error.value).startswith(f"{url}/model/etl/{method} does not serve {method}: ")
     assert len(str(error.value)) < 1_000
+
+
+def test_deep_metadata_is_an_error() -> None:
+    """Python's own limit applies to reading, checking or writing it, depending on the depth."""
+    for depth in (60, *range(800, 1_000), 100_000):
+        metadata = b"[" * depth + b"]" * depth
+        event = json.dumps({**EVENT, "metadata": {"x": "DEEP"}}).encode().replace(b'"DEEP"', metadata)
+        with pytest.raises(ValueError, match=r"nested|expected a JSON object"):
+            read_page(b'{"code":200,"data":{"events":[%s],"next":null}}' % event)

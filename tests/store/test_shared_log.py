@@ -17,6 +17,7 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.query import EventQuery
+from otel_kcevents.store.shared_log import SharedLog
 
 
 @pytest.fixture
@@ -142,6 +143,15 @@ def test_unreadable_journal_is_not_read_at_every_request() -> None:
     for _ in range(10):
         assert log.source.counts() == log.counts()
     assert journal.asked == 1
+
+
+def test_unreadable_journal_is_tried_again_with_one_warning(warned: Warned) -> None:
+    log, journal = filled(), Faulty()
+    source = SharedLog(log, journal, pause=0)
+    for _ in range(3):
+        assert source.counts() == log.counts()
+    assert journal.asked == 3
+    assert warned() == ["the disk is gone; meanwhile, only the events of this process are served"]
 
 
 # Events that wait in memory
