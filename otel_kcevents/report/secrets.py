@@ -20,7 +20,6 @@ MIN_LENGTH = 6
 
 _MAX_VALUE = 16_384  # characters of a variable that are looked at
 _MAX_PARTS = 64  # of one variable
-_MIN_ENCODED = 8  # characters; shorter ones also occur by chance
 _MIN_LINE = 16  # characters of a line of a key
 
 _NAME = re.compile(
@@ -190,4 +189,4 @@ def _forms(value: str) -> set[str]:
         start, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6
         padded = bytes(before) + data
         encoded |= {encode(padded).decode()[start:end] for encode in (b64encode, urlsafe_b64encode)}
-    return forms | {text for text in encoded if len(text) >= _MIN_ENCODED}
+    return forms | encoded
