@@ -20,7 +20,7 @@ from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.problems import logger
 from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_file import JournalFile
-from otel_kcevents.store.journal_rows import Batch, Entry
+from otel_kcevents.store.journal_rows import Batch, Entry, row_of
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.run import complete_run, current_run
 from otel_kcevents.store.run_end import END_TIMEOUT, end_with_process
@@ -34,6 +34,7 @@ _RETRY_INTERVAL = 1.0  # seconds
 _MAX_WAITING = 10_000
 _BATCH = 256  # events of a transaction, which takes some milliseconds
 _FORK_TIMEOUT = 10.0  # seconds
+_MALFORMED = (AttributeError, OverflowError, TypeError, ValueError)  # raised for a window that is a string, for example
 
 # Held while a file is used. It is shared by all journals, so that two threads cannot wait for each other. It is
 # reentrant, because a signal handler or the garbage collector may append or fork anywhere.
@@ -166,12 +167,30 @@ class JournalWriter:
 
     def _write_batch(self, timeout: float) -> None:
         batch = self._batch or self._next_batch()
-        self._file.write(current_run(), batch, timeout)
+        try:
+            self._file.write(current_run(), batch, timeout)
+        except _MALFORMED:
+            self._discard_malformed(batch)
+            raise
         with self._counting:  # an exception of a signal handler may interrupt this: it can be done again
             for entry in batch.entries:
                 if self._waiting and self._waiting[0] is entry:
                     self._waiting.popleft()
             self._last, self._batch, self._is_registered = batch.last, None, True
+
+    def _discard_malformed(self, batch: Batch) -> None:
+        """Remove the events of a batch that cannot be written, ever: others must not wait for them."""
+        malformed = []
+        for entry in batch.entries:
+            try:
+                row_of(entry, "", 0)
+            except _MALFORMED:
+                malformed.append(entry)
+        if malformed:  # so the batch has not been written
+            with self._counting:
+                self._batch = None
+                for entry in malformed:
+                    self._waiting.remove(entry)
 
     def _next_batch(self) -> Batch:
         entries = self._first_waiting(_BATCH)

@@ -9,13 +9,13 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable
 from itertools import count
 from random import Random
 from types import FrameType
+from typing import Any
 
 from otel_kcevents import EventLog, Journal, flush
 from otel_kcevents.model.event import Event, Failure
@@ -72,6 +72,11 @@ def in_handler(action: Callable[[], object]) -> Callable[[], None]:
     return send
 
 
+def print_written() -> None:
+    """Print how many events the file has."""
+    print(len(journal.events().events))
+
+
 def print_log() -> None:
     os.write(1, f"{json.dumps(log.counts())}\n".encode())
 
@@ -87,9 +92,7 @@ def signal_raises() -> None:
     try:
         inside_write(in_handler(fail))
     except KeyboardInterrupt:
-        thread = threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGKILL))  # nothing may wait
-        thread.start()
-        thread.join()
+        print_written()  # the event does not wait for the next one
 
 
 def signal_flushes() -> None:
@@ -127,10 +130,17 @@ def random_interrupts() -> None:
             returned.append(size)
         except KeyboardInterrupt:
             is_armed = False
-    page = journal.events(EventQuery(limit=1000)).events
-    written = [listed.event.size for listed in page]
+    written = [listed.event.size for listed in journal.events(EventQuery(limit=1000)).events]
     print(json.dumps([len(written) - len(set(written)), len(set(returned) - set(written))]))
-    os.kill(os.getpid(), signal.SIGKILL)  # nothing may wait for the end of the process
+
+
+def malformed_event() -> None:
+    """It does not keep other events from being written."""
+    malformed: Any = Event("AssetSetSaved", time.time_ns(), window="2022-06-03")  # type: ignore[arg-type]
+    for _ in range(2):
+        log.append(malformed)
+        append()
+    print_written()
 
 
 def fork_in(place: Callable[[Callable[[], object]], object]) -> None:
