@@ -1,4 +1,4 @@
-"""`build_report()`: the text of a bug report."""
+"""`build_report()`: collect the sections of a bug report, and refuse it if it still contains a secret."""
 
 from __future__ import annotations
 

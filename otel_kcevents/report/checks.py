@@ -25,7 +25,7 @@ _LOW_SPACE = 100 * 2**20  # bytes
 _LARGE_WAL = 64 * 2**20  # bytes
 
 _Finding = tuple[str, str]
-"""What was checked, and the result, which begins with `ok`, `problem` or `not checked`."""
+"""What was checked, a fixed label, and the result, which begins with `ok`, `problem` or `not checked`."""
 
 
 def check_endpoints(endpoints: Iterable[tuple[str, str]], timeout: float = 2.0) -> list[_Finding]:
@@ -106,7 +106,7 @@ def state_findings(state: JournalState) -> list[_Finding]:
     if state.kinds is None:
         findings.append(("counters and rows", "not checked: counting the rows took too long"))
     else:
-        findings += [(f"rows of {kind.kind}", _rows(kind)) for kind in state.kinds]
+        findings += [("counters and rows", _rows(kind)) for kind in state.kinds]
     return findings
 
 
@@ -125,12 +125,12 @@ def _clock(state: JournalState) -> str:
 
 def _rows(kind: KindState) -> str:
     """Return whether the rows of a kind are its newest events, without a gap."""
-    _, counted, rows, first, last = kind
+    name, counted, rows, first, last = kind
     if not rows:
-        return f"ok: {counted} counted, none kept" if counted else "ok: none"
+        return f"ok: {name}: {counted} counted, none kept"
     if last != counted:
-        return f"problem: {counted} counted, but the newest row has the number {last}: later events were only counted"
+        return f"problem: {name}: {counted} counted, but the newest row has the number {last}: later events have no row"
     if first is None or rows != last - first + 1:
-        return f"problem: {counted} counted, {rows} rows from {first} to {last}: some are missing"
+        return f"problem: {name}: {counted} counted, {rows} rows from {first} to {last}: some are missing"
     kept = "all kept" if rows == counted else f"retention is reached: the newest {rows} are kept"
-    return f"ok: {counted} counted, {kept}"
+    return f"ok: {name}: {counted} counted, {kept}"

@@ -26,7 +26,7 @@ _HOMES = r"""(?:\b[A-Za-z]:)?(/|\\{1,4}|%2[Ff])(?:home|Users|export\1home)\1[^/\
 _EMAIL = r"[\w.+\-]{1,64}(?:@|%40)(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
 _VARIABLES = ("USER", "LOGNAME", "USERNAME", "SUDO_USER")
 _MIN_USER = 3  # characters; a shorter name would be replaced in the middle of ordinary text
-# Accounts of services and systems: their names are no person's, and are words of this package and of messages.
+# Accounts of services and systems: their names are not personal, and occur in ordinary messages.
 _SHARED_USERS = re.compile(
     "root|admin|administrator|users?|apps?|web|nobody|daemon|www|www-data|ubuntu|debian|centos|ec2-user|azureuser|vagrant"
     "|docker|jenkins|(?:gitlab-)?runner|github|ci|build|airflow|celery|dagster|spark|hadoop|dask|ray|postgres|mysql|redis"

@@ -1,4 +1,4 @@
-"""`Secrets`: the secrets of an environment, in every form in which a text might hold them."""
+"""`Secrets`: the secrets of an environment, in every form in which a string might contain them."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Secrets:
         self._names = dict(sorted(names.items(), key=lambda item: -len(item[0])))  # a secret may contain another
 
     def mask(self, text: str) -> str:
-        """Return a text with `[redacted]` in place of each secret, also of one of which `…` cuts the end.
+        """Return a string with `[redacted]` in place of each secret, also of one of which `…` cuts the end.
 
         Args:
-            text: The text.
+            text: The string.
         """
         for form in self._names:
             if form in text:
@@ -74,7 +74,7 @@ class Secrets:
         return "".join(f"{self._mask_end(start)}{_CUT}" for start in starts) + end
 
     def _mask_end(self, text: str) -> str:
-        """Return a text with `[redacted]` in place of the beginning of a secret at its end."""
+        """Return a string with `[redacted]` in place of the beginning of a secret at its end."""
         for form in self._names:
             place = text.find(form[:MIN_LENGTH])
             while place >= 0:
@@ -84,14 +84,14 @@ class Secrets:
         return text
 
     def check(self, text: str, fixed: str = "") -> None:
-        """Refuse a text that holds a secret.
+        """Refuse a report that contains a secret.
 
         Args:
-            text: The finished text.
-            fixed: What is part of every such text. A value that it contains, such as a word, is no secret.
+            text: The finished report.
+            fixed: What is part of every report. A value that it contains, such as a word, is not a secret.
 
         Raises:
-            ReportRefusedError: The text holds a secret.
+            ReportRefusedError: The report contains a secret.
         """
         decoded = unquote(text)
         for form, name in self._names.items():

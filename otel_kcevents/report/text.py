@@ -80,7 +80,7 @@ class ReportText:
         """Add a text of several lines, such as a stack trace, without its middle if it is very long.
 
         Args:
-            text: The text.
+            text: The string.
         """
         text = self._redact.secrets.mask(text)  # a secret may have several lines
         if len(text) > _MAX_BLOCK:

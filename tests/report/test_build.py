@@ -191,10 +191,13 @@ def test_long_messages_limit_the_listed_events() -> None:
     assert document.counters == log.counts()
 
 
-def test_secret_that_is_left_refuses_the_report() -> None:
+@pytest.mark.parametrize("in_file", [False, True])
+def test_secret_that_is_left_refuses_the_report(tmp_path: Path, in_file: bool) -> None:
     """A kind is not redacted, because it is the key of a counter."""
     log = EventLog()
     log.add_set("cloud", "Sesame5Set")
+    if in_file:
+        log.attach(Journal(tmp_path / "kcevents.db"))
     log.append(Event("Sesame5SetSaved", 1))
     with pytest.raises(ReportRefusedError, match="API_KEY"):
         report(log, API_KEY="Sesame5Set")
