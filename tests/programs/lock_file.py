@@ -1,0 +1,51 @@
+"""`lock_file.py FILE`: hold both locks of a side file, and print who else sees them held: children, and after these."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from otel_kcevents.store.lock_file import LockFile, lock_file
+
+path = sys.argv[1]
+own, RUN = lock_file(path), "ab" * 8
+assert own.acquire(0)
+own.hold(RUN)
+
+
+def is_locked() -> bool:
+    other = LockFile(path)
+    try:
+        return not other.acquire(0)
+    finally:
+        other.close()
+
+
+def in_child(question: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if not child:
+        os._exit(question())
+    return bool(os.waitpid(child, 0)[1])
+
+
+def is_locked_after_release() -> bool:
+    own.release()  # a child has its own descriptor, or none
+    return is_locked()
+
+
+# A process that closes any descriptor of the file loses its locks for runs, so only children open it another time.
+seen = {
+    "in a child": in_child(is_locked),
+    "run, in a child": in_child(lambda: own.is_held(RUN)),
+    "in a child that releases it": in_child(is_locked_after_release),
+}
+subprocess.run([sys.executable, "-c", "pass"], check=True)
+subprocess.run([sys.executable, "-c", "pass"], check=True, preexec_fn=lambda: None)  # with the fork hooks
+seen["after the children"] = in_child(is_locked)
+own.release()
+seen["after its release"] = in_child(is_locked)
+seen["run, after the release"] = in_child(lambda: own.is_held(RUN))
+print(json.dumps(seen))

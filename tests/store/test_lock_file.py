@@ -1,0 +1,57 @@
+"""The locks beside a journal: between processes, across forks, and without a descriptor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from conftest import run_program
+
+from otel_kcevents.store.lock_file import LockFile, lock_file
+
+
+@pytest.fixture
+def locks(tmp_path: Path) -> tuple[LockFile, LockFile]:
+    """Two objects for one file, each with a descriptor, as two processes have them."""
+    return LockFile(str(tmp_path / "lock")), LockFile(str(tmp_path / "lock"))
+
+
+def test_children_neither_share_nor_release_the_locks(tmp_path: Path) -> None:
+    """Children that are forked, that exit, and that run another program."""
+    out, err = run_program("lock_file", str(tmp_path / "lock"))
+    seen = json.loads(out)
+    assert ([name for name, held in seen.items() if not held], err) == (["after its release"], "")
+
+
+def test_lock_is_waited_for(locks: tuple[LockFile, LockFile]) -> None:
+    first, second = locks
+    assert first.acquire(0)
+    assert not second.acquire(0.01)
+    timer = Timer(0.01, first.release)
+    timer.start()
+    assert second.acquire(20)
+    timer.join()
+
+
+def test_release_without_the_lock_changes_nothing(locks: tuple[LockFile, LockFile]) -> None:
+    first, second = locks
+    second.release()
+    assert first.acquire(0)
+    second.release()
+    assert not second.acquire(0)
+    second.release()
+    assert not second.acquire(0)
+
+
+def test_file_is_opened_again_after_it_was_closed(locks: tuple[LockFile, LockFile]) -> None:
+    first, second = locks
+    assert first.acquire(0)
+    first.close()
+    assert second.acquire(0)
+    assert not first.acquire(0)
+
+
+def test_process_has_one_object_for_each_file(tmp_path: Path) -> None:
+    assert lock_file(str(tmp_path / "lock")) is lock_file(str(tmp_path / "lock"))
