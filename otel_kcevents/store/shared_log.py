@@ -35,6 +35,8 @@ class SharedLog:
         self._warned: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying asks before `_journal` is set
+            raise AttributeError(name)
         return getattr(self._journal, name)
 
     def __str__(self) -> str:

@@ -255,6 +255,20 @@ def test_reading_leaves_the_locks_of_the_writer(path: Path) -> None:
     assert journal.counts()["AssetSetLoaded"] == 2
 
 
+def test_reader_leaves_a_journal_that_takes_the_place_of_another(path: Path, tmp_path: Path) -> None:
+    """The write-ahead log of the first one is still beside it; a reader that applied it would destroy the second."""
+    log = EventLog()
+    log.attach(Journal(tmp_path / "other.db"))
+    RecordSet("asset", "AssetSet", log=log).emit("loaded")
+    path.rename(tmp_path / "other.db")
+    before = (tmp_path / "other.db").stat()
+    run_program("read_journal", str(tmp_path / "other.db"))
+    after = (tmp_path / "other.db").stat()
+    assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    RecordSet("asset", "AssetSet", log=log).emit("loaded")  # the writer notices
+    assert Journal(tmp_path / "other.db").counts() == {**COUNTS, "AssetSetLoaded": 1}
+
+
 def test_runs_can_be_read_before_the_first_write(path: Path) -> None:
     """The lock file, opened to look for other processes, can then be locked by this one."""
     log = EventLog()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -64,6 +65,7 @@ def test_source_has_the_runs_and_pages_of_the_journal(log: EventLog, path: Path)
     assert source.runs() == Journal(path).runs()
     assert source.events(EventQuery(limit=2)) == Journal(path).events(EventQuery(limit=2))
     assert not hasattr(source, "coverage")
+    assert copy.copy(source).runs() == source.runs()
 
 
 # Sets of this process, and of others
