@@ -66,6 +66,11 @@ def forked_child() -> None:
     children("fork")
 
 
+def forkserver_child() -> None:
+    argument()
+    children("forkserver")
+
+
 def grandchild() -> None:
     """Spawned by a forked process."""
     own_providers()

@@ -80,7 +80,9 @@ def test_relative_path_stays_valid_in_another_folder(run: Any, journal: Journal)
     assert [found["events"] for found in (child, parent)] == [1, 1]
 
 
-@pytest.mark.parametrize("name", ["spawned_child", "forked_child", "spawned_child_of_own_providers", "grandchild"])
+@pytest.mark.parametrize(
+    "name", ["spawned_child", "forked_child", "forkserver_child", "spawned_child_of_own_providers", "grandchild"]
+)
 def test_child_process_writes_to_the_same_file(run: Any, journal: Journal, name: str) -> None:
     run(name)
     assert journal.counts() == {"AssetSetLoaded": 1, "AssetSetSaved": 1}
