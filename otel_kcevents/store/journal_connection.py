@@ -207,22 +207,23 @@ class JournalConnection:
         Returns:
             Where the write-ahead log is now, if it was moved because it may hold events that are in no other file.
         """
-        place = self._place()
-        if place is _Place.INDEX_REPLACED:
-            self.disown(refuse=False)
-            _lost.add((self._status.st_dev, self._status.st_ino))
-            return None
+        place = _Place.KEPT
         try:
-            if place is _Place.KEPT:
-                return None
-            if place is not _Place.LEFT:
+            place = self._place()
+            if place in {_Place.OVERWRITTEN, _Place.LOG_REPLACED}:
                 return self._empty_log()  # SQLite would apply it to what is there now
-            with suppress(sqlite3.Error):  # into the file that was opened, wherever that is now
-                self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            return self._take_log()
+            if place is _Place.LEFT:
+                with suppress(sqlite3.Error):  # into the file that was opened, wherever that is now
+                    self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return self._take_log()
+            return None
         finally:
-            self.sqlite.close()
-            os.close(self._log)
+            if place is _Place.INDEX_REPLACED:
+                self.disown(refuse=False)
+                _lost.add((self._status.st_dev, self._status.st_ino))
+            else:
+                os.close(self._log)
+                self.sqlite.close()
 
     def _take_log(self) -> str | None:
         """Move the log and the index that were opened away from their paths, unless another process has done so."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -170,6 +171,40 @@ def test_call_tries_again_if_no_thread_can_be_started(path: Path, warned: Warned
     assert len(warned()) == 1
 
 
+def test_open_journal_without_free_descriptors(path: Path, warned: Warned) -> None:
+    """After a checkpoint, the header is read again, which needs one."""
+    program = TroubledProgram(path)
+    program.emit(0, 100)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint").fetchone()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        program.emit(100, 50)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    program.catch_up()
+    assert sizes_in(path) == [*range(150)]
+    [message] = warned()
+    assert message.startswith(f"{path} cannot be opened")
+
+
+def test_more_than_ten_thousand_waiting_events_are_counted(path: Path, warned: Warned) -> None:
+    path.mkdir()
+    program = TroubledProgram(path)
+    program.emit(0, 10_050)
+    program.asset.emit("loaded")
+    path.rmdir()
+    program.catch_up()
+    assert program.journal.counts() == {"AssetSetLoaded": 1, "AssetSetSaved": 10_050}
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT min(size), max(size), count(*), count(DISTINCT size) FROM event").fetchall()
+    assert rows == [(0, 9_999, 10_000, 10_000)]
+    assert len(warned()) == 1
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -232,8 +267,11 @@ def test_empty_file_becomes_a_journal(path: Path, warned: Warned) -> None:
     assert warned() == []
 
 
-@pytest.mark.parametrize("is_in_place", [False, True], ids=["renamed", "copied"])
-@pytest.mark.parametrize("make", [make_text, make_database, make_large_database])
+@pytest.mark.parametrize(
+    ("make", "is_in_place"),
+    [(make_text, False), (make_database, False), (make_database, True), (make_large_database, True)],
+    ids=["text", "database", "copied", "large-copied"],
+)
 def test_file_that_takes_the_place_of_a_journal_stays(
     path: Path, warned: Warned, writer: Callable[[], Writer], make: Callable[[Path], None], is_in_place: bool
 ) -> None:
