@@ -23,6 +23,7 @@ EMAIL = "[email]"
 
 # Home folders of any user, also in URLs and in Windows paths with doubled backslashes.
 _HOMES = r"""(?:\b[A-Za-z]:)?(/|\\{1,4}|%2[Ff])(?:home|Users|export\1home)\1[^/\\\s%'"`:;,<>()\[\]]+"""
+_PEM = r"-----BEGIN [A-Z0-9 ]{1,40}-----[^-]*(?:-----END [A-Z0-9 ]{1,40}-----)?"
 _EMAIL = r"[\w.+\-]{1,64}(?:@|%40)(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
 _VARIABLES = ("USER", "LOGNAME", "USERNAME", "SUDO_USER")
 _MIN_USER = 3  # characters; a shorter name would be replaced in the middle of ordinary text
@@ -54,7 +55,8 @@ class Redactor:
         usable = sorted((home.rstrip("/\\") for home in homes if len(home.rstrip("/\\")) > 1), key=len, reverse=True)
         folders = [*map(re.escape, usable), *(re.escape(home).replace("/", "%2[Ff]") for home in usable)]
         self._homes = re.compile("|".join([rf"(?:{folder})(?![\w\-])" for folder in folders] + [_HOMES]))
-        users = {environ.get(name, "") for name in _VARIABLES} | {os.path.basename(home) for home in usable}
+        users = {environ.get(name, "") for name in _VARIABLES}
+        users |= {os.path.basename(home) for home in usable if re.fullmatch(_HOMES, home)}
         with suppress(KeyError, OSError, ImportError):  # a container's user may have no name
             users.add(getuser())
         personal = [user for user in users if len(user) >= _MIN_USER and not _SHARED_USERS.fullmatch(user.lower())]
@@ -77,6 +79,16 @@ class Redactor:
         text = self._homes.sub("~", text)
         text = re.sub(_EMAIL, EMAIL, text)
         return self._users.sub("~", text)
+
+    def lines(self, text: str) -> str:
+        """Return several lines, such as a stack trace, without secrets that have several lines.
+
+        Each line has to be redacted afterwards.
+
+        Args:
+            text: The lines.
+        """
+        return re.sub(_PEM, REDACTED, self.secrets.mask(text))
 
     def document(self, document: Document) -> Document:
         """Return a log document whose messages are redacted. Kinds, times, sizes and windows do not change.

@@ -82,7 +82,7 @@ class ReportText:
         Args:
             text: The string.
         """
-        text = self._redact.secrets.mask(text)  # a secret may have several lines
+        text = self._redact.lines(text)
         if len(text) > _MAX_BLOCK:
             start, end = text[: _MAX_BLOCK // 2].rpartition("\n")[0], text[-_MAX_BLOCK // 2 :].partition("\n")[2]
             text = f"{start}\n[...]\n{end}"

@@ -44,6 +44,18 @@ def test_names_that_are_no_persons_are_kept(user: str) -> None:
     assert redactor(HOME="/", USER=user)(f"the {user} of all") == f"the {user} of all"
 
 
+def test_last_part_of_a_home_folder_may_be_no_user() -> None:
+    assert redactor(HOME="/opt/billing")("billing in /opt/billing") == "billing in ~"
+    assert redactor(HOME="/home/jdoe")("by jdoe") == "by ~"
+
+
+def test_key_of_several_lines_is_removed() -> None:
+    """A key that is not in the environment."""
+    text = "ValueError: bad key\n  -----BEGIN RSA PRIVATE KEY-----\n  abc\n  -----END RSA PRIVATE KEY-----\n  in save"
+    assert redactor().lines(text) == "ValueError: bad key\n  [redacted]\n  in save"
+    assert redactor().lines(text[:60]) == "ValueError: bad key\n  [redacted]"
+
+
 def test_home_folder_behind_a_link_is_removed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
