@@ -149,7 +149,7 @@ def _runs(text: ReportText, source: Any) -> None:
         outcome = run["outcome"] if run["ended"] is None else f"{run['outcome']} {run['ended']}"
         name = run["program"] if run["name"] == run["program"] else f"{run['name']} ({run['program']})"
         parent = run["parent"] and f"parent {run['parent']}"
-        counts = f"{run['events']} events, {run['errors']} errors"
+        counts = f"events {run['events']}, errors {run['errors']}"
         trace = run["traceId"] and f"trace {run['traceId']}"
         service = run["service"] and f"service {run['service']}"
         text.add_values(run["started"], outcome, name, service, f"process {run['pid']}", counts)

@@ -56,7 +56,7 @@ def test_runs_are_listed_with_how_they_ended(journal: Journal) -> None:
     lines = section(report(journal), "Runs")
     assert lines[:3] == [
         "runs: 5",
-        "2022-06-03T22:00:07Z  killed  nightly (etl.py)  service costs  process 7  1 events, 0 errors",
+        "2022-06-03T22:00:07Z  killed  nightly (etl.py)  service costs  process 7  events 1, errors 0",
         "  run eeeeeeeeeeeeeeee  parent dddddddddddddddd",
     ]
     assert len(lines) == 11
