@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from otel_kcevents.model.report_form import REPORT_PATH
 from otel_kcevents.serve.respond import PATHS, Response, report_of, respond
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.source import Source
@@ -66,7 +67,8 @@ def make_asgi_app(
         path = _path_below(scope.get("root_path", ""), scope["path"])
         query = scope.get("query_string", b"").decode("latin-1")
         answer = partial(respond, scope["method"], path, query, log=log, report=build_report)
-        response = answer() if isinstance(log, EventLog) and log.source is log else await _in_thread(answer)
+        is_in_memory = isinstance(log, EventLog) and log.source is log and path.rstrip("/") != REPORT_PATH
+        response = answer() if is_in_memory else await _in_thread(answer)
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})

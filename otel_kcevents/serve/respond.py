@@ -168,19 +168,27 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-def report_of(log: Source) -> Callable[[], str]:
-    """Return a function that returns the bug report of this process about a source, one at a time.
+def report_of(log: Source, timeout: float = 5.0) -> Callable[[], str]:
+    """Return a function that returns the bug report of this process about a source, for `respond()`.
+
+    It builds one report at a time, which takes seconds if a collector does not answer, and raises ValueError if another
+    one takes too long.
 
     Args:
         log: The source.
+        timeout: The maximum time to wait for another report, in seconds.
     """
-    lock = Lock()  # a report takes seconds if a collector does not answer
+    lock = Lock()
 
     def report() -> str:
         from otel_kcevents.report.build import build_report  # few programs ever need it
 
-        with lock:
+        if not lock.acquire(timeout=timeout):
+            raise ValueError("another report is being written; try again in a minute")
+        try:
             return build_report(log)
+        finally:
+            lock.release()
 
     return report
 

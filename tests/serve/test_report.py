@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import httpx
 import pytest
-from clients import Answer, ask_port, filled
+from clients import Answer, Slow, ask_port, filled
 
 from otel_kcevents import make_asgi_app, make_wsgi_app, respond, start_http_server
 from otel_kcevents.model.document import read_document
 from otel_kcevents.model.report_form import FIRST_LINE, log_in_report
 from otel_kcevents.report.secrets import ReportRefusedError
 from otel_kcevents.serve.hosts import is_loopback
+from otel_kcevents.serve.respond import report_of
 
 REPORT = "/model/etl/report"
 LONG = 60.0  # seconds: a report checks whether its endpoints answer
@@ -61,6 +63,20 @@ def test_report_is_refused_with_the_reason(answer: Any) -> None:
     status, _, body = answer()
     assert status == 404
     assert b"only for clients on this machine" in body
+
+
+def test_reports_are_written_one_at_a_time() -> None:
+    """Clients that ask again and again must not make a program busy for long."""
+    log = Slow()
+    report = report_of(log, timeout=0)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(report)
+        assert log.asked.wait(LONG)
+        status, _, body = respond("GET", REPORT, report=report)
+        log.go_on.set()
+    assert status == 503
+    assert b"another report is being written" in body
+    assert first.result().startswith(FIRST_LINE)
 
 
 def test_request_through_a_proxy_gets_no_report() -> None:
