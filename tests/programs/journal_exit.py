@@ -48,6 +48,12 @@ def locked_forever() -> None:
     held.append(lock())
 
 
+def deleted() -> None:
+    asset.emit("saved")
+    for suffix in ("", "-wal", "-shm"):
+        os.unlink(f"{path}{suffix}")
+
+
 def idle() -> None:
     """A process without trouble has no thread for its journal."""
     asset.emit("saved")

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -134,6 +135,35 @@ def random_interrupts() -> None:
     print(json.dumps([len(written) - len(set(written)), len(set(returned) - set(written))]))
 
 
+def stuck_thread() -> None:
+    """Two threads wait for one that is stuck inside its write; print for how long."""
+    inside, goes_on, durations = threading.Event(), threading.Event(), []
+
+    def stick() -> None:
+        inside.set()
+        goes_on.wait()
+
+    def measure() -> None:
+        begin = time.monotonic()
+        append()
+        durations.append(time.monotonic() - begin)
+
+    stuck = threading.Thread(target=inside_write, args=(stick,))
+    stuck.start()
+    inside.wait()
+    waiting = [threading.Thread(target=measure) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    for thread in waiting:
+        thread.join()
+    measure()
+    flush()  # cannot mark the end of the run
+    Journal(f"{sys.argv[2]}-other")  # nor can this one be closed
+    goes_on.set()
+    stuck.join()
+    print(json.dumps(durations))
+
+
 def malformed_event() -> None:
     """It does not keep other events from being written."""
     malformed: Any = Event("AssetSetSaved", time.time_ns(), window="2022-06-03")  # type: ignore[arg-type]
@@ -149,6 +179,7 @@ def fork_in(place: Callable[[Callable[[], object]], object]) -> None:
     append()
     place(in_handler(lambda: children.append(os.fork())))
     append()
+    journal.begin()
     print_log()
     if children != [0]:
         assert os.waitpid(children[0], 0)[1] == 0

@@ -37,6 +37,17 @@ def test_exceptions_of_signal_handlers_neither_lose_nor_double(tmp_path: Path) -
     assert (json.loads(out), err) == ([0, 0], "")
 
 
+def test_thread_that_is_stuck_delays_others_by_a_second(tmp_path: Path) -> None:
+    """Once, and their events are written when it goes on."""
+    path = tmp_path / "log.db"
+    out, err = run_program("journal_inside", "stuck_thread", str(path))
+    *first, later = json.loads(out)
+    assert [1 <= seconds < 2 for seconds in first] == [True, True]
+    assert later < 0.5
+    assert (err.count("\n"), "another thread" in err) == (1, True)
+    assert Journal(path).counts() == {FAILED: 1, SAVED: 3}
+
+
 def test_malformed_event_does_not_keep_others_waiting(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     out, err = run_program("journal_inside", "malformed_event", str(path))
@@ -76,6 +87,11 @@ def test_events_that_wait_are_written_at_the_end(tmp_path: Path, name: str, writ
     assert ("not in it: 2" in err) == (name == "locked_forever")
     (run,) = Journal(path).runs()
     assert (run["events"], run["outcome"]) == (written, outcome)
+
+
+def test_deleted_journal_is_not_created_again_at_the_end(tmp_path: Path) -> None:
+    assert run_program("journal_exit", "deleted", str(tmp_path / "log.db")) == ("", "")
+    assert {file.name for file in tmp_path.iterdir()} <= {"log.db-lock"}
 
 
 def test_daemon_threads_record_until_the_interpreter_stops_them(tmp_path: Path) -> None:
