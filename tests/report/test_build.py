@@ -78,7 +78,7 @@ def test_warnings_of_other_processes_are_listed(journal: Journal) -> None:
     logger.warning("mine\nalone")
     lines = section(report(journal), "Warnings")
     assert lines[0].endswith("Z  this process  mine\\nalone")
-    assert lines[-1] == "2022-06-03T22:00:00Z  run b  lost 3 spans of ~"
+    assert "2022-06-03T22:00:00Z  run b  lost 3 spans of ~" in lines
 
 
 def test_warnings_of_this_process_are_listed_once(tmp_path: Path) -> None:
