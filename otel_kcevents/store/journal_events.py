@@ -17,7 +17,7 @@ from otel_kcevents.model.event import DOCUMENTED, KINDS, Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_errors import JournalError
-from otel_kcevents.store.journal_rows import EVENT_COLUMNS, Batch, event_of
+from otel_kcevents.store.journal_rows import EVENT_COLUMNS, Batch, clamp, event_of
 from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, find_runs
 
 __all__ = ["read_counts", "read_document", "read_events", "read_written", "waiting_document"]
@@ -113,20 +113,16 @@ def _in_window(window: Window) -> tuple[str, tuple[int, ...]]:
 
     A time that the column cannot hold is selected too if it could be in the window.
     """
-    low = _MIN if window.start_ns is None else _clamp(window.start_ns)
-    high = _MAX if window.end_ns is None else _clamp(window.end_ns - 1)
+    low = _MIN if window.start_ns is None else clamp(window.start_ns)
+    high = _MAX if window.end_ns is None else clamp(window.end_ns - 1)
     return " AND time >= ? AND time <= ?", (low, high)
 
 
 def _overlapping(window: Window) -> tuple[str, tuple[int, ...]]:
     """Return the SQL condition that the window of an event's set overlaps a window, and its parameters."""
-    low = _MIN if window.start_ns is None else _clamp(window.start_ns + 1)
-    high = _MAX if window.end_ns is None else _clamp(window.end_ns - 1)
+    low = _MIN if window.start_ns is None else clamp(window.start_ns + 1)
+    high = _MAX if window.end_ns is None else clamp(window.end_ns - 1)
     return " AND window_end >= ? AND window_start <= ?", (low, high)
-
-
-def _clamp(time: int) -> int:
-    return max(_MIN, min(time, _MAX))
 
 
 def read_written(connection: sqlite3.Connection, run: str) -> int:

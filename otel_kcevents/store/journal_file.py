@@ -12,7 +12,7 @@ from otel_kcevents.model.messages import to_utf8
 from otel_kcevents.model.problems import logger
 from otel_kcevents.store.journal_connection import JournalConnection
 from otel_kcevents.store.journal_errors import JournalError, explain
-from otel_kcevents.store.journal_rows import INSERT_EVENT, MIGRATIONS, Batch, row_of
+from otel_kcevents.store.journal_rows import INSERT_EVENT, MIGRATIONS, Batch, clamp, row_of
 from otel_kcevents.store.lock_file import lock_file
 from otel_kcevents.store.run import Run, publish_run
 
@@ -184,7 +184,7 @@ class JournalFile:
         self._clock = now
         execute = connection.cursor().execute  # which would otherwise create a cursor each time
         entries, last, unlisted = batch
-        position = last, entries[-1].event.time if entries else None, run.id
+        position = last, clamp(entries[-1].event.time) if entries else None, run.id
         if not execute(_COUNT_RUN, position).rowcount:
             if execute("SELECT 1 FROM tally WHERE name = ?", (run.id,)).fetchone():
                 return

@@ -20,6 +20,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Batch",
     "Entry",
+    "clamp",
     "event_of",
     "row_of",
 ]
@@ -139,8 +140,8 @@ def row_of(entry: Entry, run: str, epoch: int) -> tuple[Any, ...]:
         end = _MAX if end is None else end
     if not _is_storable(event):
         exact = json.dumps(event.to_dict())
-        time = _clamp(time)
-        start, end = start and _clamp(start), end and _clamp(end)
+        time = clamp(time)
+        start, end = start and clamp(start), end and clamp(end)
         error_type, message, operation = (
             text and text.encode(errors="replace").decode() for text in (error_type, message, operation)
         )
@@ -171,7 +172,8 @@ def _is_storable(event: Event) -> bool:
     return True
 
 
-def _clamp(time: int) -> int:
+def clamp(time: int) -> int:
+    """Return the time, in nanoseconds since 1970, that a column holds for this one: 1678 to 2262 can be represented."""
     return max(_MIN, min(time, _MAX))
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from clients import filled
-from journals import DAYS, run_of, write, write_nights
+from journals import DAYS, NIGHT, run_of, write, write_nights
 from telemetry import Warned
 
 from otel_kcevents import EventLog, Journal, RecordSet
 from otel_kcevents.model.document import Document
-from otel_kcevents.model.event import Event
+from otel_kcevents.model.event import Event, Failure
+from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.query import EventQuery
 from otel_kcevents.store.shared_log import SharedLog
@@ -50,6 +51,21 @@ def test_source_has_the_events_of_all_processes(log: EventLog, path: Path) -> No
     }
     assert log.source.document() == Journal(path).document()
     assert str(log.source) == str(Journal(path))
+
+
+def test_document_of_a_journal_is_that_of_the_log(tmp_path: Path) -> None:
+    """Byte for byte, with open windows, times that SQLite cannot hold, equal times and the limit of each kind."""
+    log = EventLog()
+    log.attach(Journal(tmp_path / "log.db"))
+    assert log.source.document().to_json() == log.document().to_json()
+    windows = [None, DAYS[0], Window(None, DAYS[1].end), Window(DAYS[2].start, None), Window.from_ns(MIN_NS, MAX_NS)]
+    for number in range(300):
+        log.append(Event("AssetSetSaved", NIGHT + number // 2, number, windows[number % 5]), number + 1, 7)
+    for number, kind in enumerate(log.kinds):
+        failure = Failure("OSError", f"größe \udc80 {number}", None if number % 2 else "save")
+        log.append(Event(kind, MAX_NS - number, None, windows[number % 5], failure))
+    for kinds, window in [((), None), ("AssetSet", None), (["AllocationSetS", "AssetSetC"], DAYS[0])]:
+        assert log.source.document(kinds, window).to_json() == log.document(kinds, window).to_json()
 
 
 def test_source_ends_with_the_attachment(path: Path) -> None:
