@@ -68,12 +68,9 @@ def read_document(connection: sqlite3.Connection, kinds: Sequence[str], window: 
         condition, parameters = "", tuple[int, ...]()
     else:
         condition, parameters = _in_window(window)
-        first, last = (
-            connection.execute(
-                f"SELECT id FROM event NOT INDEXED WHERE 1{condition} ORDER BY id {order} LIMIT 1", parameters
-            ).fetchone()
-            for order in ("ASC", "DESC")
-        )
+        sql = f"SELECT id FROM event NOT INDEXED WHERE 1{condition} ORDER BY id"
+        first = connection.execute(f"{sql} LIMIT 1", parameters).fetchone()
+        last = first and connection.execute(f"{sql} DESC LIMIT 1", parameters).fetchone()
         if first is None:
             etls = {}
     for kind, etl in etls.items():
