@@ -267,7 +267,7 @@ class JournalFile:
         while True:
             try:
                 connection = self._connect(deadline)
-                if connection.in_transaction:  # an exception of a signal handler has interrupted `_undo`
+                if connection.in_transaction:  # pragma: no cover - an exception of a signal handler interrupted `_undo`
                     connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
                 return connection

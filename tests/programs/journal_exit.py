@@ -1,7 +1,8 @@
-"""`journal_exit.py NAME FILE`: end with a journal in use, in a way below; print how many seconds its calls took."""
+"""`journal_exit.py NAME FILE`: end with a journal in use, in a way below; print how long its calls took."""
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import sys
@@ -35,7 +36,7 @@ def lock() -> sqlite3.Connection:
     begin = time.monotonic()
     for _ in range(2):
         asset.emit("saved")
-    print(time.monotonic() - begin)
+    print(json.dumps([time.monotonic() - begin, Journal(path).counts()]))
     return other
 
 

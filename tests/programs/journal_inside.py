@@ -13,12 +13,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from random import Random
 from types import FrameType
 from typing import Any
 
-from otel_kcevents import EventLog, Journal, flush
+from otel_kcevents import EventLog, Journal, JournalError, flush
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.store.query import EventQuery
 
@@ -94,6 +95,27 @@ def signal_raises() -> None:
         inside_write(in_handler(fail))
     except KeyboardInterrupt:
         print_written()  # the event does not wait for the next one
+
+
+def signals_raise_twice() -> None:
+    """The second exception interrupts what the first one has caused."""
+
+    def fail(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    def send() -> None:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, fail)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGUSR2])
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(os.getpid(), number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1, signal.SIGUSR2])
+
+    try:
+        inside_write(send)
+    except KeyboardInterrupt:
+        append()
+        print_written()
 
 
 def signal_flushes() -> None:
@@ -193,10 +215,26 @@ def fork_inside_write() -> None:
 def fork_inside_read() -> None:
     def read(action: Callable[[], object]) -> None:
         Trap.action = action
-        journal.events(EventQuery(runs=(Trap("last"),)))
+        with suppress(JournalError):  # in the child, if the parent has changed the file
+            journal.events(EventQuery(runs=(Trap("last"),)))
         assert Trap.action is None
 
     fork_in(read)
+
+
+def fork_inside_opening() -> None:
+    """A fork closes the file, so that the next write opens it again."""
+
+    def open_again(action: Callable[[], object]) -> None:
+        if not (child := os.fork()):
+            os._exit(0)
+        os.waitpid(child, 0)
+        Trap.action = action
+        append()
+        assert Trap.action is None
+
+    sys.addaudithook(lambda event, _: Trap("").encode() and None if event == "sqlite3.connect" else None)
+    fork_in(open_again)
 
 
 def fork_from_c() -> None:

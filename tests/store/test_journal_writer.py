@@ -19,6 +19,7 @@ SAVED, FAILED = "AssetSetSaved", "AssetSetReconcileError"
     [
         ("signal_appends", {FAILED: 1, SAVED: 1}, ""),
         ("signal_raises", {FAILED: 1}, "1\n"),
+        ("signals_raise_twice", {FAILED: 1, SAVED: 1}, "2\n"),
         ("signal_flushes", {FAILED: 1}, ""),
         ("collector_appends", {FAILED: 1, SAVED: 1}, ""),
     ],
@@ -61,6 +62,7 @@ def test_malformed_event_does_not_keep_others_waiting(tmp_path: Path) -> None:
     [
         ("fork_inside_write", {SAVED: 1}, {FAILED: 1, SAVED: 3}),
         ("fork_inside_read", {SAVED: 1}, {SAVED: 3}),
+        ("fork_inside_opening", {SAVED: 1}, {SAVED: 4}),
         ("fork_from_c", {SAVED: 2}, {SAVED: 3}),  # which does not run the fork hook of the log either
     ],
 )
@@ -83,7 +85,9 @@ def test_events_that_wait_are_written_at_the_end(tmp_path: Path, name: str, writ
     """The first of two calls waits for the lock, and so does the end, each for half a second."""
     path = tmp_path / "log.db"
     out, err = run_program("journal_exit", name, str(path))
-    assert 0.5 <= float(out) < 1
+    seconds, counts = json.loads(out)
+    assert 0.5 <= seconds < 1
+    assert counts == {SAVED: 3}  # a source includes what waits
     assert ("not in it: 2" in err) == (name == "locked_forever")
     (run,) = Journal(path).runs()
     assert (run["events"], run["outcome"]) == (written, outcome)

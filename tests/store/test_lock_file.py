@@ -53,5 +53,20 @@ def test_file_is_opened_again_after_it_was_closed(locks: tuple[LockFile, LockFil
     assert not first.acquire(0)
 
 
+def test_file_that_was_replaced_is_opened_again(locks: tuple[LockFile, LockFile], tmp_path: Path) -> None:
+    first, second = locks
+    assert first.acquire(0)
+    (tmp_path / "lock").unlink()
+    assert second.acquire(0)
+    assert not first.renew(0)
+    second.release()
+    assert first.renew(0)
+
+
+def test_run_without_a_file_is_not_held(locks: tuple[LockFile, LockFile], tmp_path: Path) -> None:
+    assert not locks[0].is_held("ab" * 8)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_process_has_one_object_for_each_file(tmp_path: Path) -> None:
     assert lock_file(str(tmp_path / "lock")) is lock_file(str(tmp_path / "lock"))
