@@ -87,9 +87,8 @@ class JournalConnection:
             if not opened.st_size:  # a log that is here belongs to a journal that was deleted; SQLite would delete it
                 self.kept_log, _ = [_move_log(log) for log in self._log_paths]
             self._create_or_migrate(migrations)
-            if (
-                self.sqlite.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal"
-            ):  # pragma: no cover - an odd SQLite
+            (mode,) = self.sqlite.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":  # pragma: no cover - an SQLite that is built without shared memory
                 raise JournalError(f"{path} is on a file system without shared memory; choose a file on a local disk")
             self.sqlite.execute("PRAGMA synchronous = NORMAL")
             self.sqlite.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
@@ -117,8 +116,7 @@ class JournalConnection:
         try:
             self.sqlite.executescript(
                 f"PRAGMA page_size = {_PAGE_SIZE}; BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
-                f"{''.join(migrations[version:])} "
-                f"PRAGMA user_version = {self._version}; COMMIT"
+                f"{''.join(migrations[version:])} PRAGMA user_version = {self._version}; COMMIT"
             )
         except BaseException:
             with suppress(sqlite3.Error):

@@ -314,7 +314,7 @@ class JournalFile:
         """Close the file. The last process that does so empties the write-ahead log, under the lock if possible.
 
         Args:
-            timeout: The maximum time to wait for other writers, in seconds; during trouble, there is no waiting.
+            timeout: The maximum time to wait for other writers, in seconds; during trouble, this does not wait.
         """
         if self._connection is None:
             return

@@ -1,4 +1,4 @@
-"""A program with a journal, which emits events as told on stdin: argument PATH, lines `EMIT FIRST COUNT`."""
+"""A program with a journal, which emits the events that stdin asks for: argument PATH, lines `EMIT FIRST COUNT`."""
 
 from __future__ import annotations
 

@@ -375,7 +375,7 @@ def test_file_that_is_replaced_while_it_is_opened_stays(path: Path, warned: Warn
     assert sizes_in(path) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("suffix", ["-lock", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 def test_deleted_side_file_loses_nothing(path: Path, writer: Callable[[], Writer], suffix: str) -> None:
     program, other = TroubledProgram(path), writer()
     program.emit(0, 100)
@@ -452,21 +452,21 @@ def test_deleted_index_stops_the_programs_that_have_it(
     assert sizes_in(path) == [*range(200), *range(300, 400)]
 
 
-def test_moved_lock_file_is_replaced(path: Path, writer: Callable[[], Writer]) -> None:
-    """A program that starts later sees that the run of the first one has not ended."""
-    program = writer()
-    program.emit(0, 3)
-    os.rename(f"{path}-lock", f"{path}-lock.old")
-    other = writer()
-    other.emit(3, 3)
-    count = 6
+def test_deleted_lock_file_is_created_anew(path: Path, writer: Callable[[], Writer]) -> None:
+    """Then a program that only reads the journal sees which runs go on, as before."""
+    program, other = writer(), writer()
+    count = 0
 
     def are_running() -> bool:
         nonlocal count
         program.emit(count, 1)
-        count += 1
-        return [run["outcome"] for run in Journal(path).runs()] == ["running", "running"]
+        other.emit(count + 1, 1)
+        count += 2
+        outcomes = [run["outcome"] for run in Journal(path).runs()]
+        return os.path.exists(f"{path}-lock") and outcomes == ["running", "running"]
 
+    assert are_running()
+    os.unlink(f"{path}-lock")
     wait_until(are_running)
     assert sizes_in(path) == [*range(count)]
 

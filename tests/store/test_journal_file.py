@@ -15,11 +15,11 @@ from time import sleep, time_ns
 from typing import IO
 
 import pytest
-from conftest import TESTS, clean_environment
+from conftest import TESTS, clean_environment, run_program
 from journals import NIGHT, run_of, write
 from troubled import HOLD_READER, other_process, sizes_in
 
-from otel_kcevents import JournalError
+from otel_kcevents import Journal, JournalError
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.journal_connection import check_header
 from otel_kcevents.store.journal_file import JournalFile
@@ -80,7 +80,7 @@ def test_older_journal_is_migrated(path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM budget").fetchone() == (0,)
 
 
-def test_journal_of_a_later_version_is_refused_before_its_header_shows_it(path: Path) -> None:
+def test_later_version_in_the_write_ahead_log_is_refused(path: Path) -> None:
     """The version may be in the write-ahead log only."""
     with open_file(path) as file:
         append(file, run_of("a"), 0, 3)
@@ -282,3 +282,14 @@ def test_oldest_of_too_many_runs_are_deleted(path: Path) -> None:
         assert connection.execute("SELECT count FROM tally WHERE name = ?", (run.id,)).fetchone() == (6,)
         assert connection.execute("SELECT count(*) FROM run WHERE id = ?", (server.id,)).fetchone() == (1,)
     assert sizes_in(path) == [0, 0, 0, 0, 1, 2, 3, 4, 5]
+
+
+def test_newest_event_is_first_after_the_clock_is_set_back(path: Path) -> None:
+    """A program that starts later finds the clock of the file ahead of its own."""
+    assert run_program("journal_clock", str(path))[0] == "[11, 10, 21, 20, 31, 30]\n"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE tally SET last = last + ? WHERE name = 'clock'", (DAY,))
+        connection.commit()
+    with open_file(path) as file:
+        append(file, run_of("a"), 0, 1)
+    assert [event.size for event in Journal(path).document().lists["asset"]] == [0, 11, 10, 21, 20, 31, 30]
