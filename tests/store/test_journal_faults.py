@@ -112,6 +112,16 @@ def test_lock_of_another_program_delays_one_call(path: Path, warned: Warned, cod
     ]
 
 
+@pytest.mark.parametrize("code", [HOLD_FLOCK, HOLD_SQLITE_LOCK], ids=["flock", "sqlite"])
+def test_lock_that_is_soon_released_is_waited_for(path: Path, warned: Warned, code: str) -> None:
+    program = TroubledProgram(path)
+    program.emit(0, 3)
+    with other_process(code.replace("input()", "import time; time.sleep(0.1)"), path):
+        program.emit(3, 1)
+        assert sizes_in(path) == [0, 1, 2, 3]
+    assert warned() == []
+
+
 FAULTS = {
     "file_size_limit": "cannot be written (disk I/O error); check its disk",
     "no_descriptors": "cannot be opened: too many open files; raise the limit",
