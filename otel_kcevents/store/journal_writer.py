@@ -171,9 +171,9 @@ class JournalWriter:
         except _MALFORMED:
             self._discard_malformed(batch)
             raise
-        with self._counting:  # an exception of a signal handler may interrupt this: it can be done again
-            for entry in batch.entries:
-                if self._waiting and self._waiting[0] is entry:
+        with self._counting:
+            for entry in batch.entries:  # an exception of a signal handler may interrupt this: it can be done again
+                if self._waiting and self._waiting[0] is entry:  # pragma: no branch
                     self._waiting.popleft()
             self._last, self._batch, self._is_registered = batch.last, None, True
 

@@ -97,6 +97,16 @@ def signal_raises() -> None:
         print_written()  # the event does not wait for the next one
 
 
+def signal_raises_value_error() -> None:
+    """The log reports it like an exception of the journal."""
+
+    def fail() -> None:
+        raise ValueError("timeout")
+
+    inside_write(in_handler(fail))
+    print_written()
+
+
 def signals_raise_twice() -> None:
     """The second exception interrupts what the first one has caused."""
 

@@ -31,6 +31,12 @@ def test_interrupted_write_is_finished(tmp_path: Path, action: str, counts: dict
     assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
 
 
+def test_value_error_of_a_signal_handler_loses_no_event(tmp_path: Path) -> None:
+    """It looks like that of a malformed event."""
+    out, err = run_program("journal_inside", "signal_raises_value_error", str(tmp_path / "log.db"))
+    assert (out, err.count("\n"), "ValueError: timeout" in err) == ("1\n", 1, True)
+
+
 def test_exceptions_of_signal_handlers_neither_lose_nor_double(tmp_path: Path) -> None:
     """Each call that returned has written its event once. Coverage has a lock that such an exception leaves locked."""
     path = str(tmp_path / "log.db")

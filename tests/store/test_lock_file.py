@@ -63,9 +63,33 @@ def test_file_that_was_replaced_is_opened_again(locks: tuple[LockFile, LockFile]
     assert first.renew(0)
 
 
+def test_file_that_was_deleted_is_created_again(locks: tuple[LockFile, LockFile], tmp_path: Path) -> None:
+    first, second = locks
+    assert first.acquire(0)
+    (tmp_path / "lock").unlink()
+    assert first.renew(0)
+    assert not second.acquire(0)
+
+
 def test_run_without_a_file_is_not_held(locks: tuple[LockFile, LockFile], tmp_path: Path) -> None:
+    """The file is not created."""
+    assert not locks[0].is_held("ab" * 8)
+    (tmp_path / "lock").touch()
+    assert not locks[0].is_held("ab" * 8)
+    (tmp_path / "lock").unlink()
     assert not locks[0].is_held("ab" * 8)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_path_that_could_only_be_read_is_opened_again_to_write(tmp_path: Path) -> None:
+    """A folder stands for the file of another user: it can be locked, but not opened for writing."""
+    folder = tmp_path / "lock"
+    folder.mkdir()
+    lock = LockFile(str(folder))
+    assert not lock.is_held("ab" * 8)
+    folder.rmdir()
+    assert lock.acquire(0)
+    assert folder.is_file()
 
 
 def test_process_has_one_object_for_each_file(tmp_path: Path) -> None:
