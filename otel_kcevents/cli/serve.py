@@ -1,4 +1,4 @@
-"""`otel-kcevents serve`: a standing server over journals and other sources."""
+"""`otel-kcevents serve`: a standalone server over journals and other sources."""
 
 from __future__ import annotations
 
