@@ -92,5 +92,5 @@ class ProblemLogger:
         self._kept.append(Problem(next(self._numbers), time_ns(), text))
 
 
-logger = ProblemLogger()
+logger: ProblemLogger = ProblemLogger()
 """The logger of this package."""
