@@ -8,12 +8,12 @@ An SQLite connection must not be used on both sides of a fork, so a fork waits f
 from __future__ import annotations
 
 import os
-from _thread import get_ident, start_new_thread
+from _thread import get_ident
 from collections import Counter, deque
 from contextlib import suppress
 from math import inf
 from threading import RLock
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 from otel_kcevents.fork_lock import FORK_LOCK
@@ -22,6 +22,7 @@ from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_rows import Batch, Entry, row_of
 from otel_kcevents.store.log import etl_of
+from otel_kcevents.store.retrying import Retrying
 from otel_kcevents.store.run import complete_run, current_run
 from otel_kcevents.store.run_end import END_TIMEOUT, end_with_process
 
@@ -67,6 +68,7 @@ class JournalWriter:
         self._is_registered = False
         self._is_troubled = False
         self._retry_at = inf  # when a call tries again, if no thread can
+        self._retrying = Retrying(self._try_again, _RETRY_INTERVAL)
 
     @property
     def is_off(self) -> bool:
@@ -144,11 +146,7 @@ class JournalWriter:
         if self._is_troubled and self._retry_at == inf:
             return  # another call has started the thread
         self._is_troubled = True
-        try:
-            start_new_thread(self._retry, ())  # unlike Thread, takes no lock of the interrupted code
-            self._retry_at = inf
-        except RuntimeError:  # no more threads, or the interpreter is exiting: one of the next calls tries again
-            self._retry_at = monotonic() + _RETRY_INTERVAL
+        self._retry_at = inf if self._retrying.start() else monotonic() + _RETRY_INTERVAL
 
     def _acquire(self) -> None:
         last = -1
@@ -219,21 +217,23 @@ class JournalWriter:
             last = fixed.last + len(others) + sum(self._unlisted.values())
             return [fixed, Batch(others, last, dict(self._unlisted))]
 
-    def _retry(self) -> None:  # pragma: no cover - coverage does not see threads that are started like this
-        while self._is_troubled:
-            sleep(_RETRY_INTERVAL)
-            with _lock:
-                self._user = get_ident()
-                try:
-                    for _ in range(1 + len(self._waiting) // _BATCH):
-                        self._write_batch(_RETRY_TIMEOUT)
-                    self._is_troubled = False  # from now on, calls wait until what is left has been written
-                    self._drain(_TIMEOUT)
-                except Exception:  # if this thread ended, the events would wait until the end of the process
-                    self._is_troubled = True
-                finally:
-                    self._user = 0
-            self._log_notices()
+    def _try_again(self) -> bool:  # pragma: no cover - in a thread that coverage does not see
+        """Write what waits, and return whether that was possible."""
+        with _lock:
+            self._user = get_ident()
+            try:
+                for _ in range(1 + len(self._waiting) // _BATCH):
+                    if self._retrying.is_stopped:
+                        return True
+                    self._write_batch(_RETRY_TIMEOUT)
+                self._is_troubled = False  # from now on, calls wait until what is left has been written
+                self._drain(_TIMEOUT)
+            except Exception:  # if this thread ended, the events would wait until the end of the process
+                self._is_troubled = True
+            finally:
+                self._user = 0
+        self._log_notices()
+        return not self._is_troubled
 
     def _warn(self, message: str, addition: str = "") -> None:
         if message not in self._warned:
@@ -276,16 +276,22 @@ class JournalWriter:
             self.disown()  # the end of this process would close the connection
         if not self._has_begun or self._is_off:
             return
+        deadline = monotonic() + timeout
+        if is_final:
+            self._retrying.stop(timeout)
+            self._retry_at = 0.0
         if not (self._waiting or self._unlisted or os.path.exists(self._path)):
             return  # a file that was deleted is not created again for its end
-        deadline = monotonic() + timeout
         problem = None
         try:
-            if not _lock.acquire(timeout=timeout) or self._user:
+            if not _lock.acquire(timeout=max(0.0, deadline - monotonic())):
+                raise JournalError(f"{self._path} is in use by another thread, which makes no progress")
+            if self._user:
                 return
             self._user = get_ident()
             try:
-                self._drain(timeout)
+                self._drain(max(0.0, deadline - monotonic()))
+                self._is_troubled = False
                 self._file.end(current_run(), outcome, detail, max(0.0, deadline - monotonic()), is_final)
                 if is_final:
                     self._file.close(max(0.0, deadline - monotonic()))

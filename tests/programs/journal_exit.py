@@ -10,6 +10,7 @@ import threading
 import time
 
 from otel_kcevents import Journal, asset, default_log
+from otel_kcevents.store.run_end import end_run
 
 path = sys.argv[2]
 held = list[sqlite3.Connection]()
@@ -53,6 +54,19 @@ def deleted() -> None:
     asset.emit("saved")
     for suffix in ("", "-wal", "-shm"):
         os.unlink(f"{path}{suffix}")
+
+
+def troubled() -> None:
+    """The thread that repeats attempts ends with the run; later calls make their attempts themselves."""
+    deleted()
+    os.mkdir(path)
+    asset.emit("saved")
+    end_run("ended")
+    while len(os.listdir("/proc/self/task")) > 1:
+        time.sleep(0.001)
+    os.rmdir(path)
+    asset.emit("saved")
+    print(len(os.listdir("/proc/self/task")))
 
 
 def idle() -> None:

@@ -110,6 +110,16 @@ def test_daemon_threads_record_until_the_interpreter_stops_them(tmp_path: Path) 
     assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
 
 
+def test_thread_that_repeats_attempts_ends_with_the_run(tmp_path: Path) -> None:
+    """A thread inside SQLite while the interpreter exits could crash the process."""
+    path = tmp_path / "log.db"
+    out, err = run_program("journal_exit", "troubled", str(path))
+    assert (out, err.count("\n")) == ("1\n", 2)
+    assert "events of this process that are not in it: 1" in err
+    (run,) = Journal(path).runs()
+    assert (run["events"], run["outcome"]) == (3, "ended")  # the first one is in the deleted file
+
+
 def test_journal_without_trouble_has_no_thread(tmp_path: Path) -> None:
     assert run_program("journal_exit", "idle", str(tmp_path / "log.db")) == ("1\n", "")
 
