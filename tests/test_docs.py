@@ -272,25 +272,32 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 
 def test_crontab_mails_failures_with_their_traces(tmp_path: Path) -> None:
-    """A run without failures prints nothing."""
-    setting, server, mail = block("text crontab").splitlines()
-    assert server.split(maxsplit=1) == ["@reboot", re.findall("ExecStart=(.+)", block("text systemd"))[0]]
-    name, template = setting.split("=")
+    """A run that ended well and without failures prints nothing."""
+    *settings, server, mail = block("text crontab").splitlines()
+    (folder, program, *arguments, path) = re.findall("ExecStart=(.+)/(.+?) (.+) (.+)", block("text systemd"))[0]
+    variables = dict(setting.split("=") for setting in settings)
+    assert variables.pop("PATH").split(":")[0] == folder
+    assert variables["OTEL_PYTHON_KCEVENTS_LOG_FILE"] == path
+    assert server.split(maxsplit=1) == ["@reboot", " ".join([program, *arguments])]
     (*when, command) = mail.split(maxsplit=5)
     assert len(when) == 5
-    command = command.replace("/opt/etl/.venv/bin/otel-kcevents", f"{sys.executable} -m otel_kcevents")
-    command = command.replace("/var/lib/etl", str(tmp_path))
+    journal = tmp_path / "kcevents.db"
+    variables["OTEL_PYTHON_KCEVENTS_LOG_FILE"] = str(journal)
+    command = command.replace("otel-kcevents", f"{sys.executable} -m otel_kcevents")
 
     def mailed() -> str:
-        environment = clean_environment(**{name: template})
+        environment = clean_environment(**variables)
         done = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    write_nights(tmp_path / "kcevents.db")
+    write_nights(journal)
+    assert "killed" in mailed()
+    with closing(sqlite3.connect(journal)) as connection, connection:
+        connection.execute("UPDATE run SET outcome = 'ended', ended = started")
     assert mailed() == ""
-    write(tmp_path / "kcevents.db", run_of("f", None, 9), *[Event("AssetSetReconcileError", NIGHT)] * 2)
-    assert template.replace("{trace_id}", f"{0xABC:032x}") in mailed()
+    write(journal, run_of("f", None, 9), *[Event("AssetSetReconcileError", NIGHT)] * 2)
+    assert variables["OTEL_PYTHON_KCEVENTS_TRACE_URL"].replace("{trace_id}", f"{0xABC:032x}") in mailed()
 
 
 @pytest.mark.parametrize("page", PAGES[:2], ids=["README", "collector-config"])

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 if the source cannot be read or refuses the selection, 3 if a document is invalid or, with
-        `--exit-code`, an error is listed, 130 if interrupted.
+        `--exit-code`, an error or a run that did not end well is listed, 130 if interrupted.
 
     Raises:
         SystemExit: With status 2 for wrong usage, 0 after `--help` and `--version`.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from time import time_ns
 from typing import Any, TypeAlias
 
-from otel_kcevents.cli.arguments import Commands, add_sources
+from otel_kcevents.cli.arguments import Commands, add_sources, number_type
 from otel_kcevents.cli.output import print_lines, table, trace_link
-from otel_kcevents.cli.sources import CommandError, one_source
+from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
 from otel_kcevents.model.timestamps import SECOND, format_time, parse_time
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.source import Source
@@ -21,6 +21,7 @@ __all__ = ["add_runs", "show_runs"]
 _Run: TypeAlias = Mapping[str, Any]
 _HEADS = ("RUN", "STARTED", "DURATION", "NAME", "SERVICE", "PID", "EVENTS", "ERRORS", "OUTCOME", "DETAILS")
 _MIN_ID = 8  # characters
+_MAX_DETAIL = 100  # characters; the message of an exception may have thousands
 
 
 def add_runs(commands: Commands) -> None:
@@ -34,26 +35,37 @@ def add_runs(commands: Commands) -> None:
         help="list what ran, newest first, and how it ended",
         description="List the programs that ran, newest first, and how they ended. A program's numbers of events and "
         "errors include those of the processes that it started. A duration after > ends with the last event, because "
-        "the process was killed at an unknown time.",
+        "the process was killed at an unknown time. Details of more than 100 characters are cut; --json prints all.",
     )
     parser.set_defaults(command=show_runs)
+    count_help = "list only the N newest programs (default: all)"
+    parser.add_argument("-n", dest="count", type=number_type(1, 10**9, int), metavar="N", help=count_help)
     all_help = "list also the processes that a program started, indented, such as its workers"
     parser.add_argument("--all", dest="show_all", action="store_true", help=all_help)
     traces_help = "show the trace of each run(): its URL if OTEL_PYTHON_KCEVENTS_TRACE_URL is set, else its id"
     parser.add_argument("--traces", action="store_true", help=traces_help)
     json_help = "print the runs as JSON, as GET /model/etl/runs does"
     parser.add_argument("--json", dest="as_json", action="store_true", help=json_help)
+    exit_help = "exit with 3 if a listed program or one of its processes failed, was killed, or recorded an error"
+    parser.add_argument("--exit-code", action="store_true", help=exit_help)
     add_sources(parser)
 
 
-def show_runs(sources: Sequence[Source], show_all: bool, traces: bool, as_json: bool) -> None:
+def show_runs(
+    sources: Sequence[Source], count: int | None, show_all: bool, traces: bool, as_json: bool, exit_code: bool
+) -> int:
     """Print the runs, newest first.
 
     Args:
         sources: Where to read from.
+        count: How many runs to list that no other one started; None for all.
         show_all: List also the runs that another one started, below it.
         traces: Show the trace of each run that has one.
         as_json: Print JSON instead of a table.
+        exit_code: Return `FINDINGS` if a listed run, or one that it started, failed, was killed or recorded an error.
+
+    Returns:
+        The exit code.
 
     Raises:
         CommandError: A source cannot be read, or has no runs; or `OTEL_PYTHON_KCEVENTS_TRACE_URL` is invalid.
@@ -69,33 +81,54 @@ def show_runs(sources: Sequence[Source], show_all: bool, traces: bool, as_json: 
         runs: list[_Run] = source.runs()
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
-    tree = list(_tree(runs))
-    listed = [(depth, run) for depth, run in tree if show_all or not depth]
+    trees = list(_trees(runs))[:count]
+    listed = [(depth, run) for tree in trees for depth, run in tree if show_all or not depth]
+    below = {tree[0][1]["id"]: _endings(run for _, run in tree[1:]) for tree in trees}
     if as_json:
         data = {"code": 200, "data": [run for _, run in listed]}
         print_lines(json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
     elif listed:
-        length, now, failed = _id_length(runs), time_ns(), _failed_below(tree)
-        rows = [_HEADS, *(_row(run, depth, length, now, failed[run["id"]]) for depth, run in listed)]
+        length, now = _id_length(runs), time_ns()
+        rows = [_HEADS, *(_row(run, depth, length, now, below.get(run["id"], "")) for depth, run in listed)]
         if template is not None:
             links = ["TRACE", *(trace_link(template, run["traceId"]) for _, run in listed)]
             rows = [(*row[:-1], link, row[-1]) for row, link in zip(rows, links, strict=True)]
         print_lines(table(rows, "<<><<>>><<<", [0] * len(rows[0])))
     else:
         print_lines(["no runs"])
+    roots = [tree[0][1] for tree in trees]
+    is_bad = any(root["outcome"] in ("failed", "killed") or root["allErrors"] or below[root["id"]] for root in roots)
+    return FINDINGS if exit_code and is_bad else 0
 
 
-def _tree(runs: Sequence[_Run]) -> Iterator[tuple[int, _Run]]:
-    """Yield the runs with their depths: roots in the order given, each followed by those that it started."""
+def _trees(runs: Sequence[_Run]) -> Iterator[list[tuple[int, _Run]]]:
+    """Yield a list for each root, in the order given: the root and the runs that it started, with their depths."""
     known = {run["id"] for run in runs}
-    children: dict[str | None, list[_Run]] = {}
+    children = defaultdict[str | None, list[_Run]](list)
     for run in runs:
-        children.setdefault(run["parent"] if run["parent"] in known else None, []).append(run)
-    waiting = [(0, run) for run in reversed(children.pop(None, []))]
-    while waiting:
-        depth, run = waiting.pop()
-        yield depth, run
-        waiting += [(depth + 1, child) for child in children.pop(run["id"], [])]  # the oldest, the last one, comes next
+        children[run["parent"] if run["parent"] in known else None].append(run)
+    for root in children[None]:
+        tree = []
+        waiting = [(0, root)]
+        while waiting:
+            depth, run = waiting.pop()
+            tree.append((depth, run))
+            waiting += [(depth + 1, child) for child in children[run["id"]]]  # the oldest, the last one, comes next
+        yield tree
+
+
+def _endings(runs: Iterable[_Run]) -> str:
+    """Return how many processes failed or were killed without notice, or an empty string if all ended well.
+
+    Those that SIGTERM has ended do not count, because pools end their workers by it.
+    """
+    outcomes = Counter(run["outcome"] for run in runs if run["detail"] != "SIGTERM")
+    failed, killed = outcomes["failed"], outcomes["killed"]
+    counted = f"{failed} of its processes failed" if failed else ""
+    if killed:
+        whose = f"{counted}, {killed}" if failed else f"{killed} of its processes"
+        return f"{whose} {'was' if killed == 1 else 'were'} killed"
+    return counted
 
 
 def _id_length(runs: Iterable[_Run]) -> int:
@@ -108,21 +141,9 @@ def _id_length(runs: Iterable[_Run]) -> int:
     return max(_MIN_ID, shared + 1)
 
 
-def _failed_below(tree: Iterable[tuple[int, _Run]]) -> Counter[str]:
-    """Return how many of the runs below a root have failed, by the root's id."""
-    failed = Counter[str]()
-    root = ""
-    for depth, run in tree:
-        if not depth:
-            root = run["id"]
-        elif run["outcome"] == "failed":
-            failed[root] += 1
-    return failed
-
-
-def _row(run: _Run, depth: int, id_length: int, now: int, failed: int) -> tuple[str, ...]:
+def _row(run: _Run, depth: int, id_length: int, now: int, below: str) -> tuple[str, ...]:
     started = parse_time(run["started"])
-    below = f"{failed} of its processes failed" if failed else ""
+    detail = run["detail"] or below
     return (
         run["id"][:id_length],
         format_time(started - started % SECOND),
@@ -133,7 +154,7 @@ def _row(run: _Run, depth: int, id_length: int, now: int, failed: int) -> tuple[
         str(run["allEvents"]),
         str(run["allErrors"]),
         run["outcome"],
-        run["detail"] or below,
+        detail if len(detail) <= _MAX_DETAIL else f"{detail[: _MAX_DETAIL - 3]}...",
     )
 
 

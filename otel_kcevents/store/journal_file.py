@@ -290,8 +290,8 @@ class JournalFile:
             self._note_kept_log(self._connection.kept_log)
             if is_replaced:
                 self.notices.append(
-                    f"{self.path} was moved, replaced or overwritten while it was open; events are written to the file "
-                    "that is there now"
+                    f"{self.path} was moved, deleted, replaced or overwritten while it was open; events are "
+                    "written to the file that is there now"
                 )
         if self._until_checked <= 0 and self._connection.empty_log(self._max_log) > self._max_log:
             raise JournalError(

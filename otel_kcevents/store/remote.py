@@ -26,7 +26,7 @@ __all__ = ["RemoteLog", "RemoteLogError"]
 _T = TypeVar("_T")
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_REMEDY = "start the program, or give the address at which it serves its log"
+_REMEDY = "start the program, give the address at which it serves its log, or read its journal"
 _MAX_EVENTS = 1_000  # that a program sends at once
 _CHUNK = 1 << 16  # bytes read at once
 

@@ -18,6 +18,7 @@ from serving import Run
 
 from otel_kcevents import EventLog, Journal, start_http_server
 from otel_kcevents.cli import runs as runs_module
+from otel_kcevents.model.event import Event
 from otel_kcevents.model.timestamps import SECOND
 
 LATER = NIGHT + 100 * SECOND
@@ -89,6 +90,65 @@ def test_trace_of_a_run_is_shown(
     assert head.split()[-2:] == ["TRACE", "DETAILS"]
     assert newest.split()[-2:] == ["ended", "-"]
     assert failed.split()[-4:] == ["failed", shown, "KeyError:", "'größe'"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"d": {"outcome": "killed", "detail": "SIGTERM"}}, "ended"),
+        ({"d": {"outcome": None}}, "1 of its processes was killed"),
+        ({"d": {"outcome": None}, "e": {"outcome": None}}, "2 of its processes were killed"),
+        ({"d": {"outcome": "failed"}, "e": {"outcome": None}}, "1 of its processes failed, 1 was killed"),
+    ],
+)
+def test_killed_workers_are_noted_at_the_root(
+    run: Run, nights: Path, changes: dict[str, dict[str, str | None]], shown: str
+) -> None:
+    """Except for those that SIGTERM has ended, as a pool ends its workers."""
+    for id_, values in changes.items():
+        change(nights, id_, ended=None, **values)
+    assert run("runs", str(nights)).out.splitlines()[1].split("  ")[-1] == shown
+
+
+def test_long_detail_is_cut(run: Run, nights: Path) -> None:
+    change(nights, "a", detail="KeyError: " + "x" * 100)
+    assert run("runs", str(nights)).out.splitlines()[2].endswith(f"  KeyError: {'x' * 87}...")
+    assert "x" * 100 in run("runs", "--json", str(nights)).out
+
+
+@pytest.mark.parametrize(("options", "ids"), [(["-n1"], "c"), (["-n1", "--all"], "cde"), (["-n9"], "ca")])
+def test_newest_programs_are_listed(run: Run, nights: Path, options: list[str], ids: str) -> None:
+    """With all processes that they started."""
+    assert [row[0] for row in run("runs", *options, str(nights)).out.splitlines()[1:]] == list(ids)
+    assert [one["id"][0] for one in json.loads(run("runs", "--json", *options, str(nights)).out)["data"]] == list(ids)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, 0),
+        ({"c": {"outcome": "failed"}}, 3),
+        ({"c": {"outcome": None, "ended": None}}, 3),
+        ({"e": {"outcome": "failed"}}, 3),
+        ({"e": {"outcome": "killed", "detail": "SIGTERM"}}, 0),
+    ],
+)
+def test_exit_code_is_3_unless_all_ended_well(
+    run: Run, nights: Path, changes: dict[str, dict[str, str | None]], code: int
+) -> None:
+    """All listed programs, and their processes."""
+    for id_, values in changes.items():
+        change(nights, id_, **values)
+    assert run("runs", "-n1", "--exit-code", str(nights)).code == code
+    assert run("runs", "--exit-code", str(nights)).code == 3
+    assert run("runs", str(nights)).code == 0
+
+
+def test_exit_code_is_3_if_an_error_was_recorded(run: Run, nights: Path) -> None:
+    """Even if the run has ended well."""
+    write(nights, run_of("c", None, 5), Event("AssetSetReconcileError", NIGHT), first=2)
+    change(nights, "c", ended=NIGHT + 65 * SECOND, outcome="ended")
+    assert run("runs", "-n1", "--exit-code", str(nights)).code == 3
 
 
 def test_failures_of_workers_are_noted_at_the_root(run: Run, nights: Path) -> None:

@@ -329,7 +329,8 @@ def test_journal_that_takes_the_place_of_another(path: Path, warned: Warned, wri
     assert len(Journal(path).runs()) == 3
     [message] = warned()
     assert message == (
-        f"{path} was moved, replaced or overwritten while it was open; events are written to the file that is there now"
+        f"{path} was moved, deleted, replaced or overwritten while it was open; events are written to the file that "
+        "is there now"
     )
 
 
@@ -349,7 +350,7 @@ def test_journal_that_is_deleted_is_created_anew(
     new.emit(400, 100)
     other.emit(500, 100)
     assert sizes_in(path) == [*range(200, 600)]
-    assert "was moved, replaced or overwritten" in warned()[-1]
+    assert "was moved, deleted, replaced or overwritten" in warned()[-1]
 
 
 def test_new_lock_of_a_new_journal_may_be_held(path: Path, warned: Warned) -> None:

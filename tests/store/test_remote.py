@@ -16,7 +16,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.remote import RemoteLog, RemoteLogError
 
-REMEDY = "start the program, or give the address at which it serves its log"
+REMEDY = "start the program, give the address at which it serves its log, or read its journal"
 EMPTY = b'{"code":200,"data":{"allocation":[],"asset":[],"counters":{}}}'
 
 
