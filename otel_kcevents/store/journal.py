@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any
 from weakref import WeakValueDictionary, finalize
 
-from otel_kcevents.model.event import Event
+from otel_kcevents.model.event import MAX_SIZE, Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_rows import Batch
@@ -91,8 +91,15 @@ class Journal(JournalSource):
             event: The event.
             span_id: The id of its span, 0 for none.
             trace_id: The id of that span's trace, 0 for none.
+
+        Raises:
+            KeyError: No log of this process has the kind.
+            ValueError: The time or the size is not an integer within bounds.
         """
-        etl_of(event.kind)  # an event that cannot be stored must not keep the others waiting
+        kind, time, size, *_ = event
+        etl_of(kind)  # an event that cannot be stored must not keep the others waiting
+        if type(time) is not int or not (size is None or (type(size) is int and 0 <= size <= MAX_SIZE)):
+            raise ValueError(f"time and size must be integers within bounds, got {short_repr((time, size))}")
         self._writer.append(event, span_id, trace_id)
 
     def _waiting_batches(self) -> Sequence[Batch]:

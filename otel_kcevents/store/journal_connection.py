@@ -140,7 +140,8 @@ class JournalConnection:
                 return False
             check_header(self._path, self._version)
             self._status = status  # changed by a checkpoint
-        changed = os.stat(self._folder).st_mtime_ns  # when a file was last created, moved or deleted
+        # It changes if a file is created, moved or deleted in the folder: one `stat` instead of one for each log.
+        changed = os.stat(self._folder).st_mtime_ns
         if changed != self._folder_changed:
             if self._place_of_logs() is not _Place.KEPT:
                 return False

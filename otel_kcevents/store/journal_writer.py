@@ -112,9 +112,9 @@ class JournalWriter:
 
     def _write(self) -> None:
         if not self._has_begun:
-            self._has_begun = True
             complete_run()
             end_with_process(self)
+            self._has_begun = True  # now: a signal handler may raise an exception at any point
         problem = None
         try:
             self._acquire()
@@ -178,16 +178,17 @@ class JournalWriter:
     def _discard_malformed(self, batch: Batch) -> None:
         """Remove the events of a batch that cannot be written, ever: others must not wait for them."""
         malformed = []
-        for entry in batch.entries:
+        for place, entry in enumerate(batch.entries):
             try:
                 row_of(entry, "", 0)
             except _MALFORMED:
-                malformed.append(entry)
+                malformed.append(place)
         if malformed:  # so the batch has not been written
             with self._counting:
                 self._batch = None
-                for entry in malformed:
-                    self._waiting.remove(entry)
+                self._unlisted.update(batch.unlisted)
+                for place in reversed(malformed):
+                    del self._waiting[place]
 
     def _next_batch(self) -> Batch:
         entries = self._first_waiting(_BATCH)

@@ -240,6 +240,17 @@ def test_lower_retention_takes_effect_step_by_step(path: Path) -> None:
     assert kept(path)[1] == 4000
 
 
+def test_place_in_the_order_of_arrival_is_never_used_again(path: Path) -> None:
+    """The newest event is kept although many later ones, which have no row, have been counted."""
+    with open_file(path, retention=10) as file:
+        append(file, run_of("a"), 0, 63)
+        newest = Entry(Event("AssetSetSaved", time_ns(), 63), 0, 0)
+        file.write(run_of("a"), Batch((newest,), 5064, {"AssetSetSaved": 5000}), 5)
+        append(file, run_of("a"), 5064, 1)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT id, n FROM event").fetchall() == [(64, 64), (65, 5065)]
+
+
 def test_old_events_are_deleted_but_not_the_newest(path: Path) -> None:
     with open_file(path, max_age=DAY) as file:
         append(file, run_of("a"), 0, 200, time=time_ns() - 2 * DAY)
