@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from http.client import HTTPConnection
 from socketserver import StreamRequestHandler, TCPServer
 from threading import Event as Flag
@@ -61,6 +62,11 @@ class Slow(EventLog):
         self.go_on.wait(GENEROUS)
         self.documents += 1
         return super().document(kinds, window, limit)
+
+
+def shown_time(ns: int) -> str:
+    """A time as the tables show it, in milliseconds."""
+    return f"{(datetime(1970, 1, 1) + timedelta(microseconds=ns // 1000)).isoformat(timespec='milliseconds')}Z"
 
 
 def log_of(*events: Event, retention: int = 256) -> EventLog:

@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import KINDS, Event
-from otel_kcevents.model.timestamps import format_time
+from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.model.window import Window
 
 __all__ = ["by_arrival", "event_table", "newest_first", "plural", "print_error", "print_lines", "table", "trace_link"]
 
 _T = TypeVar("_T")
 
-_STREAM_WIDTHS = (30, max(map(len, KINDS)), 8, 20, 0)  # a time with nanoseconds, the longest kind, an hour's window
+_STREAM_WIDTHS = (24, max(map(len, KINDS)), 8, 20, 0)  # a time, the longest kind, an hour's window
 _UNITS = {"d": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9}
 
 
@@ -67,13 +67,18 @@ def event_table(
         size = "-" if event.size is None else str(event.size)
         type_, message, operation = event.failure or ("", "", None)
         details = " ".join(filter(None, (": ".join(filter(None, (operation, type_, message))), event.extra)))
-        rows.append((format_time(event.time), event.kind, size, _period(event.window), details))
+        rows.append((_time(event.time), event.kind, size, _period(event.window), details))
     widths = _STREAM_WIDTHS if stream else (0,) * 5
     if traces is None:
         return table(rows, "<<><<", widths)
     shown = ["TRACE", *traces] if header else traces
     extended = [(*row[:4], trace, row[4]) for row, trace in zip(rows, shown, strict=True)]
     return table(extended, "<<><<<", (*widths[:4], 32, 0))
+
+
+def _time(ns: int) -> str:
+    """Return a time in milliseconds, so that all have one width and a day's row fits into 80 columns."""
+    return f"{format_time(ns - ns % SECOND)[:-1]}.{ns % SECOND // 10**6:03}Z"
 
 
 def _period(window: Window | None) -> str:

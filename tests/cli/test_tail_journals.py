@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import Stage, log_of
+from clients import Stage, log_of, shown_time
 from conftest import clean_environment, run_program
 from journals import run_of, write
 from serving import Run
 
 from otel_kcevents.cli import tail as tail_module
 from otel_kcevents.model.event import Event
-from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.source import merge
 
@@ -256,11 +255,11 @@ def test_tail_of_real_processes_misses_nothing(tmp_path: Path) -> None:
             assert process.stdout
             assert process.stdout.readline().startswith("TIME ")
             run_program("nights", str(path), "2024-09-01", "1500")
-            shown = [process.stdout.readline().split()[:2] for _ in range(23 + 1500 + 1)]
+            shown = [process.stdout.readline().split()[:3] for _ in range(23 + 1500 + 1)]
             process.send_signal(signal.SIGINT)
             assert process.stdout.read() == ""
         finally:
             process.kill()
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT time, kind FROM event ORDER BY id").fetchall()
-    assert shown == [[format_time(time), kind] for time, kind in rows]
+        rows = connection.execute("SELECT time, kind, coalesce(size, '-') FROM event ORDER BY id").fetchall()
+    assert shown == [[shown_time(time), kind, str(size)] for time, kind, size in rows]

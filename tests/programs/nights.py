@@ -30,8 +30,8 @@ if __name__ == "__main__":
     configure(service_name="nightly", log_file=path)
     for hour in range(23):
         load(f"{day}T{hour:02}:00:00Z,{day}T{hour + 1:02}:00:00Z")
-    for _ in range(int(extra[0]) if extra else 0):
-        default_log.append(Event("AllocationSetSaved", time_ns(), 7))
+    for size in range(int(extra[0]) if extra else 0):
+        default_log.append(Event("AllocationSetSaved", time_ns(), size))
     worker = multiprocessing.get_context("spawn").Process(target=work, args=(day,))
     worker.start()
     worker.join()
