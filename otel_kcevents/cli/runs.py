@@ -90,10 +90,17 @@ def show_runs(
     elif listed:
         length, now = _id_length(runs), time_ns()
         rows = [_HEADS, *(_row(run, depth, length, now, below.get(run["id"], "")) for depth, run in listed)]
+        sides = "<<><<>>><<"
         if template is not None:
             links = ["TRACE", *(trace_link(template, run["traceId"]) for _, run in listed)]
-            rows = [(*row[:-1], link, row[-1]) for row, link in zip(rows, links, strict=True)]
-        print_lines(table(rows, "<<><<>>><<<", [0] * len(rows[0])))
+            rows, sides = [(*row[:-1], link, row[-1]) for row, link in zip(rows, links, strict=True)], f"{sides}<"
+        hosts = ["HOST", *(run["host"] for _, run in listed)]
+        if len(set(hosts)) > 2:  # the head and several machines or containers
+            rows, sides = (
+                [(*row[:5], host, *row[5:]) for row, host in zip(rows, hosts, strict=True)],
+                f"{sides[:5]}<{sides[5:]}",
+            )
+        print_lines(table(rows, sides, [0] * len(rows[0])))
     else:
         print_lines(["no runs"])
     roots = [tree[0][1] for tree in trees]

@@ -166,6 +166,15 @@ def test_failures_of_workers_are_noted_at_the_root(run: Run, nights: Path) -> No
     }
 
 
+def test_hosts_are_shown_if_there_are_several(run: Run, nights: Path) -> None:
+    change(nights, "a", host="etl-2", trace_id="a" * 32)
+    assert [row.split()[4:7] for row in run("runs", "--traces", str(nights)).out.splitlines()] == [
+        ["SERVICE", "HOST", "PID"],
+        ["costs", "host", "7"],
+        ["costs", "etl-2", "7"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(-5, "0.0s"), (0.16, "0.1s"), (59.97, "59.9s"), (60, "1m00s"), (3600, "1h00m"), (90_000, "1d01h")],
