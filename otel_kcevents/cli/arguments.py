@@ -32,12 +32,12 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def add_sources(parser: Parser, *, waits: bool = False, saved: bool = True) -> None:
-    """Add the argument SOURCE, which may be repeated; the command gets a list of sources as `sources`, never empty.
+    """Add the argument SOURCE, which may be repeated; the command gets a list `sources`, which is never empty.
 
     Args:
         parser: The parser of the command.
-        waits: Whether a file that does not exist is a journal that some program will create.
-        saved: Whether saved documents are accepted, which get no new events.
+        waits: Whether a file that does not exist is a journal that a program will create.
+        saved: Whether saved documents, which get no new events, are accepted.
     """
     documents = ", a saved document or report, or - for standard input" if saved else ""
     parser.add_argument(
@@ -58,13 +58,13 @@ def _source(text: str, waits: bool, saved: bool) -> Source:
     if isinstance(source, SavedLog) and not saved:
         what = "standard input" if text == "-" else short_repr(text.rpartition("@")[2])
         raise argparse.ArgumentTypeError(
-            f"expected a journal, host:port or a URL, not {what}; show a document with otel-kcevents log"
+            f"expected a journal, host:port or a URL, not {what}; to show a document, use otel-kcevents log"
         )
     return source
 
 
 def number_type(least: float, most: float, read: Callable[[str], float]) -> Callable[[str], Any]:
-    """Return the type of an argument that is a number within bounds.
+    """Return a function that converts an argument to a number within bounds.
 
     Args:
         least: The smallest number that is accepted.

@@ -31,10 +31,10 @@ def check_file(name: str, strict: bool) -> None:
 
     Args:
         name: The file's name, or `-` for standard input.
-        strict: Refuse unknown kinds and fields.
+        strict: Whether to refuse unknown kinds and fields.
 
     Raises:
-        CommandError: The file cannot be read; or it is not a valid document, which is a finding.
+        CommandError: The file cannot be read, or is not a valid document.
     """
     try:
         content = read_file(name)

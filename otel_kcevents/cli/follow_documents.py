@@ -64,7 +64,7 @@ class DocumentFollower:
 
 
 class _Shown:
-    """The events that were printed. Those that have not been listed for the longest time are forgotten first."""
+    """The events that were returned. Those that have not been listed for the longest time are forgotten first."""
 
     def __init__(self) -> None:
         self._counts: dict[Event, int] = {}

@@ -12,7 +12,7 @@ from otel_kcevents.store.source import Source
 __all__ = ["PageFollower"]
 
 _FIRST_PAGE = 16  # events; often none is new
-_PAGE = 1000  # events, which are in memory at once
+_PAGE = 1000  # events, all in memory at once
 
 
 class PageFollower:
@@ -30,7 +30,7 @@ class PageFollower:
         self._source = source
         self._count = count
         self._is_first_call = True
-        self._last: ListedEvent | None = None  # that was returned
+        self._last: ListedEvent | None = None  # the last event that was returned
 
     def read(self) -> Iterator[Event]:
         """Return the past events at the first call, then the new ones, oldest first.

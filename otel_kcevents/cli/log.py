@@ -19,7 +19,7 @@ from otel_kcevents.store.source import Source
 
 __all__ = ["add_log", "show_log"]
 
-_LINES = 4000  # that are printed at once; the newest 256 events of each documented kind are fewer
+_LINES = 4000  # printed at once; the newest 256 events of each documented kind are fewer
 
 
 def add_log(commands: Commands) -> None:
@@ -43,8 +43,8 @@ def _add_selection(parser: Parser) -> None:
     parser.add_argument(
         "--run",
         metavar="RUN",
-        help="list all events of a run and of the processes that it started: last, or an id or its start, as "
-        "otel-kcevents runs shows it; otherwise, the newest 256 events of each kind are listed",
+        help="list all events of a run and of the processes that it started: last, or an id or its beginning, as "
+        "otel-kcevents runs shows it (default: the newest 256 events of each kind, of all runs)",
     )
     parser.add_argument(
         "--kind",
@@ -92,7 +92,7 @@ def show_log(
         set_window_text: The window that the window of an event's set must overlap, such as `2024-09-02` or
             `2024-09-02/1d`; None for any.
         only_errors: List only events that report a failure.
-        run: The run to list, with its descendants: `last`, or an id or its start; None for all runs.
+        run: The run to list, with its descendants: `last`, or an id or its beginning; None for all runs.
         traces: Show the trace of each event.
         as_json: Print the document itself instead, indented.
         exit_code: Return `FINDINGS` if a failure is listed.
@@ -151,7 +151,7 @@ def _print_table(
         events: The events.
         counters: The counters; None to count the events.
         only_errors: Whether only failures were selected.
-        template: The URL of a trace; None to show no traces.
+        template: The template of a trace's URL; None to show no traces.
 
     Returns:
         Whether one of the events reports a failure.

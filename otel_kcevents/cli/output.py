@@ -33,7 +33,7 @@ def newest_first(document: Document) -> list[Event]:
 
 
 def by_arrival(entries: Sequence[_T], key: Callable[[_T], tuple[str, int]]) -> list[_T]:
-    """Return entries ordered by time, the newest first, but those of one group in the order that they have.
+    """Return entries by time, newest first; those of one group keep their order.
 
     An event arrived after those below it in a list of its kind, even if the clock was set back.
 
@@ -60,7 +60,7 @@ def event_table(
         events: The events, in the order to show.
         header: Whether the first line holds the names of the columns.
         stream: Whether the columns have fixed widths that fit rows printed later.
-        traces: Where the trace of each event is, for a column of their own.
+        traces: The trace of each event, or its URL, for another column; None for no such column.
     """
     rows = [("TIME", "KIND", "SIZE", "WINDOW", "DETAILS")] if header else []
     for event in events:
@@ -108,7 +108,7 @@ def table(rows: Sequence[Sequence[str]], sides: str, widths: Sequence[int]) -> l
 
 
 def trace_link(template: str, trace_id: str | None, span_id: str | None = None) -> str:
-    """Return where a trace is, or `-` if there is none.
+    """Return the link to a trace, or `-` if there is none.
 
     Args:
         template: Contains `{trace_id}`, and perhaps `{span_id}`; other braces are part of the result.

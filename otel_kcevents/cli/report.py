@@ -1,4 +1,4 @@
-"""`otel-kcevents report`: write a bug report about the program of a log."""
+"""`otel-kcevents report`: write a bug report about a program and its log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_report(commands: Commands) -> None:
 def write_report(sources: Sequence[Source], output: str, force: bool) -> int:
     """Write a report to a file that only its owner can read, or to standard output.
 
-    If the log cannot be read, the report says why, and is written all the same.
+    If the log cannot be read, the report is still written, with the reason.
 
     Args:
         sources: The logs to report about.
@@ -72,7 +72,7 @@ def write_report(sources: Sequence[Source], output: str, force: bool) -> int:
 def _build(sources: Sequence[Source]) -> tuple[str, str | None]:
     """Return the report, and why its log cannot be read, if it cannot.
 
-    A running program reports about itself, if it serves a report; it knows more.
+    A running program that serves a report writes it itself, because it knows more.
     """
     source = one_source(sources)
     if isinstance(source, RemoteLog):

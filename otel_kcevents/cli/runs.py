@@ -34,17 +34,17 @@ def add_runs(commands: Commands) -> None:
         "runs",
         help="list what ran, newest first, and how it ended",
         description="List the programs that ran, newest first, and how they ended. A program's numbers of events and "
-        "errors include those of the processes that it started. A duration after > ends with the last event, because "
+        "errors include those of the processes that it started. A duration after > is that until the last event: "
         "the process was killed at an unknown time. Details of more than 100 characters are cut; --json prints all.",
     )
     parser.set_defaults(command=show_runs)
-    count_help = "list only the N newest programs (default: all)"
+    count_help = "list only the newest N programs (default: all)"
     parser.add_argument("-n", dest="count", type=number_type(1, 10**9, int), metavar="N", help=count_help)
-    all_help = "list also the processes that a program started, indented, such as its workers"
+    all_help = "also list the processes that a program started, such as its workers, indented"
     parser.add_argument("--all", dest="show_all", action="store_true", help=all_help)
     traces_help = "show the trace of each run(): its URL if OTEL_PYTHON_KCEVENTS_TRACE_URL is set, else its id"
     parser.add_argument("--traces", action="store_true", help=traces_help)
-    json_help = "print the runs as JSON, as GET /model/etl/runs does"
+    json_help = "print the runs as JSON, in the form of GET /model/etl/runs"
     parser.add_argument("--json", dest="as_json", action="store_true", help=json_help)
     exit_help = "exit with 3 if a listed program or one of its processes failed, was killed, or recorded an error"
     parser.add_argument("--exit-code", action="store_true", help=exit_help)
@@ -58,9 +58,9 @@ def show_runs(
 
     Args:
         sources: Where to read from.
-        count: How many runs to list that no other one started; None for all.
-        show_all: List also the runs that another one started, below it.
-        traces: Show the trace of each run that has one.
+        count: How many root runs to list, the newest; None for all.
+        show_all: Also list the runs that other runs started, below them.
+        traces: Show the trace of each run.
         as_json: Print JSON instead of a table.
         exit_code: Return `FINDINGS` if a listed run, or one that it started, failed, was killed or recorded an error.
 
@@ -109,7 +109,7 @@ def show_runs(
 
 
 def _trees(runs: Sequence[_Run]) -> Iterator[list[tuple[int, _Run]]]:
-    """Yield a list for each root, in the order given: the root and the runs that it started, with their depths."""
+    """Yield a list for each root run, in the order given: it and its descendants, with their depths."""
     known = {run["id"] for run in runs}
     children = defaultdict[str | None, list[_Run]](list)
     for run in runs:
@@ -127,7 +127,7 @@ def _trees(runs: Sequence[_Run]) -> Iterator[list[tuple[int, _Run]]]:
 def _endings(runs: Iterable[_Run]) -> str:
     """Return how many processes failed or were killed without notice, or an empty string if all ended well.
 
-    Those that SIGTERM has ended do not count, because pools end their workers by it.
+    Those that SIGTERM ended do not count, because pools end their workers like this.
     """
     outcomes = Counter(run["outcome"] for run in runs if run["detail"] != "SIGTERM")
     failed, killed = outcomes["failed"], outcomes["killed"]
@@ -139,7 +139,7 @@ def _endings(runs: Iterable[_Run]) -> str:
 
 
 def _id_length(runs: Iterable[_Run]) -> int:
-    """Return the number of characters, at least 8, that the ids of all runs differ in."""
+    """Return how many characters of the ids, at least 8, are needed to tell all runs apart."""
     ids = sorted({run["id"] for run in runs})
     shared = 0
     for one, other in pairwise(ids):

@@ -99,7 +99,7 @@ def read_run(source: Source, selection: Selection, reference: str) -> Iterator[L
     Args:
         source: Where to read from.
         selection: Which events.
-        reference: The run: `last`, or an id or the start of it.
+        reference: The run: `last`, or an id or its beginning.
 
     Raises:
         CommandError: The source cannot be read, cannot answer, or refuses the selection.
@@ -155,7 +155,7 @@ def _newest_first(events: list[ListedEvent]) -> list[ListedEvent]:
 
 def _read_pages(source: Source, selection: Selection) -> Listing:
     """Read the newest events of each kind with their traces; a document has none."""
-    read = _method(source, "events", "the traces of events")
+    read = _method(source, "events", "traces")
     read(EventQuery(selection.kinds, limit=1))  # refuses unknown kinds
     counters = source.counts()
     events: list[ListedEvent] = []
@@ -172,7 +172,7 @@ def _find_run(runs: Sequence[Mapping[str, Any]], reference: str) -> str:
     """Return the id of a run.
 
     Raises:
-        ValueError: There is no such run, or there are several; the message has candidates.
+        ValueError: There is no such run, or there are several; the message lists some runs.
     """
     try:
         ids = find_runs(runs, reference)
@@ -192,7 +192,7 @@ def _method(source: Source, name: str, what: str) -> Any:
     """
     method = getattr(source, name, None)
     if method is None:
-        raise NotAvailableError(f"{source} cannot answer for {what}; give a journal, or a program that writes one")
+        raise NotAvailableError(f"{source} has no {what}; give a journal, or the URL of a program that writes one")
     return method
 
 

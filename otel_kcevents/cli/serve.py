@@ -38,7 +38,7 @@ def add_serve(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="HOST",
-        help="answer also requests for this name or IP address, or for all with *; repeatable",
+        help="also answer requests for this name or IP address, or * for any; repeatable",
     )
     add_sources(parser, waits=True)
 
@@ -53,8 +53,8 @@ def serve(sources: Sequence[Source], port: int, addr: str, allowed_hosts: Sequen
         allowed_hosts: Further hosts to answer for, `*` for all.
 
     Raises:
-        CommandError: The server cannot listen, would serve itself, or a source cannot be read and will not become
-            readable by waiting.
+        CommandError: The server cannot listen or would serve itself; or a source cannot be read, and waiting will not
+            help.
     """
     for source in sources:
         _check(source, port, addr)

@@ -74,7 +74,7 @@ def find_source(text: str, *, waits: bool = False) -> Source:
         text: What contains `://` is a URL; `-` is standard input; an existing file is that file: an SQLite file is a
             journal, another one a saved document; `host:port` is a running program. Anything else is the name of a file
             that does not exist.
-        waits: Whether a file that does not exist is a journal that some program will create.
+        waits: Whether a file that does not exist is a journal that a program will create.
 
     Raises:
         ValueError: *text* is a malformed URL or address.
@@ -108,7 +108,7 @@ def default_source() -> Source:
 
 
 def different_sources(sources: Iterable[Source]) -> list[Source]:
-    """Return the sources without those that are given again, perhaps by another path of the same file.
+    """Return the sources, each once, even if its file is given by several paths.
 
     Args:
         sources: The sources.
@@ -121,7 +121,7 @@ def _identity(name: str) -> str:
 
 
 def one_source(sources: Iterable[Source]) -> Source:
-    """Return a source that answers for all of several; a source that is given twice is read once.
+    """Return one source for several; a source that is given twice is read once.
 
     Args:
         sources: The sources, at least one.
@@ -215,7 +215,7 @@ def read_file(name: str, others: str = "") -> bytes:
             f"cannot read {shown}: {reason}; expected a file's name{others}, or - for standard input"
         ) from None
     if content.startswith(_JOURNAL):
-        raise OSError(f"{name} is an SQLite file, not a log document; give the file of a journal to otel-kcevents log")
+        raise OSError(f"{name} is an SQLite file, not a log document; to show a journal, use otel-kcevents log")
     for magic, form in _FORMATS.items():
         if content.startswith(magic):
             raise OSError(f"{name} is compressed ({form}); decompress it first")

@@ -20,7 +20,7 @@ from otel_kcevents.store.source import Source
 
 __all__ = ["add_tail", "follow"]
 
-_LINES = 1000  # that are printed at once
+_LINES = 1000  # printed at once
 
 
 def add_tail(commands: Commands) -> None:
@@ -91,7 +91,7 @@ class _Followed:
                 return []
             if not isinstance(error, NotAvailableError) and not isinstance(self._source, RemoteLog):
                 raise CommandError(str(error)) from error
-        try:  # a program of another kind may answer anything to a request for events
+        try:  # a program with another server may answer anything to a request for events
             return list(self._use_documents())
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
@@ -101,7 +101,7 @@ class _Followed:
         return self._events.read()
 
     def read(self) -> Iterator[Event]:
-        """Yield the new events, oldest first; an error is printed, if it is the first one in a row."""
+        """Yield the new events, oldest first; of several errors in a row, only the first is printed."""
         try:
             for event in self._new_events():
                 self._recover()
@@ -123,12 +123,12 @@ class _Followed:
 
     def _recover(self) -> None:
         if not self._is_readable:
-            print_error(f"{self._source} answers again")
+            print_error(f"{self._source} can be read again")
             self._is_readable = True
 
 
 def _print(new: Iterable[Iterable[Event]]) -> None:
-    """Print the new events of each source, merged by their times; those of one source keep their order."""
+    """Print the new events of all sources, merged by time; those of each source keep their order."""
     merged = heapq.merge(*map(_keyed, new), key=itemgetter(0))
     while events := [event for _, event in islice(merged, _LINES)]:
         print_lines(event_table(events, header=False, stream=True))

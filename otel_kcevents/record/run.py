@@ -30,7 +30,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def run(name: str, *, tracer_provider: TracerProvider | None = None) -> RunBlock:
-    """Make a block of code, or the calls of a function, the work of this program's run: one root span, and its name.
+    """Return a block, or a decorator, for the work of this program's run: it starts one root span and names the run.
 
     In a `with` block, or as a decorator of a function or a coroutine function:
 
@@ -41,12 +41,12 @@ def run(name: str, *, tracer_provider: TracerProvider | None = None) -> RunBlock
     trace. The run of this process in a journal gets the name and the trace. If an exception leaves the block, the span
     and the run have failed; `SystemExit` with status zero and `GeneratorExit` are not failures.
 
-    Of nested blocks, and of blocks in several threads at a time, only the first one names the run; the others are
-    spans. A block that begins after that one has ended names the run again, and the run fails or succeeds as the last
-    such block does.
+    Of nested blocks, and of simultaneous blocks in several threads, only the first one names the run; the others are
+    only spans. A block that begins after that one has ended names the run again; the last such block decides whether
+    the run has failed.
 
     Args:
-        name: What a person calls the run, such as `nightly`.
+        name: The name of the run, such as `nightly`.
         tracer_provider: The provider of the span; None for the global one, which must be set before the block begins.
 
     Raises:
@@ -64,14 +64,14 @@ class RunBlock:
     """The result of `run()`: a context manager that can be entered once, and a decorator.
 
     Args:
-        name: What a person calls the run.
+        name: The name of the run.
         tracer_provider: The provider of the span; None for the global one.
     """
 
     def __init__(self, name: str, tracer_provider: TracerProvider | None = None) -> None:
         self._name = name
         self._tracer_provider = tracer_provider
-        self._process: int | None = None  # in which it was entered
+        self._process: int | None = None  # that entered the block
         self._names_run = False
         self._span: Span = INVALID_SPAN
         self._outside = self._inside = Context()
@@ -80,7 +80,7 @@ class RunBlock:
         return f"run({self._name!r})"
 
     def __call__(self, function: _Function) -> _Function:
-        """Return a function each call of which is a block of its own.
+        """Return a function whose every call is a block of its own.
 
         Args:
             function: A function or a coroutine function.

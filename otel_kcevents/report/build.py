@@ -34,7 +34,7 @@ MAX_RUNS = 50
 """The maximum number of runs that a report lists, the newest."""
 
 MAX_ERRORS = 100
-"""The maximum number of failed operations that a report lists, the newest."""
+"""The maximum number of errors that a report lists, the newest."""
 
 _MAX_MESSAGES = 2**19  # characters of the messages in the document: removing secrets takes seconds per million
 _LIMITS = (256, 64, 16, 4, 1)  # events of each kind

@@ -1,4 +1,4 @@
-"""The self-checks of a report: can the collector be reached, can the journal be written, does its content agree?"""
+"""The self-checks of a report: can the collector be reached, can the journal be written, is it consistent?"""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _Finding = tuple[str, str]
 
 
 def check_endpoints(endpoints: Iterable[tuple[str, str]], timeout: float = 2.0) -> list[_Finding]:
-    """Find out whether something listens at each endpoint. Nothing is sent.
+    """Check whether something listens at each endpoint. Nothing is sent.
 
     Args:
         endpoints: Pairs of a signal and an endpoint as `scheme://host:port`.
-        timeout: The maximum time for each endpoint, in seconds, with the time to look up its name.
+        timeout: The maximum time for each endpoint, in seconds, including the lookup of its name.
     """
     signals: dict[str, list[str]] = {}
     for signal, url in endpoints:

@@ -66,7 +66,7 @@ def _sqlite_version() -> str:
 
 
 def platform_facts() -> list[Fact]:
-    """Return the operating system and the machine, without any name of the host, and what Python was started with."""
+    """Return the operating system and the machine, without the name of the host, and options of Python."""
     return [
         ("system", f"{platform.system()} {platform.release()}"),
         ("machine", f"{platform.machine()}, {os.cpu_count()} CPUs"),

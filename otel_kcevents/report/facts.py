@@ -38,7 +38,7 @@ def set_facts(find: Callable[[], Facts]) -> None:
 
 
 def current_facts() -> Facts:
-    """Return the facts of this process; without `configure()`, only what is known without it."""
+    """Return the facts of this process; without `configure()`, only that it was not called."""
     if _find is not None:
         return _find()
     return Facts("a program that does not call configure()", (("configure()", "not called in this process"),))

@@ -1,4 +1,4 @@
-"""`Redactor`: what is removed from every value of a report: secrets, home folders, user names, e-mail addresses."""
+"""`Redactor`: removes secrets, home folders, user names and e-mail addresses from every value of a report."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class ReportRefusedError(ValueError):
 
 
 class Secrets:
-    """The secrets of an environment: variables whose name says so, and logins in the URLs of other variables.
+    """The secrets of an environment: values of variables whose names suggest it, and logins in URLs of other variables.
 
     Args:
         environ: The environment.
@@ -62,7 +62,7 @@ class Secrets:
         self._names = dict(sorted(names.items(), key=lambda item: -len(item[0])))  # a secret may contain another
 
     def mask(self, text: str) -> str:
-        """Return a string with `[redacted]` in place of each secret, also of one of which `…` cuts the end.
+        """Return a string with `[redacted]` in place of each secret, even one whose end was replaced by `…`.
 
         Args:
             text: The string.
@@ -106,7 +106,7 @@ def _parts(name: str, value: str) -> Iterator[str]:
     """Return the parts of a variable's value that are secret."""
     upper = name.upper()
     is_secret = bool(_NAME.search(upper) and not _OTHER_NAME.search(upper))
-    # A known format of a token, whatever the name says; a login in a URL leaves the rest of the URL.
+    # A known format of a token, whatever the name; of a URL with a login, only the login is secret.
     if is_secret or REDACTED in scrub(_USER_INFO.sub("://", value)):
         yield from _worth_hiding(value)
     for text in dict.fromkeys((value, unquote(value))):
@@ -156,7 +156,7 @@ def _login_parts(text: str) -> Iterator[str]:
 
 
 def _members(text: str) -> Iterator[str]:
-    """Return the strings in a JSON object whose keys say secret."""
+    """Return the strings in a JSON object whose keys suggest a secret."""
     found: list[str] = []
 
     def keep(members: list[tuple[str, Any]]) -> None:

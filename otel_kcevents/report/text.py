@@ -77,10 +77,10 @@ class ReportText:
             self.lines.append(indent + "  ".join(shown))
 
     def add_block(self, text: str) -> None:
-        """Add a text of several lines, such as a stack trace, without its middle if it is very long.
+        """Add several lines, such as a stack trace, without the middle if they are very long.
 
         Args:
-            text: The string.
+            text: The lines.
         """
         text = self._redact.lines(text)
         if len(text) > _MAX_BLOCK:

@@ -59,16 +59,16 @@ def _report_crash() -> None:
         return
     try:
         if sum(name.startswith(_PREFIX) for name in os.listdir(_folder)) >= _MAX_REPORTS:
-            raise OSError(f"it has {_MAX_REPORTS} reports; remove some")
+            raise OSError(f"the folder has {_MAX_REPORTS} reports; remove some")
         facts = current_facts()
         text = build_report(_log, facts._replace(writer=f"{facts.writer}, which an exception ends"), error=error)
         path = os.path.join(_folder, _file_name())
         save_report(path, text)
     except Exception as problem:  # nothing may change how the program ends
         if not (_warned == _folder and isinstance(problem, FileNotFoundError)):
-            _logger.warning("no report of the exception was written to %s: %s", _folder, error_message(problem))
+            _logger.warning("cannot write a bug report to %s: %s", _folder, error_message(problem))
     else:
-        _logger.warning("an exception ends the program; a report for its developers is in %s", path)
+        _logger.warning("an exception ends the program; a bug report is in %s", path)
 
 
 def _file_name() -> str:

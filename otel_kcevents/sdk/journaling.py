@@ -1,4 +1,4 @@
-"""The journal of a configured program: which file it is, and the log that it keeps."""
+"""The journal of a configured program: chooses its file, and attaches it to the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otel_kcevents.store.run import change_run
 
 __all__ = ["LogFile", "choose_log_file", "keep_in_file"]
 
-_kept: list[tuple[EventLog, Journal]] = []  # each log in one file, and each file for one log
+_kept: list[tuple[EventLog, Journal]] = []  # each log has one file, and each file one log
 _warned: set[str] = set()
 
 
@@ -27,8 +27,8 @@ class LogFile(NamedTuple):
     Attributes:
         path: Its path; None if there is none.
         argument: The argument, for messages; None if there is none, or the environment names the file.
-        retention: How many events of each kind to keep; None for all.
-        max_age: For how long to keep events; None for ever.
+        retention: How many events of each kind to keep; None for no limit.
+        max_age: How long to keep events; None for no limit.
     """
 
     path: str | None
@@ -80,7 +80,8 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
         if (other_log is log) != (other is journal):
             if file.argument is not None and file.argument not in _warned:
                 _warned.add(file.argument)
-                reason = f"the log is kept in {other.path}" if other_log is log else "the file keeps another log"
+                log_is_kept = other_log is log
+                reason = f"the log has been kept in {other.path}" if log_is_kept else "the file has kept another log"
                 _logger.warning("%s is not used: %s since an earlier call of configure()", file.argument, reason)
             return None
     if journal is None:

@@ -51,8 +51,8 @@ def make_asgi_app(
     """Return an ASGI application that serves a source.
 
     Args:
-        log: The source to serve. The log in memory is read in the event loop; every other source, such as a journal,
-            does I/O and is read in a thread. The application can be mounted like that of `make_wsgi_app()`.
+        log: The source to serve. A log in memory is read in the event loop; every other source, such as a journal, does
+            I/O and is read in a thread. The application can be mounted like that of `make_wsgi_app()`.
         report: Whether to answer with the bug report, `/model/etl/report`, to every client.
     """
     build_report = report_of(log) if report else None

@@ -85,10 +85,10 @@ def _parse(text: str) -> _Host:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether an IP address is one of this machine alone.
+    """Return whether a string is a loopback address.
 
     Args:
-        address: The address; anything else is not one.
+        address: The IP address; another string is not one.
     """
     host = _normal(address)
     return not isinstance(host, str) and host.is_loopback

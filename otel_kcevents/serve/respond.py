@@ -102,7 +102,7 @@ def _path_problem(path: str, source: object, report: object) -> str | None:
     if path == LOG_PATH or (path == REPORT_PATH and report):
         return None
     if path == REPORT_PATH:
-        return "is only for clients on this machine of start_http_server(), unless report=True allows others"
+        return "is served only to clients on this machine, by start_http_server(), unless report=True allows others"
     if path not in _METHODS:
         return "does not exist"
     if hasattr(source, _METHODS[path]):
@@ -171,8 +171,8 @@ def _limit(text: str | None) -> int:
 def report_of(log: Source, timeout: float = 5.0) -> Callable[[], str]:
     """Return a function that returns the bug report of this process about a source, for `respond()`.
 
-    It builds one report at a time, which takes seconds if a collector does not answer, and raises ValueError if another
-    one takes too long.
+    It builds one report at a time, which takes seconds if a collector does not answer, and raises ValueError if it has
+    to wait too long for another one.
 
     Args:
         log: The source.

@@ -57,8 +57,8 @@ def start_http_server(
         cache_seconds: Seconds for which the full document is cached, 0 to 60; with 0 it is rebuilt for each request.
         max_load: The share of one CPU core that serving may take on average, 0.001 to 1. Above it, new
             connections wait. After an idle period, 0.05 seconds of CPU time are available at once.
-        report: Who gets the bug report, `/model/etl/report`: every client, or with False none. By default, clients on
-            this machine do; requests that name a proxy do not.
+        report: Who gets the bug report, `/model/etl/report`: True for every client, False for none, None for clients on
+            this machine whose requests do not come through a proxy.
 
     Returns:
         The running server, which `close()` or leaving a `with` block stops. It ends with the program. A forked

@@ -28,13 +28,13 @@ class Journal(JournalSource):
     returns. It is also a source of the events of all processes. If the file cannot be written, the events wait in
     memory, one warning is logged, and they are written as soon as it is possible; the program is not disturbed.
 
-    A process has one journal for each file: creating it again returns the same object, with the new retention if one is
-    given.
+    A process has one journal for each file: another call with the same path returns the same object, with the new
+    retention if one is given.
 
     Args:
         path: The file. It is created when the journal is attached; its folder must exist.
-        retention: How many events of each kind to keep, at least 1; None for all. Counters are never reduced.
-        max_age: For how long to keep events; None for ever.
+        retention: How many events of each kind to keep, at least 1; None for no limit. Counters are never reduced.
+        max_age: How long to keep events; None for no limit.
 
     Raises:
         TypeError: *path* is not a path, or *max_age* is not a timedelta.
@@ -42,7 +42,7 @@ class Journal(JournalSource):
     """
 
     path: str
-    """The absolute path of the file, without symbolic links: two paths of one file must have the same lock."""
+    """The absolute path of the file, without symbolic links, so that all paths of a file share one lock."""
     _writer: JournalWriter
 
     def __new__(
@@ -85,7 +85,7 @@ class Journal(JournalSource):
         self._writer.begin()
 
     def __call__(self, event: Event, span_id: int = 0, trace_id: int = 0) -> None:
-        """Write an event, before this call returns unless the file is in trouble.
+        """Write an event before this call returns, unless the file cannot be written.
 
         Args:
             event: The event.
@@ -97,7 +97,7 @@ class Journal(JournalSource):
             ValueError: The time or the size is not an integer within bounds.
         """
         kind, time, size, *_ = event
-        etl_of(kind)  # an event that cannot be stored must not keep the others waiting
+        etl_of(kind)  # raises for an event that cannot be stored: the others must not wait for it
         if type(time) is not int or not (size is None or (type(size) is int and 0 <= size <= MAX_SIZE)):
             raise ValueError(f"time and size must be integers within bounds, got {short_repr((time, size))}")
         self._writer.append(event, span_id, trace_id)

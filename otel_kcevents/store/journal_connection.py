@@ -1,7 +1,7 @@
 """`JournalConnection`: an SQLite connection that notices if its journal is moved, replaced or overwritten.
 
 SQLite writes to the files that it opened, whatever has their paths now. It also applies a write-ahead log that is left
-to whatever database takes the file's place, which destroys that database.
+behind to whatever database takes the file's place, which destroys that database.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Place(Enum):
     """The index was deleted, and another process has created a new one for the same log."""
 
 
-# Files whose connection is never closed: by a deleted index, that could write anything over what others have written.
+# Files whose connections are never closed: that could overwrite, by a deleted index, what others have written.
 # SQLite would also use that index for any other connection of this process.
 _lost: set[tuple[int, int]] = set()
 
@@ -55,7 +55,7 @@ class JournalConnection:
         migrations: The statements that lead from each version of the schema to the next.
 
     Raises:
-        JournalError: The file is not a journal, or was replaced at this moment.
+        JournalError: The file is not a journal, or was replaced while it was opened.
         OSError: The status of the file cannot be read.
         sqlite3.Error: The file cannot be opened or migrated.
     """
@@ -72,7 +72,7 @@ class JournalConnection:
         self._version = len(migrations)
         before = _status(path)
         if before is not None and not stat.S_ISREG(before.st_mode):
-            raise JournalError(f"{path} is not a file; choose another path")
+            raise JournalError(f"{path} is not a regular file; choose another path")
         if before is not None and (before.st_dev, before.st_ino) in _lost:
             raise JournalError(f"{path} has lost its index, {path}-shm, which was deleted; restart this program")
         self.sqlite = sqlite3.connect(
@@ -125,7 +125,7 @@ class JournalConnection:
         self.sqlite.execute("PRAGMA wal_checkpoint").fetchone()  # processes of an older version check the header
 
     def is_current(self) -> bool:
-        """Return whether the paths still lead to the files that were opened, and only journals have written to them.
+        """Return whether the paths still lead to the files that were opened, and the file is still a journal.
 
         Raises:
             JournalError: A later version of this package has migrated the file.
@@ -179,7 +179,7 @@ class JournalConnection:
         """Empty the write-ahead log, if it is too large and no reader needs it.
 
         Args:
-            max_size: The size up to which the log is left as it is, in bytes.
+            max_size: The size above which the log is emptied, in bytes.
 
         Returns:
             The size of the log, in bytes.
@@ -201,10 +201,11 @@ class JournalConnection:
         pythonapi.Py_IncRef(py_object(self.sqlite))  # Python closes what it deletes
 
     def close(self) -> str | None:
-        """Close the connection. If the files are not in their place, keep the write-ahead log from what is there now.
+        """Close the connection. If its files are not in place, keep the write-ahead log away from what is there now.
 
         Returns:
-            Where the write-ahead log is now, if it was moved because it may hold events that are in no other file.
+            The path to which the write-ahead log was moved because it may hold events that are in no other file; None
+            if it was not moved.
         """
         place = _Place.KEPT
         try:
@@ -234,7 +235,7 @@ class JournalConnection:
         return kept
 
     def _empty_log(self) -> str | None:
-        """Move what is in the log to another file, so that no connection that has it open finds anything in it."""
+        """Move the content of the log to another file, so that other connections that have it open find it empty."""
         kept = None
         try:
             if os.fstat(self._log).st_size:
@@ -315,5 +316,5 @@ def check_header(path: str, latest: int = SCHEMA_VERSION) -> None:
 
 def _later_version(path: str, version: int, latest: int) -> JournalError:
     return JournalError(
-        f"{path} has version {version} of the schema, this package knows {latest}; update otel-kcevents"
+        f"{path} has version {version} of the schema, this package supports {latest} and older; update otel-kcevents"
     )

@@ -1,4 +1,4 @@
-"""`JournalError`, and what its message says: the file, the reason and the remedy."""
+"""`JournalError`, and its messages: the file, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SYSTEM_REASONS = {
 
 
 def explain(path: str, error: sqlite3.Error | OSError) -> JournalError:
-    """Return the error to raise for one of SQLite or of the operating system.
+    """Return the `JournalError` for an error of SQLite or of the operating system.
 
     Args:
         path: The path of the journal.

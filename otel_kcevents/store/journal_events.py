@@ -75,7 +75,7 @@ def read_document(connection: sqlite3.Connection, kinds: Sequence[str], window: 
             etls = {}
     for kind, etl in etls.items():
         low, high = _MIN, _MAX
-        if window is not None:  # without a walk through the kind's other rows, which would be slow
+        if window is not None:  # without reading the kind's other rows, which would be slow
             low, high = _number_at(connection, kind, first[0]), _number_at(connection, kind, last[0] + 1) - 1
         rows = connection.execute(
             f"SELECT {EVENT_COLUMNS} FROM event WHERE kind = ? AND n >= ? AND n <= ?{condition} ORDER BY n DESC",
@@ -172,13 +172,13 @@ def read_events(
 ) -> EventPage:
     """Return a page of events, in the order of their arrival, the newest first.
 
-    A page that is not full after some time ends, and its `next` goes on from there.
+    After some time, a page ends even if it is not full; its `next` continues from there.
 
     Args:
         connection: The open journal.
         query: Which events to list.
-        chunk: How many rows to look at between two looks at the clock.
-        seconds: The time to spend on a page.
+        chunk: How many rows to read between two checks of the clock.
+        seconds: The maximum time for a page.
 
     Raises:
         JournalError: An event is damaged.
@@ -230,14 +230,14 @@ def read_events(
 
 
 def _chunk_start(connection: sqlite3.Connection, before: int, size: int) -> int:
-    """Return the id at which the next rows to look at begin; 0 if none are left below them."""
+    """Return the id at which the next rows to read begin; 0 if there are no rows below them."""
     sql = "SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
     row = connection.execute(sql, (before, size - 1)).fetchone()
     return row[0] if row else 0
 
 
 def _cursor(id_: int, run: str | None) -> str:
-    """Return the `next` of a page. It names the run that `last` stands for: a newer one may begin meanwhile."""
+    """Return the `next` of a page. It holds the run that `last` stands for, because a newer one may start meanwhile."""
     return f"{id_}-{run}" if run else str(id_)
 
 

@@ -48,12 +48,12 @@ _LOCKED = "database is locked"
 class JournalFile:
     """The file of a journal, for writing. It is opened when it is first needed, and again after `close()`.
 
-    Not safe for several threads at once.
+    Not thread-safe.
 
     Args:
         path: The absolute path of the file.
-        retention: How many events of each kind to keep; None for all.
-        max_age: For how long to keep events, in nanoseconds; None for ever.
+        retention: How many events of each kind to keep; None for no limit.
+        max_age: How long to keep events, in nanoseconds; None for no limit.
         etl_of: Returns the name of the list of a kind.
         migrations: The statements that lead from each version of the schema to the next.
         max_log: The maximum size of the write-ahead log, in bytes. If a program that reads the file for too long keeps
@@ -61,7 +61,7 @@ class JournalFile:
     """
 
     notices: deque[str]
-    """What a person should know of the file; whoever logs a notice removes it."""
+    """Warnings about the file, to be logged; whoever logs one removes it."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class JournalFile:
         return self._connection is not None
 
     def keep(self, retention: int | None, max_age: int | None) -> None:
-        """Change how many events to keep, and for how long; see the arguments of the class."""
+        """Change how many events to keep, and how long; see the arguments of the class."""
         self._retention = retention
         self._max_age = max_age
 
@@ -130,7 +130,7 @@ class JournalFile:
             outcome: `ended`, `failed` or `killed`.
             detail: Why, such as the type of an exception or the name of a signal; None if there is nothing to add.
             timeout: The maximum time to wait for other writers, in seconds.
-            is_final: Whether the run has ended after later events, too; otherwise, the next event revives it.
+            is_final: Whether later events leave the end as it is; otherwise, the next event revives the run.
 
         Raises:
             JournalError: It could not be written.
@@ -233,7 +233,7 @@ class JournalFile:
             connection.execute(_DELETE_TALLIES)
 
     def _set_back(self, connection: sqlite3.Connection, now: int) -> None:
-        """Read how often the clock was set back, and count it if this process is the first to notice."""
+        """Read how often the clock was set back, and add one if this process is the first to notice."""
         epoch, last = connection.execute("SELECT count, last FROM tally WHERE name = 'clock'").fetchone()
         is_noticed = epoch != self._epoch and self._clock
         if not is_noticed and now < max(last, self._clock):
@@ -254,7 +254,7 @@ class JournalFile:
         return problems[-1].number
 
     def _prune(self, connection: sqlite3.Connection, kinds: Iterable[str]) -> None:
-        """Delete some of the events that need not be kept; never the newest one, whose place in the order goes on."""
+        """Delete some of the events that need not be kept; never the newest one, which the next id depends on."""
         left = _PRUNED
         if self._retention is not None:
             for kind in sorted(kinds):
@@ -295,8 +295,8 @@ class JournalFile:
                 )
         if self._until_checked <= 0 and self._connection.empty_log(self._max_log) > self._max_log:
             raise JournalError(
-                f"{self.path} is being read by a program that keeps its write-ahead log, of {self._max_log >> 20} MiB "
-                "now, from being emptied; end that program"
+                f"{self.path} is not written, because its write-ahead log has grown to {self._max_log >> 20} MiB: a "
+                "program that reads the file keeps the log from being emptied; end that program"
             )
         return self._connection.sqlite
 
@@ -308,13 +308,15 @@ class JournalFile:
 
     def _note_kept_log(self, kept: str | None) -> None:
         if kept is not None:
-            self.notices.append(f"{kept} may hold events of the journal that was at {self.path} before")
+            self.notices.append(
+                f"{kept} may hold events of an earlier journal at {self.path}; delete it if you do not need them"
+            )
 
     def close(self, timeout: float = 0.5) -> None:
         """Close the file. The last process that does so empties the write-ahead log, under the lock if possible.
 
         Args:
-            timeout: The maximum time to wait for other writers, in seconds; during trouble, this does not wait.
+            timeout: The maximum time to wait for other writers, in seconds; ignored if the last write failed.
         """
         if self._connection is None:
             return

@@ -1,4 +1,4 @@
-"""How a journal is opened for reading, beside its writers and without changing anything; and its list of runs."""
+"""Opens a journal for reading, beside its writers and without changing anything, and reads its runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 _TIMEOUT = 0.5  # seconds to wait for a process that recovers or closes the file, or that locks it for itself
 _MAX_SECONDS = 5.0  # that one read may take
-_STEPS = 100_000  # of SQLite's virtual machine between two looks at the clock, about a millisecond
+_STEPS = 100_000  # of SQLite's virtual machine between two checks of the clock, about a millisecond
 _ATTEMPTS = 3
 _FORK_TIMEOUT = 10.0  # seconds
 
@@ -63,7 +63,7 @@ def read_journal(path: str, read: Callable[[sqlite3.Connection], _T], timeout: f
 def open_to_read(path: str, timeout: float = _MAX_SECONDS) -> Iterator[sqlite3.Connection]:
     """Open a journal for reading, in one transaction: what is read is consistent.
 
-    Nothing is changed and no file is created, so that a journal can be read in every place. If no writer has left a
+    Nothing is changed and no file is created, so that a journal can be read in a read-only folder. If there is no
     write-ahead log, the file is read without locks. A fork waits until it is closed.
 
     Args:
@@ -131,7 +131,8 @@ def _state(path: str) -> tuple[int, ...] | None:
 def read_runs(connection: sqlite3.Connection, is_running: Callable[[str], bool]) -> list[dict[str, Any]]:
     """Return the runs, the newest first, in the form of `GET /model/etl/runs`.
 
-    A run that has no end and no process was killed. `allEvents` and `allErrors` include those of its descendants.
+    A run without an end whose process does not exist was killed. `allEvents` and `allErrors` include those of its
+    descendants.
 
     Args:
         connection: The open journal.
@@ -146,7 +147,7 @@ def read_runs(connection: sqlite3.Connection, is_running: Callable[[str], bool])
     for run in runs.values():
         counted = set[str]()
         above: str | None = run["id"]
-        while above is not None and above not in counted:  # other programs may write to the file
+        while above is not None and above not in counted:  # other programs may have written a cycle
             counted.add(above)
             runs[above]["allEvents"] += run["events"]
             runs[above]["allErrors"] += run["errors"]

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x6B636576
-"""Marks a SQLite file as a journal (`PRAGMA application_id`): the characters `kcev`."""
+"""Marks an SQLite file as a journal (`PRAGMA application_id`): the characters `kcev`."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -173,7 +173,7 @@ def _is_storable(event: Event) -> bool:
 
 
 def clamp(time: int) -> int:
-    """Return the time, in nanoseconds since 1970, that a column holds for this one: 1678 to 2262 can be represented."""
+    """Return the nearest time, in nanoseconds since 1970, that a column can hold: from 1678 to 2262."""
     return max(_MIN, min(time, _MAX))
 
 

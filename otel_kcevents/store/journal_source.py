@@ -1,4 +1,4 @@
-"""`JournalSource`: what a journal answers as a source: documents, events and runs of all processes."""
+"""`JournalSource`: reads the documents, events and runs of all processes from a journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class JournalSource(ABC):
     """The methods by which a `Journal` is read."""
 
     path: str
-    """The absolute path of the file, without symbolic links: two paths of one file must have the same lock."""
+    """The absolute path of the file, without symbolic links, so that all paths of a file share one lock."""
 
     @abstractmethod
     def _waiting_batches(self) -> Sequence[Batch]:

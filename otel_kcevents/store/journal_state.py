@@ -1,4 +1,4 @@
-"""The state of a journal for a bug report: its size, counters beside rows, warnings, and whether it can be written."""
+"""The state of a journal for a bug report: its size, counters and rows, warnings, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otel_kcevents.store.journal_reader import read_journal
 
 __all__ = ["JournalState", "KindState", "check_writable", "read_state"]
 
-_STEPS = 1_000  # of SQLite's virtual machine between two looks at the clock, some 50 microseconds
+_STEPS = 1_000  # of SQLite's virtual machine between two checks of the clock, about 50 microseconds
 
 
 class KindState(NamedTuple):
@@ -103,7 +103,7 @@ def _read_kinds(connection: sqlite3.Connection, timeout: float) -> tuple[KindSta
 
 
 def check_writable(path: str, timeout: float = 1.0) -> None:
-    """Find out whether a journal can be written: begin a transaction, which changes nothing, and roll it back.
+    """Check whether a journal can be written: begin a transaction, which changes nothing, and roll it back.
 
     Args:
         path: The absolute path of the file.

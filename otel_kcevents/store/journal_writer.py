@@ -1,4 +1,4 @@
-"""`JournalWriter`: writes the events of this process to a journal: from any thread, around forks, until its end.
+"""`JournalWriter`: writes the events of this process to a journal, from any thread and across forks, until it ends.
 
 Each event is put into a queue, and then whoever has the lock writes the whole queue. So an event is also written if a
 signal handler or the garbage collector appends it inside a write, and if a signal handler raises an exception there.
@@ -29,7 +29,7 @@ from otel_kcevents.store.run_end import END_TIMEOUT, end_with_process
 __all__ = ["JournalWriter", "is_off", "switch_off", "writer_of"]
 
 _TIMEOUT = 0.5  # seconds that a call waits for other processes; after it, calls do not wait until the trouble ends
-_THREAD_TIMEOUT = 0.5  # seconds, twice: how long a call waits for another thread of this process without progress
+_THREAD_TIMEOUT = 0.5  # seconds; a call waits twice as long for another thread of this process that makes no progress
 _RETRY_TIMEOUT = 0.01  # seconds that an attempt of the retry thread waits
 _RETRY_INTERVAL = 1.0  # seconds
 _MAX_WAITING = 10_000
@@ -76,7 +76,7 @@ class JournalWriter:
         return self._is_off or self._pid != os.getpid()
 
     def keep(self, retention: int | None, max_age: int | None) -> None:
-        """Set how many events of each kind to keep, and for how long, in nanoseconds; None for all."""
+        """Set how many events of each kind to keep, and how long, in nanoseconds; None for no limit."""
         self._file.keep(retention, max_age)
 
     def begin(self) -> None:
@@ -87,7 +87,7 @@ class JournalWriter:
         self._write()
 
     def append(self, event: Any, span_id: int, trace_id: int) -> None:
-        """Write an event, before this call returns unless the file is in trouble.
+        """Write an event before this call returns, unless the file cannot be written.
 
         If a signal handler or the garbage collector calls this inside another write, that one writes the event.
 
@@ -152,7 +152,7 @@ class JournalWriter:
         last = -1
         while not _lock.acquire(timeout=_THREAD_TIMEOUT):
             if self._last == last:
-                raise JournalError(f"{self._path} is in use by another thread, which makes no progress")
+                raise JournalError(f"{self._path} cannot be written: another thread is stuck in a write of it")
             last = self._last
 
     def _drain(self, timeout: float) -> None:
@@ -176,7 +176,7 @@ class JournalWriter:
             self._last, self._batch, self._is_registered = batch.last, None, True
 
     def _discard_malformed(self, batch: Batch) -> None:
-        """Remove the events of a batch that cannot be written, ever: others must not wait for them."""
+        """Remove the events of a batch that can never be written: others must not wait for them."""
         malformed = []
         for place, entry in enumerate(batch.entries):
             try:
@@ -242,7 +242,7 @@ class JournalWriter:
             logger.warning("%s%s", message, addition)
 
     def _log_notices(self) -> None:
-        """Log what happened to the file: without the lock, for which the owner of a handler's lock may wait."""
+        """Log the warnings about the file, without the lock: a thread that has a handler's lock may wait for it."""
         while self._file.notices:
             logger.warning("%s", self._file.notices.popleft())
 
@@ -259,8 +259,8 @@ class JournalWriter:
         if not self._is_off:
             self.disown()
         self._warn(
-            f"{self._path} is not used in process {os.getpid()}, which was forked inside a read or a write of it or "
-            "without Python's fork hooks; its events are in its own log"
+            f"{self._path} is not used in process {os.getpid()}, which was forked inside a read or a write of the file "
+            "or without Python's fork hooks; its events are only in its own log"
         )
 
     def end(self, outcome: str, detail: str | None = None, timeout: float = END_TIMEOUT, *, is_final: bool) -> None:
@@ -270,8 +270,8 @@ class JournalWriter:
             outcome: `ended`, `failed` or `killed`.
             detail: Why; None if there is nothing to add.
             timeout: The maximum time to wait, in seconds.
-            is_final: Whether the process is ending: the run has ended after later events, too, which an exit handler
-                may record. Otherwise, the next event revives it.
+            is_final: Whether the process is ending: later events, which an exit handler may record, leave the end as it
+                is. Otherwise, the next event revives the run.
         """
         if self._pid != os.getpid():
             self.disown()  # the end of this process would close the connection
@@ -338,7 +338,7 @@ _writers: dict[str, JournalWriter] = {}
 
 
 def writer_of(path: str) -> JournalWriter:
-    """Return the writer of this process for a journal. It is the same until the process ends, as its run is.
+    """Return the writer of this process for a journal. It is the same until the process ends, like its run.
 
     Args:
         path: The absolute path of the file, without symbolic links.

@@ -1,9 +1,9 @@
-"""`LockFile`: a side file whose locks order the writers of a journal and show which runs are alive.
+"""`LockFile`: a side file whose locks order the writers of a journal and show which runs exist.
 
 A `flock` is held during each write transaction and each checkpoint. It is polled, so that a wait can be bounded. A
 forked child that inherits the descriptor shares the lock, so each process opens the file itself. Each run also locks
-one byte of the file, with a lock that is the process's own: a forked child does not inherit it, and it ends with the
-process. A process loses those locks when it closes any descriptor of the file, so it has only one, and keeps it.
+one byte of the file, with a POSIX lock: a forked child does not inherit it, and it ends with the process. A process
+loses those locks when it closes any descriptor of the file, so it has only one, and keeps it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LockFile:
         self._path = path
         self._fd = -1
         self._is_read_only = False
-        self._opening = RLock()  # with a second descriptor, one would be locked and the other one unlocked
+        self._opening = RLock()  # two threads might otherwise open two descriptors, one locked and one not
         self._is_locked = False  # or about to be
         self._run: str | None = None  # the run whose lock this process holds
         self._check_at = 0.0
@@ -79,7 +79,7 @@ class LockFile:
         return self.acquire(timeout)
 
     def _is_deleted(self) -> bool:
-        """Return whether another file has the path now; whoever opens that does not see the locks of this one."""
+        """Return whether another file has the path now; processes that open it do not see the locks of this one."""
         if monotonic() < self._check_at:
             return False
         self._check_at = monotonic() + _CHECK_INTERVAL
@@ -133,7 +133,7 @@ class LockFile:
             return False
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _byte_of(run))
-        except OSError as error:  # any other error, as of a file system without locks, does not show that it is alive
+        except OSError as error:  # another error, as of a file system without locks, does not show that it exists
             return error.errno in (EACCES, EAGAIN)
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _byte_of(run))
         return False

@@ -231,8 +231,7 @@ class EventLog:
         The consumer is called in the thread that appends, once the log has the event and outside the log's lock,
         with the event as the log keeps it. An exception that it raises is logged once per attachment and reaches
         neither the program nor the other consumers. Calls from several threads may overlap. A forked child keeps
-        the consumers. A consumer that is attached twice is called twice, except for a journal, which keeps each event
-        once.
+        the consumers. A consumer that is attached twice is called twice; a journal is called once.
 
         The lock is reentrant: if the garbage collector or a signal handler causes an append inside another call
         of the log, that call still holds the lock. A consumer must neither append to the same

@@ -54,7 +54,7 @@ def _method(source: Any, name: str) -> Any:
     method = getattr(source, name, None)
     if method is None:
         raise NotAvailableError(
-            f"{source} has no {name}, only a log document; give a journal, or leave this source out"
+            f"{source} cannot list {name}, only a log document; give a journal, or omit this source"
         )
     return method
 
@@ -146,7 +146,7 @@ def _knows(read: Callable[[EventQuery], EventPage], kind: str) -> bool:
 
 
 def _keyed(events: Sequence[ListedEvent]) -> deque[tuple[int, ListedEvent]]:
-    """Return events with the times at which they arrived: an event is at least as new as those below it."""
+    """Return events with their arrival times: an event counts as at least as new as those below it."""
     arrivals = list(accumulate((listed.event.time for listed in reversed(events)), max))
     return deque(zip(reversed(arrivals), events, strict=True))
 

@@ -1,4 +1,4 @@
-"""`EventQuery`: which events of a source to list, with what the log's own document cannot represent."""
+"""`EventQuery`: which events of a source to list, with ids that a log document does not have."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class EventQuery(NamedTuple):
         kinds: The kinds to list, or prefixes of them; all kinds if empty.
         window: The window that an event's own time must be in; None for any time.
         set_window: The window that the window of an event's set must overlap; None for any, also for no window.
-        runs: The runs that recorded the event, each with its descendants: `last` for the newest root run, or the id
-            of a run or the start of it; all runs if empty.
+        runs: The runs that recorded the events, each with its descendants: `last` for the newest root run, or the id of
+            a run or its beginning; all runs if empty.
         errors: True for events that report a failure, False for the others, None for both.
         limit: The maximum number of events of a page, at least 1.
         before: The `next` of the previous page; None for the first page.
@@ -68,7 +68,7 @@ class ListedEvent(NamedTuple):
     cursor: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event in the form of `GET /model/etl/events`: as in the log, and the other fields."""
+        """Return the event in the form of `GET /model/etl/events`: the fields of the log document, and the ids."""
         ids = {"traceId": self.trace_id, "spanId": self.span_id, "run": self.run, "cursor": self.cursor}
         return {"etl": self.etl, **self.event.to_dict(), **ids}
 
@@ -105,13 +105,13 @@ def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, .
 
     Args:
         runs: The runs, the newest first, in the form of `GET /model/etl/runs`; `id` and `parent` are read.
-        reference: `last` for the newest root run, or the id of a run or the start of it, if no other id starts so.
+        reference: `last` for the newest root run, or the id of a run or its beginning, if that is unique.
 
     Returns:
         The ids; none if *reference* is `last` and there is no run.
 
     Raises:
-        ValueError: No run or several runs have such an id.
+        ValueError: No run has such an id, or several do.
     """
     if reference == "last":
         found = [run["id"] for run in runs if run["parent"] is None][:1]
@@ -119,7 +119,7 @@ def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, .
         starting = [run["id"] for run in runs if reference and run["id"].startswith(reference)]
         found = [id_ for id_ in starting if id_ == reference] or starting
         if not found:
-            raise ValueError(f"no run has the id {short_repr(reference)}; expected 'last', or an id or its start")
+            raise ValueError(f"no run has the id {short_repr(reference)}; expected 'last', or an id or its beginning")
         if len(found) > 1:
             shown = ", ".join([*found[:_MAX_SHOWN], *["…"] * (len(found) > _MAX_SHOWN)])
             raise ValueError(
@@ -128,6 +128,6 @@ def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, .
     children = defaultdict(list)
     for run in runs:
         children[run["parent"]].append(run["id"])
-    for id_ in found:  # which grows; each run is taken out once, should another program's runs form a circle
+    for id_ in found:  # which grows; `pop` visits each run once, even if another program's runs form a cycle
         found += children.pop(id_, [])
     return tuple(found)

@@ -138,5 +138,5 @@ def _checked(value: object, fields: Mapping[str, Callable[[object], bool]], plac
         raise ValueError(f"{place} must be an object, got {short_repr(value)}")
     for name, check in fields.items():
         if name not in value or not check(value[name]):
-            raise ValueError(f"{place}.{name} is missing or has another form: {short_repr(value.get(name))}")
+            raise ValueError(f"{place}.{name} is missing or malformed: {short_repr(value.get(name))}")
     return {name: value[name] for name in fields}

@@ -1,6 +1,6 @@
 """`Run`: one process of a program, from its start to its end; `current_run()` is the run of this process.
 
-A run has a random id, because process ids are used again, and are not unique across containers. Its parent is the
+A run has a random id, because process ids are reused, and are not unique across containers. Its parent is the
 nearest ancestor that has written to a journal: each such process publishes its id in its environment, which the
 processes that it forks and starts inherit.
 """
@@ -34,9 +34,9 @@ class Run(NamedTuple):
     """One process of a program.
 
     Attributes:
-        id: A random name: 16 hexadecimal digits.
+        id: A random id of 16 hexadecimal digits.
         parent: The id of the run that started it; None if no such run is known.
-        name: What a person calls it: the argument of `run()`, the name of a `multiprocessing` process, or the program.
+        name: The argument of `run()`, the name of a `multiprocessing` process, or the program.
         program: The name of the script or module, without its arguments.
         service: The name of the service; None if unknown.
         host: The name of the machine.
@@ -107,7 +107,7 @@ def complete_run() -> None:
         _is_complete = True
         program = _program()
         inherited = _current.name if _current.name != _current.program else program
-        name = _worker_name() if _current.parent else None  # the name of a worker says nothing if it stands alone
+        name = _worker_name() if _current.parent else None  # a worker's name says little without its parent
         _current = _current._replace(program=program, name=name or inherited)
 
 
@@ -123,10 +123,10 @@ def change_run(*, service: str | None = None, failure: str | None = None) -> Non
 
 
 def name_run(name: str, trace_id: str | None) -> None:
-    """Name the run of this process, whose work begins; it has not failed.
+    """Name the run of this process at the start of its work, and forget an earlier failure.
 
     Args:
-        name: What a person calls it.
+        name: The new name.
         trace_id: The trace of its root span, as 32 hexadecimal digits; None if it has none.
     """
     global _current

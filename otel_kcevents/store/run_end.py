@@ -1,4 +1,4 @@
-"""How the run of this process ends: written to its journals when the process ends, in any way that can be seen.
+"""Writes to the journals of this process how its run ended, whenever that can be seen.
 
 Exit handlers see uncaught exceptions, but not the status of `sys.exit`. Processes of `multiprocessing` run finalizers
 instead. A process that is killed, or that calls `os._exit`, writes nothing: its run has no end, and no lock.
@@ -47,7 +47,8 @@ def end_run(
     """Write in all journals of this process how its run ended.
 
     Args:
-        outcome: `ended`, `failed` or `killed`; None to find out whether an uncaught exception ends the program.
+        outcome: `ended`, `failed` or `killed`; None for `failed` if an uncaught exception or the last `run()` block
+            shows a failure, else `ended`.
         detail: Why; None if there is nothing to add.
         timeout: The maximum time to wait for each journal, in seconds.
         is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they revive

@@ -24,7 +24,7 @@ class SharedLog:
     Args:
         own: The log of this process.
         journal: The journal.
-        pause: Seconds without another attempt to read it, which may take half a second, after one that failed.
+        pause: Seconds between a failed attempt to read it, which may take half a second, and the next one.
     """
 
     def __init__(self, own: Source, journal: Source, pause: float = 5.0) -> None:

@@ -22,8 +22,8 @@ __all__ = ["MergedSource", "Source", "check_selection", "merge", "merge_document
 class Source(Protocol):
     """A store of events that can be read, such as an `EventLog` or a running program's log over HTTP.
 
-    Further methods are optional. A source that can never answer them does not have them; one that may find out only
-    when it is asked, such as a `RemoteLog`, raises `NotAvailableError`.
+    Further methods are optional. A source that never supports one does not have it; one that finds out only when it is
+    asked, such as a `RemoteLog`, raises `NotAvailableError`.
 
     - `runs()` returns the runs of the programs that wrote events, the newest first: dictionaries in the form of
       `GET /model/etl/runs`.

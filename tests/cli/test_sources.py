@@ -103,7 +103,7 @@ def test_journal_in_place_of_a_document_is_an_error(run: Run, folder: Path, argv
             os.dup2(inherited, 0)
             os.close(inherited)
     assert (ran.code, ran.out) == (1, "")
-    assert "is an SQLite file, not a log document; give the file of a journal" in ran.err
+    assert "is an SQLite file, not a log document; to show a journal, use otel-kcevents log" in ran.err
 
 
 def test_file_that_is_given_by_two_paths_is_read_once(run: Run, folder: Path) -> None:
@@ -128,7 +128,7 @@ def test_tail_of_a_document_is_a_usage_error(run: Run, folder: Path, text: str, 
     (folder / "u:secret@x").touch()
     ran = run("tail", text)
     assert (ran.code, ran.out) == (2, "")
-    assert f"not {shown}; show a document with otel-kcevents log" in ran.err
+    assert f"not {shown}; to show a document, use otel-kcevents log" in ran.err
     assert "secret" not in ran.err
 
 

@@ -126,7 +126,7 @@ def test_missing_journal_is_awaited(tail: Any, writer: Writer) -> None:
     assert times == [*range(41)]
     waiting, found = messages
     assert f"{writer.path} does not exist yet; waiting" in waiting
-    assert f"{writer.path} answers again" in found
+    assert f"{writer.path} can be read again" in found
 
 
 def test_waiting_creates_no_file(tail: Any, writer: Writer) -> None:
@@ -143,7 +143,7 @@ def test_deleted_journal_is_awaited(tail: Any, writer: Writer) -> None:
     missing, found = messages
     assert f"{writer.path} does not exist" in missing
     assert missing.endswith("; still trying")
-    assert "answers again" in found
+    assert "can be read again" in found
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 40], ids=["fewer events", "as many", "more", "more than a page"])

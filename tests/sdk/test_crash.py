@@ -12,7 +12,7 @@ from conftest import run_program
 from otel_kcevents.model.document import read_document
 from otel_kcevents.model.report_form import log_in_report
 
-WARNING = re.compile(r"otel_kcevents: an exception ends the program; a report for its developers is in (.*)\n")
+WARNING = re.compile(r"otel_kcevents: an exception ends the program; a bug report is in (.*)\n")
 
 
 def reports(folder: Path) -> list[Path]:
@@ -85,7 +85,7 @@ def test_missing_folder_is_a_warning_at_once(tmp_path: Path) -> None:
 
 def test_folder_that_is_deleted_is_a_warning(tmp_path: Path) -> None:
     (warning,) = warnings_of(tmp_path, "crash_without_the_folder")
-    assert warning.startswith(f"no report of the exception was written to {tmp_path}: [Errno 2]")
+    assert warning.startswith(f"cannot write a bug report to {tmp_path}: [Errno 2]")
 
 
 def test_full_folder_is_a_warning(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_full_folder_is_a_warning(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"kcevents-report-{number}.txt").touch()
     (warning,) = warnings_of(tmp_path, "crash")
-    assert warning == f"no report of the exception was written to {tmp_path}: it has 100 reports; remove some"
+    assert warning == f"cannot write a bug report to {tmp_path}: the folder has 100 reports; remove some"
 
 
 def test_secret_that_is_left_refuses_the_report(tmp_path: Path) -> None:

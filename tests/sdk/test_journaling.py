@@ -139,7 +139,7 @@ def test_second_log_is_not_kept_in_the_same_file(run: Any, journal: Journal) -> 
     """An event on a span reaches both logs, so the file has it already."""
     [counts], [message] = run("two_logs")
     assert counts == "{'AssetSetSaved': 1} {'AssetSetSaved': 1}"
-    assert "log_file='log.db' is not used: the file keeps another log" in message
+    assert "log_file='log.db' is not used: the file has kept another log" in message
     assert saved(journal) == 1
 
 

@@ -62,7 +62,7 @@ def test_report_is_refused_with_the_reason(answer: Any) -> None:
     """Applications are often public."""
     status, _, body = answer()
     assert status == 404
-    assert b"only for clients on this machine" in body
+    assert b"only to clients on this machine" in body
 
 
 def test_reports_are_written_one_at_a_time() -> None:

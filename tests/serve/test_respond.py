@@ -244,7 +244,10 @@ def test_sources_without_runs_are_a_404_with_the_reason(ask: Any) -> None:
     """Whether a program has a journal is only known when it is asked."""
     answer = ask(merge(filled(), filled()), "GET", "/model/etl/runs")
     assert answer.status == 404
-    assert "'/model/etl/runs' is not available from this source: EventLog(retention=256) has no runs" in answer.message
+    assert (
+        "'/model/etl/runs' is not available from this source: EventLog(retention=256) cannot list runs"
+        in answer.message
+    )
 
 
 def test_journal_can_be_attached_while_it_is_served(ask: Any, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_more_than_ten_thousand_waiting_events_are_counted(path: Path, warned: W
         (make_journal_of_another_application, "is a database of another application; choose another file"),
         (make_damaged_header, "is not a journal, or is damaged; move it away"),
         (make_cut_journal, "is damaged (database disk image is malformed); move it away"),
-        (make_later_version, "has version 99 of the schema, this package knows 1; update otel-kcevents"),
+        (make_later_version, "has version 99 of the schema, this package supports 1 and older; update otel-kcevents"),
     ],
 )
 def test_file_that_cannot_be_a_journal_stays(
@@ -249,7 +249,7 @@ def test_path_of_something_that_is_not_a_file(path: Path, warned: Warned, make: 
     program = TroubledProgram(path)
     program.emit(0, 3)
     [message] = warned()
-    assert message.startswith(f"{path} is not a file; choose another path")
+    assert message.startswith(f"{path} is not a regular file; choose another path")
     path.rename(path.with_name("moved"))
     program.catch_up()
     assert sizes_in(path) == [0, 1, 2]
@@ -442,7 +442,7 @@ def test_deleted_log_is_kept_if_a_new_program_is_first(
     assert sizes_in(path) == [*range(100, 400)]
     [kept] = path.parent.glob("kcevents.db-wal.*")
     assert kept.read_bytes() == log
-    assert f"{kept} may hold events of the journal that was at {path} before" in warned()
+    assert f"{kept} may hold events of an earlier journal at {path}; delete it if you do not need them" in warned()
 
 
 def test_deleted_index_stops_the_programs_that_have_it(
@@ -495,7 +495,7 @@ def test_log_that_a_killed_program_left_is_kept(path: Path, warned: Warned, writ
     assert sizes_in(path) == [100, 101, 102]
     [kept] = path.parent.glob("kcevents.db-wal.*")
     assert kept.read_bytes() == content
-    assert warned() == [f"{kept} may hold events of the journal that was at {path} before"]
+    assert warned() == [f"{kept} may hold events of an earlier journal at {path}; delete it if you do not need them"]
 
 
 @pytest.mark.parametrize("size", [0, 4096])

@@ -176,11 +176,11 @@ def test_source_without_runs_is_skipped(nights: Journal, url: str) -> None:
 
 
 def test_sources_without_runs_are_an_error(url: str) -> None:
-    with pytest.raises(NotAvailableError, match=r"EventLog.* has no runs.*give a journal"):
+    with pytest.raises(NotAvailableError, match=r"EventLog.* cannot list runs.*give a journal"):
         merge(filled(), RemoteLog(url)).runs()
 
 
 def test_source_without_pages_is_an_error(nights: Journal) -> None:
     """Without it, the list would be incomplete."""
-    with pytest.raises(NotAvailableError, match=r"saved\.json has no events, only a log document; give a journal"):
+    with pytest.raises(NotAvailableError, match=r"saved\.json cannot list events, only a log document; give a journal"):
         merge(nights, SavedLog("saved.json")).events()

@@ -41,8 +41,8 @@ def test_last_of_no_runs_is_none() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("", "no run has the id ''; expected 'last', or an id or its start"),
-        ("c", "no run has the id 'c'; expected 'last', or an id or its start"),
+        ("", "no run has the id ''; expected 'last', or an id or its beginning"),
+        ("c", "no run has the id 'c'; expected 'last', or an id or its beginning"),
         ("aa", "2 runs have ids that start with 'aa': aa2, aa1; give more of the id"),
         ("x", "8 runs have ids that start with 'x': x0, x1, x2, x3, x4, …; give more of the id"),
     ],

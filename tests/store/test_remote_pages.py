@@ -148,7 +148,7 @@ WRONG_RUNS: list[tuple[object, str]] = [
     (["a"], r"data\[0\] must be an object"),
     ([RUN, {}], r"data\[1\]\.id is missing"),
     *[
-        ([{**RUN, name: value}], rf"data\[0\]\.{name} is missing or has another form")
+        ([{**RUN, name: value}], rf"data\[0\]\.{name} is missing or malformed")
         for name, value in [
             ("id", 1),
             ("id", ""),
