@@ -143,7 +143,7 @@ def test_program_prints_the_output_after_it(tmp_path: Path, code: str, output: s
     assert (without_times(done.stdout), done.stderr) == (without_times(output), "")
 
 
-def test_first_command_says_what_ran_and_what_failed(
+def test_first_command_shows_what_ran_and_what_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The commands after the installation: the example, then `otel-kcevents`."""
@@ -398,7 +398,7 @@ def test_listed_settings_are_those_of_opentelemetry() -> None:
     assert listed <= {*dir(environment_variables), *dir(sdk_variables)}
 
 
-def test_page_of_names_lists_every_variable_of_the_package() -> None:
+def test_names_page_lists_every_variable_of_the_package() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     listed = [name for names, _ in rows("docs/names.md", "variable of the package | meaning") for name in quoted(names)]
     assert sorted(listed) == sorted(set(re.findall(r"\bOTEL_PYTHON_KCEVENTS_[A-Z]+(?:_[A-Z]+)*", source)))

@@ -550,7 +550,7 @@ def test_cost_etl_exports_what_it_logs(received: Any) -> None:
     assert [span.name for span in received.spans if not span.parent_span_id] == ["focus-etl"]
 
 
-def test_log_file_says_what_ran_and_what_failed(tmp_path: Path) -> None:
+def test_log_file_shows_what_ran_and_what_failed(tmp_path: Path) -> None:
     """Of each run, the newest first."""
     path = tmp_path / "kcevents.db"
     run("focus_etl.py", "--log", path)

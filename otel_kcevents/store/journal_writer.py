@@ -286,7 +286,7 @@ class JournalWriter:
         problem = None
         try:
             if not _lock.acquire(timeout=max(0.0, deadline - monotonic())):
-                raise JournalError(f"{self._path} is in use by another thread, which makes no progress")
+                raise JournalError(f"{self._path} cannot be written: another thread is stuck in a write of it")
             if self._user:
                 return
             self._user = get_ident()

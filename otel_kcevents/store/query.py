@@ -128,6 +128,6 @@ def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, .
     children = defaultdict(list)
     for run in runs:
         children[run["parent"]].append(run["id"])
-    for id_ in found:  # which grows; `pop` visits each run once, even if another program's runs form a cycle
+    for id_ in found:  # which grows; children are added once, even if another program's runs form a cycle
         found += children.pop(id_, [])
     return tuple(found)

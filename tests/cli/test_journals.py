@@ -71,7 +71,7 @@ def test_log_of_a_journal_lists_the_newest_of_each_kind(run: Run, nights: str) -
     assert counters(ran) == {"AllocationSetLoaded": 46, "AllocationSetSaved": EXTRA, "AssetSetComputeError": 2}
 
 
-def test_last_run_is_listed_whole_with_its_worker(run: Run, nights: str) -> None:
+def test_last_run_is_listed_completely_with_its_worker(run: Run, nights: str) -> None:
     """The counters are those of the run."""
     ran = run("log", "--run=last", nights)
     expected = {"AllocationSetLoaded": 23, "AllocationSetSaved": EXTRA, "AssetSetComputeError": 1}
@@ -222,7 +222,7 @@ def test_json_is_the_document_of_the_selection(run: Run, nights: str) -> None:
         (["--set-window=2024-09-03"], 0),
     ],
 )
-def test_exit_code_goes_with_every_selection(run: Run, nights: str, options: list[str], code: int) -> None:
+def test_exit_code_works_with_every_selection(run: Run, nights: str, options: list[str], code: int) -> None:
     assert run("log", "--exit-code", *options, nights).code == code
 
 

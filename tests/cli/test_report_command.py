@@ -66,14 +66,14 @@ def test_several_sources_make_one_report(run: Run, journal: Path, tmp_path: Path
     assert read_document(log_in_report(out.encode())).counters["AssetSetSaved"] == 10
 
 
-def test_source_that_cannot_be_read_is_an_error_and_in_the_report(run: Run, tmp_path: Path) -> None:
+def test_unreadable_source_is_an_error_and_in_the_report(run: Run, tmp_path: Path) -> None:
     done = run("report", str(tmp_path / "missing.txt"))
     assert done.code == 1
     assert done.out.startswith(FIRST_LINE)
     assert done.err.startswith("otel-kcevents: the report was written without a log: cannot read ")
 
 
-def test_secret_that_is_left_is_an_error(run: Run, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remaining_secret_is_an_error(run: Run, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of a report may be a secret, its first line is none."""
     path = journal.with_name("report.txt")
     document = b'{"code":200,"data":{"allocation":[],"asset":[],"sesames":[],"counters":{}}}'
@@ -105,7 +105,7 @@ def test_report_of_a_running_program_is_checked_again(run: Run, monkeypatch: pyt
     assert "the value of the variable API_KEY" in done.err
 
 
-def test_program_that_serves_no_report_is_reported_by_the_command(run: Run) -> None:
+def test_command_reports_on_a_program_without_a_report(run: Run) -> None:
     with start_http_server(0, max_load=1, report=False) as server:
         done = run("report", server.url)
     assert done.code == 0

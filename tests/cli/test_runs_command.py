@@ -211,7 +211,7 @@ def test_killed_run_without_events_has_no_duration(run: Run, path: Path) -> None
     assert run("runs", str(path)).out.splitlines()[1].split()[2] == "-"
 
 
-def test_ids_are_as_long_as_they_have_to_be(run: Run, path: Path) -> None:
+def test_ids_are_as_long_as_needed(run: Run, path: Path) -> None:
     """What is shown of an id is the start of no other id, also of a worker's."""
     for id_, parent in (("aaaaaaaaaa1", None), ("aaaaaaaaaa2", "aaaaaaaaaa1"), ("b", None)):
         write(path, run_of("a")._replace(id=id_.ljust(16, "0"), parent=parent and parent.ljust(16, "0")))
@@ -244,13 +244,13 @@ def test_name_and_detail_cannot_control_the_terminal(run: Run, nights: Path) -> 
     assert r"two\nlines" in out
 
 
-def test_parents_that_form_a_circle_are_read(run: Run, nights: Path) -> None:
+def test_parents_that_form_a_cycle_are_read(run: Run, nights: Path) -> None:
     """Other programs can write to a journal."""
     change(nights, "c", parent="e" * 16)
     assert [row[:4] for row in run("runs", str(nights)).out.splitlines()[1:]] == ["aaaa"]
 
 
-def test_journal_without_runs(run: Run, path: Path) -> None:
+def test_journal_without_runs_lists_none(run: Run, path: Path) -> None:
     write_nights(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM run")
@@ -269,7 +269,7 @@ def test_program_without_a_journal_is_an_error(run: Run) -> None:
     assert "configure(log_file=...)" in ran.err
 
 
-def test_answer_without_runs_is_an_error(run: Run) -> None:
+def test_malformed_runs_are_an_error(run: Run) -> None:
     with canned(raw_response("200 OK", b'{"code":200,"data":[{"id":"a"}]}')) as (url, _):
         ran = run("runs", url)
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)

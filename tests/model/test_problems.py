@@ -40,7 +40,7 @@ def test_detail_is_logged_but_not_kept(caplog: pytest.LogCaptureFixture) -> None
     assert messages(logger) == []
 
 
-def test_warning_is_kept_though_logging_is_disabled(caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_is_kept_if_logging_is_disabled(caplog: pytest.LogCaptureFixture) -> None:
     logger = ProblemLogger()
     logging.disable(logging.CRITICAL)
     try:
@@ -61,7 +61,7 @@ def test_newest_warnings_are_kept_and_numbered() -> None:
     assert messages(logger, logger.last - 2) == ["108", "109"]
 
 
-def test_long_warning_is_cut() -> None:
+def test_long_warning_is_truncated() -> None:
     logger = ProblemLogger()
     logger.warning("x" * 5000)
     assert messages(logger) == [f"{'x' * 4096}…"]

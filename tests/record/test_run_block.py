@@ -269,7 +269,7 @@ def test_trace_continues_in_forked_children_only() -> None:
     assert (spans["spawn"][1], spans["nightly"][1]) == ("None", "None")
 
 
-def test_provider_that_is_set_inside_the_block() -> None:
+def test_block_has_no_span_if_the_provider_is_set_inside_it() -> None:
     """Later spans are recorded, but the block's own span began without the provider."""
     out, _ = run_program("run_traces", "late")
     assert [line.split()[0] for line in out.splitlines()] == ["save"]

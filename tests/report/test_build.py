@@ -99,7 +99,7 @@ def test_newest_runs_and_errors_are_listed(tmp_path: Path) -> None:
     assert sum(not line.startswith(" ") for line in errors) == MAX_ERRORS
 
 
-def test_log_in_memory_has_no_runs_and_traces() -> None:
+def test_log_in_memory_has_no_runs_or_traces() -> None:
     log = EventLog()
     log.append(Event("AssetSetComputeError", 1, failure=Failure("E", "password=sesame", "save")))
     log.append(Event("AllocationSetReconcileError", 2))
@@ -135,7 +135,7 @@ def test_program_without_configure_is_described() -> None:
     assert section(out, "Settings") == ["variables: none"]
 
 
-def test_exception_is_listed_without_its_middle(journal: Journal) -> None:
+def test_middle_of_a_long_exception_is_omitted(journal: Journal) -> None:
     def deep(number: int) -> None:
         if not number:
             raise ValueError(f"the end of jdoe {'x' * 3000}")
@@ -164,7 +164,7 @@ class Broken:
     document = runs = events = counts
 
 
-def test_report_is_written_though_the_log_cannot_be_read() -> None:
+def test_report_is_written_if_the_log_cannot_be_read() -> None:
     text = report(Broken())
     assert section(text, "Runs") == ["not available: OSError: no route"]
     assert section(text, "Errors") == ["not available: OSError: no route"]
@@ -192,7 +192,7 @@ def test_long_messages_limit_the_listed_events() -> None:
 
 
 @pytest.mark.parametrize("in_file", [False, True])
-def test_secret_that_is_left_refuses_the_report(tmp_path: Path, in_file: bool) -> None:
+def test_report_with_a_remaining_secret_is_refused(tmp_path: Path, in_file: bool) -> None:
     """A kind is not redacted, because it is the key of a counter."""
     log = EventLog()
     log.add_set("cloud", "Sesame5Set")
@@ -204,7 +204,7 @@ def test_secret_that_is_left_refuses_the_report(tmp_path: Path, in_file: bool) -
 
 
 @pytest.mark.parametrize("word", ["redacted", "Warnings", "AllocationSetSaved", "counters", "grpcio"])
-def test_words_of_each_report_are_no_secrets(journal: Journal, word: str) -> None:
+def test_fixed_words_of_reports_are_not_secrets(journal: Journal, word: str) -> None:
     assert report(journal, DB_PASSWORD=word, API_KEY="nightly", OTEL_SERVICE_NAME="x").startswith(FIRST_LINE)
 
 

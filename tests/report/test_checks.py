@@ -56,7 +56,7 @@ def test_check_that_takes_too_long_ends() -> None:
         ]
 
 
-def test_no_endpoint_is_not_checked() -> None:
+def test_missing_endpoint_is_not_checked() -> None:
     assert check_endpoints([]) == [("collector", "not checked: no endpoint is set, or it is unknown to this process")]
 
 
@@ -85,7 +85,7 @@ def results(journal: Journal) -> dict[str, str]:
     return dict(check_journal(journal.path)[0])
 
 
-def test_healthy_journal(journal: Journal) -> None:
+def test_healthy_journal_has_no_problem(journal: Journal) -> None:
     found = results(journal)
     assert found.pop("journal size").startswith("ok: 0.0 MiB, write-ahead log ")
     assert found == {

@@ -31,7 +31,7 @@ def test_link_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_existing_file_is_replaced_if_told_to(tmp_path: Path) -> None:
+def test_existing_file_is_replaced_with_overwrite(tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_text("mine")
     save_report(str(tmp_path / "report.txt"), "a report", overwrite=True)
     assert (tmp_path / "report.txt").read_text() == "a report"
@@ -40,7 +40,7 @@ def test_existing_file_is_replaced_if_told_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_no_part_of_a_report_is_left(tmp_path: Path, overwrite: bool) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path, overwrite: bool) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))

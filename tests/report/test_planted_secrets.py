@@ -101,7 +101,7 @@ def test_report_is_still_useful(report: str) -> None:
     assert json.loads(document)["code"] == 200
 
 
-def test_secret_that_is_cut_is_removed(report: str) -> None:
+def test_truncated_secret_is_removed(report: str) -> None:
     assert "xxx" in report
     for secret in (PASSWORD, HEADER_TOKEN):
         assert secret[:8] not in report

@@ -40,11 +40,11 @@ def test_value_is_redacted(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["root", "etl", "airflow", "jo"])
-def test_names_that_are_no_persons_are_kept(user: str) -> None:
+def test_names_of_shared_accounts_are_kept(user: str) -> None:
     assert redactor(HOME="/", USER=user)(f"the {user} of all") == f"the {user} of all"
 
 
-def test_last_part_of_a_home_folder_may_be_no_user() -> None:
+def test_user_is_taken_from_a_usual_home_folder_only() -> None:
     assert redactor(HOME="/opt/billing")("billing in /opt/billing") == "billing in ~"
     assert redactor(HOME="/home/jdoe")("by jdoe") == "by ~"
 
@@ -62,7 +62,7 @@ def test_home_folder_behind_a_link_is_removed(tmp_path: Path) -> None:
     assert redactor(HOME=str(tmp_path / "link"))(f"{tmp_path}/real/a") == "~/a"
 
 
-def test_default_rules_apply_though_scrubbing_is_off() -> None:
+def test_default_rules_apply_if_scrubbing_is_off() -> None:
     """A log may be internal; a report is published."""
     set_scrub(False)
     try:

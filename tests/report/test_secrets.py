@@ -26,7 +26,7 @@ def masked(text: str, **environ: str) -> str:
         *("PRIVATE_PEM", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "CONNSTR", "WEBHOOK_URL", "GITHUB_PAT", "db_password"),
     ],
 )
-def test_name_says_secret(name: str) -> None:
+def test_name_suggests_a_secret(name: str) -> None:
     assert masked("is sesame-5 right?", **{name: "sesame-5"}) == "is [redacted] right?"
 
 
@@ -34,18 +34,18 @@ def test_name_says_secret(name: str) -> None:
     "name",
     ["PATH", "PWD", "OLDPWD", "KEYBOARD", "PASSWORD_FILE", "SSH_AUTH_SOCK", "KEY_PATH", "XDG_SESSION_ID"],
 )
-def test_other_names_do_not(name: str) -> None:
+def test_other_names_suggest_no_secret(name: str) -> None:
     assert masked("is sesame-5 right?", **{name: "sesame-5"}) == "is sesame-5 right?"
 
 
 @pytest.mark.parametrize("value", ["", "true", "4711", "123456789", "1.5", "12345", "postgres", "LOCALHOST", "  on  "])
-def test_short_and_ordinary_values_are_no_secrets(value: str) -> None:
+def test_short_and_ordinary_values_are_not_secrets(value: str) -> None:
     """They would make each report useless, and are known to everyone."""
     assert masked(f"it is {value}.", DB_PASSWORD=value) == f"it is {value}."
 
 
 @pytest.mark.parametrize("value", ["sesam5", "1234567890"])
-def test_shortest_secrets(value: str) -> None:
+def test_shortest_secrets_are_masked(value: str) -> None:
     assert masked(f"it is {value}.", DB_PASSWORD=value) == "it is [redacted]."
 
 
@@ -116,7 +116,7 @@ def test_secret_in_a_statement_is_masked() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "u", "u:"])
-def test_secret_inside_of_base64_is_masked(before: str) -> None:
+def test_secret_inside_base64_is_masked(before: str) -> None:
     text = base64.b64encode(f"{before}sesame-five;rest".encode()).decode()
     assert "[redacted]" in masked(text, API_KEY="sesame-five")
 
@@ -125,7 +125,7 @@ def test_longer_secret_is_masked_as_one() -> None:
     assert masked("sesame-5-street", A_KEY="sesame-5", B_KEY="sesame-5-street") == "[redacted]"
 
 
-def test_secret_that_is_cut_is_masked() -> None:
+def test_truncated_secret_is_masked() -> None:
     environ = {"A_KEY": "sesame-5-street"}
     assert masked("x" * 10 + "sesame-5-s…", **environ) == "x" * 10 + "[redacted]…"
     assert masked("got 'sesame-5-st…; sesam… sesame-5-street…", **environ) == "got '[redacted]…; sesam… [redacted]…"
@@ -145,5 +145,5 @@ def test_long_and_odd_values_are_read(value: str) -> None:
     assert Secrets({"A_KEY": value, "OTHER": value}).mask(value) == "[redacted]"
 
 
-def test_check_accepts_words_of_each_report() -> None:
+def test_check_accepts_fixed_words_of_reports() -> None:
     Secrets({"DB_PASSWORD": "platform"}).check("== platform ==", fixed="platform")

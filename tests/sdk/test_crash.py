@@ -56,7 +56,7 @@ def test_other_ends_are_not_reported(tmp_path: Path, name: str, code: int) -> No
     assert reports(tmp_path) == []
 
 
-def test_process_that_the_program_forks_reports_its_own_exception(tmp_path: Path) -> None:
+def test_forked_process_reports_its_own_exception(tmp_path: Path) -> None:
     out, _ = run_program("crash", "crash_in_fork", str(tmp_path))
     assert out == "1\n"
     assert len(reports(tmp_path)) == 1
@@ -67,7 +67,7 @@ def test_variable_names_the_folder(tmp_path: Path) -> None:
     assert len(reports(tmp_path)) == 1
 
 
-def test_last_folder_counts(tmp_path: Path) -> None:
+def test_last_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "later").mkdir()
     run_program("crash", "configure_later", str(tmp_path), code=1)
     assert (len(reports(tmp_path)), len(reports(tmp_path / "later"))) == (0, 1)
@@ -96,7 +96,7 @@ def test_full_folder_is_a_warning(tmp_path: Path) -> None:
     assert warning == f"cannot write a bug report to {tmp_path}: the folder has 100 reports; remove some"
 
 
-def test_secret_that_is_left_refuses_the_report(tmp_path: Path) -> None:
+def test_report_with_a_remaining_secret_is_refused(tmp_path: Path) -> None:
     (warning,) = warnings_of(tmp_path, "crash_with_secret_kind", API_KEY="Sesame5Set")
     assert "the value of the variable API_KEY" in warning
     assert reports(tmp_path) == []

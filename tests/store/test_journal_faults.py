@@ -140,7 +140,7 @@ PERMANENT = {"no_locks", "no_sqlite_locks", "no_shared_memory"}
     ("fault", "state"),
     [*((fault, "new") for fault in FAULTS), ("file_size_limit", "opened"), ("read_only_folder", "opened")],
 )
-def test_refusal_of_the_operating_system(fault: str, state: str) -> None:
+def test_refusal_by_the_operating_system_loses_no_event(fault: str, state: str) -> None:
     """An open journal can still be written in a folder that has become read-only."""
     if fault in PERMANENT and not X86:
         pytest.skip("the program refuses system calls by their numbers on x86-64")
@@ -181,7 +181,7 @@ def test_call_tries_again_if_no_thread_can_be_started(path: Path, warned: Warned
     assert len(warned()) == 1
 
 
-def test_open_journal_without_free_descriptors(path: Path, warned: Warned) -> None:
+def test_lack_of_file_descriptors_loses_no_event(path: Path, warned: Warned) -> None:
     """After a checkpoint, the header is read again, which needs one."""
     program = TroubledProgram(path)
     program.emit(0, 100)
@@ -226,7 +226,7 @@ def test_more_than_ten_thousand_waiting_events_are_counted(path: Path, warned: W
         (make_later_version, "has version 99 of the schema, this package supports 1 and older; update otel-kcevents"),
     ],
 )
-def test_file_that_cannot_be_a_journal_stays(
+def test_file_that_is_not_a_journal_is_not_changed(
     path: Path, warned: Warned, make: Callable[[Path], None], reason: str
 ) -> None:
     make(path)
@@ -244,7 +244,7 @@ def test_file_that_cannot_be_a_journal_stays(
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_path_of_something_that_is_not_a_file(path: Path, warned: Warned, make: Callable[[Path], None]) -> None:
+def test_path_that_is_not_a_file_is_refused(path: Path, warned: Warned, make: Callable[[Path], None]) -> None:
     make(path)
     program = TroubledProgram(path)
     program.emit(0, 3)
@@ -255,7 +255,7 @@ def test_path_of_something_that_is_not_a_file(path: Path, warned: Warned, make: 
     assert sizes_in(path) == [0, 1, 2]
 
 
-def test_folder_that_is_created_later(tmp_path: Path, warned: Warned) -> None:
+def test_folder_can_be_created_later(tmp_path: Path, warned: Warned) -> None:
     folder = tmp_path / "costs"
     program = TroubledProgram(folder / "kcevents.db")
     program.emit(0, 3)
@@ -282,7 +282,7 @@ def test_empty_file_becomes_a_journal(path: Path, warned: Warned) -> None:
     [(make_text, False), (make_database, False), (make_database, True), (make_large_database, True)],
     ids=["text", "database", "copied", "large-copied"],
 )
-def test_file_that_takes_the_place_of_a_journal_stays(
+def test_file_that_replaces_a_journal_is_not_changed(
     path: Path, warned: Warned, writer: Callable[[], Writer], make: Callable[[Path], None], is_in_place: bool
 ) -> None:
     """Not one of three programs, of which one emits no further event, writes its events into that file."""
@@ -314,7 +314,7 @@ def test_file_that_takes_the_place_of_a_journal_stays(
     assert len(warned()) == 1 + is_in_place
 
 
-def test_journal_that_takes_the_place_of_another(path: Path, warned: Warned, writer: Callable[[], Writer]) -> None:
+def test_journal_that_replaces_another_is_written(path: Path, warned: Warned, writer: Callable[[], Writer]) -> None:
     """The log of a process is registered there, too."""
     program, other = TroubledProgram(path), writer()
     program.emit(0, 100)
@@ -367,7 +367,7 @@ def test_new_lock_of_a_new_journal_may_be_held(path: Path, warned: Warned) -> No
     assert program.total < LIMIT
 
 
-def test_file_that_is_replaced_while_it_is_opened_stays(path: Path, warned: Warned) -> None:
+def test_file_replaced_while_it_is_opened_is_not_changed(path: Path, warned: Warned) -> None:
     make_journal(path)
     make_database(path.with_name("file"))
     content = path.with_name("file").read_bytes()

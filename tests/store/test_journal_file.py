@@ -129,7 +129,7 @@ def creator(path: Path, *args: str) -> Iterator[tuple[Callable[[str], None], IO[
         process.send_signal(signal.SIGKILL)
 
 
-def test_program_that_is_killed_while_it_creates_a_journal(path: Path) -> None:
+def test_journal_can_be_written_after_its_creator_is_killed(path: Path) -> None:
     random = Random(1)
     for _ in range(4):
         with creator(path) as (send, _):
@@ -140,7 +140,7 @@ def test_program_that_is_killed_while_it_creates_a_journal(path: Path) -> None:
     assert pragmas(path) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
-def test_program_that_is_killed_while_it_migrates_a_journal(path: Path) -> None:
+def test_journal_can_be_written_after_a_killed_migration(path: Path) -> None:
     """The migration takes seconds."""
     random = Random(1)
     write(path, run_of("a"), Event("AssetSetSaved", NIGHT, 0))
@@ -153,7 +153,7 @@ def test_program_that_is_killed_while_it_migrates_a_journal(path: Path) -> None:
     assert pragmas(path) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
-def test_two_programs_create_the_same_file(path: Path) -> None:
+def test_two_programs_can_create_the_same_file(path: Path) -> None:
     with creator(path) as (send, stdout), creator(path) as (send_other, stdout_other):
         for number in range(50):
             send(str(number))
@@ -164,7 +164,7 @@ def test_two_programs_create_the_same_file(path: Path) -> None:
         assert pragmas(Path(f"{path}{number}")) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
-def test_reader_that_does_not_end_makes_the_log_full(path: Path) -> None:
+def test_reader_that_does_not_end_stops_writes(path: Path) -> None:
     """The log is emptied, and events are written again, when the reader ends."""
     with closing(JournalFile(str(path), None, None, etl_of, max_log=2**20)) as file:
         append(file, run_of("a"), 0, 1)

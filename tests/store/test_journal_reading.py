@@ -255,7 +255,7 @@ def test_reading_leaves_the_locks_of_the_writer(path: Path) -> None:
     assert journal.counts()["AssetSetLoaded"] == 2
 
 
-def test_reader_leaves_a_journal_that_takes_the_place_of_another(path: Path, tmp_path: Path) -> None:
+def test_reader_changes_no_journal_that_replaces_another(path: Path, tmp_path: Path) -> None:
     """The write-ahead log of the first one is still beside it; a reader that applied it would destroy the second."""
     log = EventLog()
     log.attach(Journal(tmp_path / "other.db"))
@@ -369,7 +369,7 @@ def test_window_without_events_lists_none(path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 60])
-def test_page_ends_in_time_and_goes_on(path: Path, seconds: float) -> None:
+def test_page_ends_in_time_and_the_next_continues(path: Path, seconds: float) -> None:
     """However few of the events are selected: a set window that matches one in a million, for example."""
     query, pages = EventQuery(set_window=DAYS[1]), []
     with open_to_read(str(path)) as connection:

@@ -37,7 +37,7 @@ def test_value_error_of_a_signal_handler_loses_no_event(tmp_path: Path) -> None:
     assert (out, err.count("\n"), "ValueError: timeout" in err) == ("1\n", 1, True)
 
 
-def test_exceptions_of_signal_handlers_neither_lose_nor_double(tmp_path: Path) -> None:
+def test_exceptions_of_signal_handlers_lose_or_double_nothing(tmp_path: Path) -> None:
     """Each call that returned has written its event once. Coverage has a lock that such an exception leaves locked."""
     path = str(tmp_path / "log.db")
     out, err = run_program("journal_inside", "random_interrupts", path, COVERAGE_PROCESS_CONFIG="")
@@ -138,7 +138,7 @@ def test_all_kinds_of_processes_write_each_event_once(tmp_path: Path, method: st
     assert sum(run["events"] for run in workers) == 13
 
 
-def test_forks_beside_threads_that_use_the_journal(tmp_path: Path) -> None:
+def test_forks_beside_busy_threads_lose_no_event(tmp_path: Path) -> None:
     """Threads write, read, attach, and log by a handler that writes; each child writes and reads."""
     path = tmp_path / "log.db"
     out, err = run_program("fork_beside_journal", str(path), "6", COVERAGE_PROCESS_CONFIG="")

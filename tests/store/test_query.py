@@ -47,12 +47,12 @@ def test_last_of_no_runs_is_none() -> None:
         ("x", "8 runs have ids that start with 'x': x0, x1, x2, x3, x4, …; give more of the id"),
     ],
 )
-def test_unclear_reference_is_a_value_error(reference: str, message: str) -> None:
+def test_ambiguous_or_unknown_run_is_a_value_error(reference: str, message: str) -> None:
     others = [{"id": f"x{number}", "parent": None} for number in range(8)]
     with pytest.raises(ValueError, match=f"^{message}$"):
         find_runs([*RUNS, *others], reference)
 
 
-def test_circle_of_runs_ends() -> None:
+def test_cycle_of_runs_ends() -> None:
     """Another program may send anything."""
     assert find_runs([{"id": "a", "parent": "b"}, {"id": "b", "parent": "a"}], "a") == ("a", "b", "a")

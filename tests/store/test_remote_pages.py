@@ -29,7 +29,7 @@ def remote(url: str, journal: Journal) -> RemoteLog:
     return RemoteLog(url)
 
 
-def test_runs_are_the_programs_runs(remote: RemoteLog, journal: Journal) -> None:
+def test_runs_are_those_of_the_program(remote: RemoteLog, journal: Journal) -> None:
     assert remote.runs() == journal.runs()
 
 
@@ -49,7 +49,7 @@ def test_runs_are_the_programs_runs(remote: RemoteLog, journal: Journal) -> None
         EventQuery(window=Window.from_ns(NIGHT + 2, NIGHT + 5)),
     ],
 )
-def test_events_are_the_programs_events(remote: RemoteLog, journal: Journal, query: EventQuery) -> None:
+def test_events_are_those_of_the_program(remote: RemoteLog, journal: Journal, query: EventQuery) -> None:
     assert remote.events(query) == journal.events(query)
 
 

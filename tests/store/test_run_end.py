@@ -67,7 +67,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int
 
 
 @pytest.mark.parametrize(("name", "code", "outcome", "detail"), ENDS)
-def test_outcome_of_a_run(
+def test_outcome_is_how_the_run_ended(
     ended: tuple[Path, dict[str, int]], name: str, code: int, outcome: str, detail: str | None
 ) -> None:
     folder, codes = ended
@@ -82,7 +82,7 @@ def test_event_of_an_exit_handler_keeps_the_end(path: str) -> None:
     assert (run["events"], run["outcome"]) == (1, "ended")
 
 
-def test_exception_of_an_interactive_session_is_no_end(path: str) -> None:
+def test_exception_of_an_interactive_session_ends_nothing(path: str) -> None:
     done = subprocess.run(
         [sys.executable, "-i", PROGRAM, "returns"],
         input="1 / 0\n",
@@ -123,7 +123,7 @@ def started(path: str, name: str, *launcher: str) -> Iterator[tuple[subprocess.P
         yield program, program.stdout.readline()
 
 
-def test_child_with_the_descriptors_of_a_killed_run(path: str) -> None:
+def test_run_is_killed_though_a_child_has_its_descriptors(path: str) -> None:
     """The locks of a process are not inherited, so the run does not seem to be alive."""
     with started(path, "leaves_child") as (program, child):
         assert program.wait(60) == KILL
@@ -141,7 +141,7 @@ def test_run_in_another_process_namespace_is_running(path: str) -> None:
         assert (run["pid"], run["outcome"]) == (1, "running")
 
 
-def test_process_id_that_is_used_again(path: str) -> None:
+def test_killed_run_with_a_reused_process_id_is_killed(path: str) -> None:
     runs_after(path, "killed", code=KILL)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE run SET pid = ?", (os.getpid(),))
@@ -161,20 +161,20 @@ def test_running_program_is_not_running_in_a_copy(path: str, tmp_path: Path) -> 
     assert [run["outcome"] for run in Journal(path).runs()] == ["ended"]
 
 
-def test_program_that_a_run_starts_is_below_it(path: str) -> None:
+def test_program_started_by_a_run_is_its_child(path: str) -> None:
     """As a run of its own, which does not change how the first one ends."""
     parent, child = runs_after(path, "starts_program")
     assert (child["parent"], child["outcome"]) == (parent["id"], "failed")
     assert (parent["parent"], parent["outcome"]) == (None, "ended")
 
 
-def test_forked_child_that_leaves_the_block_of_its_parent(path: str) -> None:
+def test_forked_child_may_leave_the_block_of_its_parent(path: str) -> None:
     parent, child = runs_after(path, "leaves_block_in_child")
     assert (parent["name"], parent["outcome"], parent["detail"]) == ("nightly", "ended", None)
     assert (child["name"], child["parent"]) == ("nightly", parent["id"])
     assert (child["outcome"], child["detail"]) == ("failed", "exit code 4")
 
 
-def test_forked_child_with_a_block_of_its_own(path: str) -> None:
+def test_forked_child_can_have_its_own_block(path: str) -> None:
     parent, child = runs_after(path, "names_child")
     assert (parent["name"], child["name"], child["parent"]) == ("nightly", "part", parent["id"])

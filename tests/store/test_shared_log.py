@@ -109,7 +109,7 @@ def test_kind_of_this_process_or_another_can_be_selected(path: Path, kinds: str 
     assert len(document.lists["asset"]) == len(document.lists["network"]) == (0 if kinds == "CloudCost" else 1)
 
 
-def test_kind_that_nobody_knows_is_a_value_error(log: EventLog) -> None:
+def test_unknown_kind_is_a_value_error(log: EventLog) -> None:
     with pytest.raises(ValueError, match="'Nope'"):
         log.source.document(["AssetSet", "Nope"])
 
@@ -117,7 +117,7 @@ def test_kind_that_nobody_knows_is_a_value_error(log: EventLog) -> None:
 # A journal that cannot be read
 
 
-def test_unreadable_journal_is_replaced_by_the_own_log(log: EventLog, path: Path, warned: Warned) -> None:
+def test_own_log_is_served_for_an_unreadable_journal(log: EventLog, path: Path, warned: Warned) -> None:
     """A program's page goes on; one warning says what is missing."""
     log.append(Event("AssetSetLoaded", 7, 1, DAYS[0]))
     path.write_text("not a database")
@@ -128,7 +128,7 @@ def test_unreadable_journal_is_replaced_by_the_own_log(log: EventLog, path: Path
     assert str(path) in message
 
 
-def test_missing_file_is_not_worth_a_warning(tmp_path: Path, warned: Warned) -> None:
+def test_missing_file_logs_no_warning(tmp_path: Path, warned: Warned) -> None:
     """The first event creates it."""
     log = EventLog()
     log.attach(Journal(tmp_path / "none" / "log.db"))
