@@ -124,7 +124,7 @@ def _write(path: str, few: int) -> None:
 
 
 def _documents(path: str, rounds: int) -> Rounds:
-    """Measure the milliseconds of documents."""
+    """Measure how many milliseconds documents take."""
     journal, measured = Journal(path), []
     for _ in range(rounds):
         start = perf_counter()

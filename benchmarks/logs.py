@@ -1,4 +1,4 @@
-"""What else keeps the facts of an event after SIGKILL, relative to a journal.
+"""Other logs whose events survive SIGKILL, compared with a journal.
 
 The facts are the kind, the time, the size, the window, the trace, the span and the run. The libraries are measured if
 they are installed: `pip install dagster openlineage-python`, in an environment of its own if they need other versions.
@@ -137,7 +137,7 @@ _OTHERS: dict[str, tuple[str, int, Callable[[str], _Write]]] = {
     "Dagster's SQLite event log, as a message": ("dagster", 20, _dagster_message),
     "Dagster's SQLite event log, as an asset materialization": ("dagster", 20, _dagster_asset),
 }
-"""By name: the module that is needed, the calls of a round, and what returns the function that writes."""
+"""By name: the required module, the calls per round, and a function that returns the function that writes."""
 
 
 def _measure(name: str, rounds: int, calls: int) -> Rounds:

@@ -95,7 +95,7 @@ def show_runs(
             links = ["TRACE", *(trace_link(template, run["traceId"]) for _, run in listed)]
             rows, sides = [(*row[:-1], link, row[-1]) for row, link in zip(rows, links, strict=True)], f"{sides}<"
         hosts = ["HOST", *(run["host"] for _, run in listed)]
-        if len(set(hosts)) > 2:  # the head and several machines or containers
+        if len(set(hosts)) > 2:  # the heading and several machines or containers
             rows, sides = (
                 [(*row[:5], host, *row[5:]) for row, host in zip(rows, hosts, strict=True)],
                 f"{sides[:5]}<{sides[5:]}",

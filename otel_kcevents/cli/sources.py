@@ -97,7 +97,11 @@ def _is_database(name: str) -> bool:
 
 
 def is_missing(source: Source) -> bool:
-    """Return whether a source is a journal whose file does not exist."""
+    """Return whether a source is a journal whose file does not exist.
+
+    Args:
+        source: The source.
+    """
     return isinstance(source, Journal) and not os.path.exists(source.path)
 
 

@@ -34,6 +34,9 @@ def check_endpoints(endpoints: Iterable[tuple[str, str]], timeout: float = 2.0) 
     Args:
         endpoints: Pairs of a signal and an endpoint as `scheme://host:port`.
         timeout: The maximum time for each endpoint, in seconds, including the lookup of its name.
+
+    Returns:
+        A label and a result for each endpoint.
     """
     signals: dict[str, list[str]] = {}
     for signal, url in endpoints:
@@ -95,7 +98,7 @@ def check_journal(path: str) -> tuple[list[_Finding], JournalState | None]:
 
 
 def state_findings(state: JournalState) -> list[_Finding]:
-    """Judge the state of a journal.
+    """Return what is in order, and what is not, in the state of a journal.
 
     Args:
         state: The state.

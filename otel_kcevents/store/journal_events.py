@@ -30,7 +30,11 @@ _CURSOR = re.compile(r"([0-9]{1,19})(?:-([0-9a-f]{1,32}))?")
 
 
 def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return the number of events of each kind, in alphabetical order, without zeros."""
+    """Return the number of events of each kind, in alphabetical order, without zeros.
+
+    Args:
+        connection: The open journal.
+    """
     return dict(connection.execute("SELECT kind, count FROM counter WHERE count > 0 ORDER BY kind"))
 
 

@@ -97,7 +97,12 @@ class JournalFile:
         return self._connection is not None
 
     def keep(self, retention: int | None, max_age: int | None) -> None:
-        """Change how many events to keep, and how long; see the arguments of the class."""
+        """Change how many events to keep, and how long.
+
+        Args:
+            retention: How many events of each kind to keep; None for no limit.
+            max_age: How long to keep events, in nanoseconds; None for no limit.
+        """
         self._retention = retention
         self._max_age = max_age
 

@@ -173,7 +173,11 @@ def _is_storable(event: Event) -> bool:
 
 
 def clamp(time: int) -> int:
-    """Return the nearest time, in nanoseconds since 1970, that a column can hold: from 1678 to 2262."""
+    """Return the nearest time that a column can hold, from 1678 to 2262.
+
+    Args:
+        time: A time, in nanoseconds since 1970.
+    """
     return max(_MIN, min(time, _MAX))
 
 

@@ -110,7 +110,8 @@ def check_writable(path: str, timeout: float = 1.0) -> None:
         timeout: The maximum time to wait for other writers, in seconds.
 
     Raises:
-        OSError: The file does not exist or cannot be written. The message has the reason.
+        JournalError: The file cannot be written; the message has the reason.
+        OSError: The file does not exist.
     """
     check_header(path)
     try:

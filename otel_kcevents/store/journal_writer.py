@@ -76,7 +76,12 @@ class JournalWriter:
         return self._is_off or self._pid != os.getpid()
 
     def keep(self, retention: int | None, max_age: int | None) -> None:
-        """Set how many events of each kind to keep, and how long, in nanoseconds; None for no limit."""
+        """Change how many events to keep, and how long.
+
+        Args:
+            retention: How many events of each kind to keep; None for no limit.
+            max_age: How long to keep events, in nanoseconds; None for no limit.
+        """
         self._file.keep(retention, max_age)
 
     def begin(self) -> None:

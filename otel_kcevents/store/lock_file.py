@@ -74,7 +74,17 @@ class LockFile:
             self.close()
 
     def renew(self, timeout: float) -> bool:
-        """Acquire the lock in the file that has the path now, if another file is open; see `acquire()`."""
+        """Acquire the lock in the file that has the path now, even if another file is open.
+
+        Args:
+            timeout: The maximum time to wait, in seconds; 0 for one attempt.
+
+        Returns:
+            Whether this process has the lock.
+
+        Raises:
+            OSError: The file cannot be opened or locked.
+        """
         self._check_at = 0.0
         return self.acquire(timeout)
 
@@ -124,7 +134,11 @@ class LockFile:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(run))
 
     def is_held(self, run: str) -> bool:
-        """Return whether another process holds the lock of a run."""
+        """Return whether another process holds the lock of a run.
+
+        Args:
+            run: The id of the run.
+        """
         if fcntl is None or run == self._run:
             return False
         try:

@@ -42,7 +42,11 @@ class EventQuery(NamedTuple):
     before: str | None = None
 
     def selects(self, event: Event) -> bool:
-        """Return whether the times of an event, its own and those of its set, are in the selected windows."""
+        """Return whether an event's own time and the window of its set match the selected windows.
+
+        Args:
+            event: The event.
+        """
         if self.window is not None and not self.window.contains(event.time):
             return False
         return self.set_window is None or (event.window is not None and _overlap(self.set_window, event.window))

@@ -16,7 +16,7 @@ __all__ = ["Retrying"]
 class Retrying:
     """Calls a function at intervals, in a thread, until it returns True.
 
-    It takes no lock that the code may hold which a signal handler interrupts: `Thread` would do so.
+    Unlike `Thread`, it takes no lock that the code may hold that a signal handler interrupts.
 
     Args:
         attempt: The function; it must not raise an exception.
@@ -24,7 +24,7 @@ class Retrying:
     """
 
     is_stopped: bool
-    """Whether no further call is made, ever."""
+    """Whether no further call will be made."""
 
     def __init__(self, attempt: Callable[[], bool], interval: float = 1.0) -> None:
         self.is_stopped = False
@@ -34,7 +34,7 @@ class Retrying:
         self._running: Any = allocate_lock()
 
     def start(self) -> bool:
-        """Start a thread; return False if none can be started, because of a limit or of the interpreter's exit."""
+        """Start a thread; return False if that is impossible, because of a limit or because the interpreter exits."""
         if self.is_stopped:
             return False
         self._sleeping, self._running = sleeping, running = allocate_lock(), allocate_lock()

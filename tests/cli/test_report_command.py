@@ -74,7 +74,7 @@ def test_unreadable_source_is_an_error_and_in_the_report(run: Run, tmp_path: Pat
 
 
 def test_remaining_secret_is_an_error(run: Run, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path of a report may be a secret, its first line is none."""
+    """The path of a report may be a secret, but its first line is not."""
     path = journal.with_name("report.txt")
     document = b'{"code":200,"data":{"allocation":[],"asset":[],"sesames":[],"counters":{}}}'
     path.write_bytes(document)

@@ -104,7 +104,7 @@ def test_trace_of_a_run_is_shown(
 def test_killed_workers_are_noted_at_the_root(
     run: Run, nights: Path, changes: dict[str, dict[str, str | None]], shown: str
 ) -> None:
-    """Except for those that SIGTERM has ended, as a pool ends its workers."""
+    """Those that SIGTERM ended do not count, because a pool ends its workers like this."""
     for id_, values in changes.items():
         change(nights, id_, ended=None, **values)
     assert run("runs", str(nights)).out.splitlines()[1].split("  ")[-1] == shown
@@ -212,7 +212,7 @@ def test_killed_run_without_events_has_no_duration(run: Run, path: Path) -> None
 
 
 def test_ids_are_as_long_as_needed(run: Run, path: Path) -> None:
-    """What is shown of an id is the start of no other id, also of a worker's."""
+    """No other id, not even a worker's, begins with the part that is shown."""
     for id_, parent in (("aaaaaaaaaa1", None), ("aaaaaaaaaa2", "aaaaaaaaaa1"), ("b", None)):
         write(path, run_of("a")._replace(id=id_.ljust(16, "0"), parent=parent and parent.ljust(16, "0")))
     assert [row.split()[0] for row in run("runs", str(path)).out.splitlines()[1:]] == ["aaaaaaaaaa1", "b0000000000"]

@@ -58,7 +58,7 @@ def test_block_is_one_trace(telemetry: Telemetry, block: Block) -> None:
 
 
 def test_span_continues_the_current_trace(telemetry: Telemetry, block: Block) -> None:
-    """As below the span of a task queue."""
+    """For example, the span of a task queue."""
     with telemetry.tracer.start_as_current_span("task"), block("nightly"):
         pass
     root, task = telemetry.spans
@@ -187,7 +187,7 @@ def test_trace_that_is_not_sampled_is_not_named() -> None:
 
 
 def test_span_ends_if_the_process_is_killed(telemetry: Telemetry, block: Block) -> None:
-    """Once, also if the block ends afterwards; without a block nothing happens."""
+    """It ends once, even if the block ends afterwards; without a block, nothing happens."""
     end_killed_block("SIGTERM")
     with block("nightly"):
         end_killed_block("SIGTERM")

@@ -1,4 +1,4 @@
-"""A report's file: only its owner can read it, it replaces nothing unless told to, and no half of it is left."""
+"""The file of a report: only its owner can read it, it replaces another only with *overwrite*, and is never incomplete."""
 
 from __future__ import annotations
 

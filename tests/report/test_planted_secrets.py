@@ -63,7 +63,7 @@ def report(night: Night, request: pytest.FixtureRequest) -> str:
 
 
 def decoded(text: str) -> str:
-    """Return a text with everything in it that can be decoded."""
+    """Return a string in which everything that can be decoded is decoded."""
     found = [text, unquote(text), text.replace("\\\\", "\\").replace('\\"', '"')]
     for run in re.findall(r"[\w+/\-]{12,}", text):
         for start in range(4):
@@ -92,7 +92,7 @@ def test_log_is_shown_from_the_report(night: Night, report: str, tmp_path: Path)
 
 
 def test_report_is_still_useful(report: str) -> None:
-    """Words that are no secrets are kept: hosts, windows, operations, short and ordinary values."""
+    """Words that are not secrets are kept: hosts, windows, operations, short and ordinary values."""
     document = log_in_report(report.encode()).decode()
     assert "2024-09-18 does not add up" in document
     assert "OTEL_EXPORTER_OTLP_HEADERS: set\n" in report

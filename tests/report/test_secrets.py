@@ -1,4 +1,4 @@
-"""`Secrets`: which variables hold secrets, and the forms in which a text may hold them."""
+"""`Secrets`: which variables hold secrets, and the forms in which a string may contain them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_other_names_suggest_no_secret(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "true", "4711", "123456789", "1.5", "12345", "postgres", "LOCALHOST", "  on  "])
 def test_short_and_ordinary_values_are_not_secrets(value: str) -> None:
-    """They would make each report useless, and are known to everyone."""
+    """Without them, each report would be useless, and everyone knows them."""
     assert masked(f"it is {value}.", DB_PASSWORD=value) == f"it is {value}."
 
 

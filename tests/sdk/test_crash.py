@@ -1,4 +1,4 @@
-"""`configure(report_on_crash=...)`: a report if an uncaught exception ends the program, which ends as without it."""
+"""`configure(report_on_crash=...)`: a report if an uncaught exception ends the program, whose end does not change."""
 
 from __future__ import annotations
 

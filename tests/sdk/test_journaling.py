@@ -104,7 +104,7 @@ def test_child_process_writes_to_the_same_file(run: Any, journal: Journal, name:
 def test_run_has_the_name_of_the_service(
     run: Any, journal: Journal, tmp_path: Path, name: str, environment: dict[str, str], service: str | None
 ) -> None:
-    """The one that its spans have, if they have one."""
+    """That of its spans, if they have one."""
     run(name, **{FILE: str(tmp_path / "log.db")}, **environment)
     assert services(journal) == [service]
 

@@ -55,7 +55,7 @@ def test_second_signal_does_not_interrupt_the_flush() -> None:
 
 
 def test_killed_run_has_a_root_span() -> None:
-    """Its trace is complete but for the spans of the calls that were interrupted."""
+    """Its trace is complete, except for the spans of the calls that were interrupted."""
     with http_receiver() as received:
         run_program("ways_out", "signal_inside_run", code=-signal.SIGTERM, **received.environment)
     spans = {span.name: span for span in received.spans}

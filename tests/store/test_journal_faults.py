@@ -285,7 +285,7 @@ def test_empty_file_becomes_a_journal(path: Path, warned: Warned) -> None:
 def test_file_that_replaces_a_journal_is_not_changed(
     path: Path, warned: Warned, writer: Callable[[], Writer], make: Callable[[Path], None], is_in_place: bool
 ) -> None:
-    """Not one of three programs, of which one emits no further event, writes its events into that file."""
+    """None of three programs, one of which emits no further event, writes into that file."""
     program, other, idle = TroubledProgram(path), writer(), writer()
     program.emit(0, 100)
     other.emit(100, 100)
@@ -464,7 +464,7 @@ def test_deleted_index_stops_the_programs_that_have_it(
 
 
 def test_deleted_lock_file_is_created_anew(path: Path, writer: Callable[[], Writer]) -> None:
-    """Then a program that only reads the journal sees which runs go on, as before."""
+    """A program that only reads the journal still sees which runs exist."""
     program, other = writer(), writer()
     count = 0
 

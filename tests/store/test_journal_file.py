@@ -272,7 +272,7 @@ def test_batch_that_is_written_twice_counts_once(path: Path) -> None:
 
 
 def test_oldest_of_too_many_runs_are_deleted(path: Path) -> None:
-    """A program that records events is kept; one that goes on later counts its events all the same."""
+    """A run that records events is kept; a deleted run that continues later still counts its events."""
     run, server = run_of("a"), run_of("d", started=-1)
     with open_file(path) as file, open_file(path) as other:
         append(other, run, 0, 3, time=NIGHT)

@@ -1,4 +1,4 @@
-"""Reading a journal: in every place, beside every writer, and without touching what is not ours."""
+"""Reading a journal: in any folder, beside any writer, and without changing its files."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_reader_changes_no_journal_that_replaces_another(path: Path, tmp_path: P
 
 
 def test_runs_can_be_read_before_the_first_write(path: Path) -> None:
-    """The lock file, opened to look for other processes, can then be locked by this one."""
+    """This process can lock the file after it opened it to look for the locks of others."""
     log = EventLog()
     journal = Journal(path)
     assert {run["outcome"] for run in journal.runs()} == {"killed"}

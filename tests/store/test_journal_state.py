@@ -1,4 +1,4 @@
-"""The state of a journal: counters beside rows, the warnings of its programs, and whether it can be written."""
+"""The state of a journal: counters and rows, the warnings of its programs, and whether it can be written."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_interrupted_write_is_finished(tmp_path: Path, action: str, counts: dict
 
 
 def test_value_error_of_a_signal_handler_loses_no_event(tmp_path: Path) -> None:
-    """It looks like that of a malformed event."""
+    """Such an error looks like that of a malformed event."""
     out, err = run_program("journal_inside", "signal_raises_value_error", str(tmp_path / "log.db"))
     assert (out, err.count("\n"), "ValueError: timeout" in err) == ("1\n", 1, True)
 
@@ -45,7 +45,7 @@ def test_exceptions_of_signal_handlers_lose_or_double_nothing(tmp_path: Path) ->
 
 
 def test_thread_that_is_stuck_delays_others_by_a_second(tmp_path: Path) -> None:
-    """Once, and their events are written when it goes on."""
+    """Each waits once; their events are written when the stuck thread continues."""
     path = tmp_path / "log.db"
     out, err = run_program("journal_inside", "stuck_thread", str(path))
     *first, later = json.loads(out)

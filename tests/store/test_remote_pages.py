@@ -76,7 +76,7 @@ def test_error_of_the_program_is_shown(status: str, body: bytes) -> None:
 
 
 def test_page_that_repeats_is_an_error() -> None:
-    """A command would read it for ever."""
+    """Otherwise a command would read it forever."""
     body = b'{"code":200,"data":{"events":[],"next":"5"}}'
     with canned(raw_response("200 OK", body)) as (url, _):
         assert RemoteLog(url).events().next == "5"

@@ -1,4 +1,4 @@
-"""What a run is called: the name of its program, and never an argument, which may be a secret."""
+"""The name of a run: that of its program, and never an argument, which may be a secret."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_program_is_named_without_its_arguments(folder: Path, command: list[str]
     ],
 )
 def test_program_is_named_before_it_has_begun(folder: Path, command: list[str], program: str) -> None:
-    """Site customization, by which programs are instrumented that nobody edits, may attach the journal."""
+    """Site customization, which instruments programs without editing them, may attach the journal."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(CODE, encoding="utf-8")
     assert program_of(folder, *command, paths=str(folder / "site")) == program

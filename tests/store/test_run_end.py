@@ -124,7 +124,7 @@ def started(path: str, name: str, *launcher: str) -> Iterator[tuple[subprocess.P
 
 
 def test_run_is_killed_though_a_child_has_its_descriptors(path: str) -> None:
-    """The locks of a process are not inherited, so the run does not seem to be alive."""
+    """The child does not inherit the lock, so the run does not seem to exist."""
     with started(path, "leaves_child") as (program, child):
         assert program.wait(60) == KILL
         assert [run["outcome"] for run in Journal(path).runs()] == ["killed"]

@@ -97,7 +97,7 @@ def test_set_without_events_has_an_empty_list(log: EventLog) -> None:
 
 @pytest.mark.parametrize("kinds", ["CloudCost", ["CloudCostSetSaved", "NetworkSet", "AssetSetT"]])
 def test_kind_of_this_process_or_another_can_be_selected(path: Path, kinds: str | list[str]) -> None:
-    """This process knows the one, and the journal has an event of the other."""
+    """This process knows one kind, and the journal has an event of the other."""
     other = EventLog()
     other.add_set("network", "NetworkSet")
     write(path, run_of("f", None, 9), Event("NetworkSetSaved", 1))
@@ -118,7 +118,7 @@ def test_unknown_kind_is_a_value_error(log: EventLog) -> None:
 
 
 def test_own_log_is_served_for_an_unreadable_journal(log: EventLog, path: Path, warned: Warned) -> None:
-    """A program's page goes on; one warning says what is missing."""
+    """The program's page still works; one warning says what is missing."""
     log.append(Event("AssetSetLoaded", 7, 1, DAYS[0]))
     path.write_text("not a database")
     for _ in range(3):
@@ -138,7 +138,7 @@ def test_missing_file_logs_no_warning(tmp_path: Path, warned: Warned) -> None:
 
 
 class Faulty:
-    """A journal that is read as often as it is asked, and cannot be read."""
+    """A journal that cannot be read, and counts the attempts."""
 
     def __init__(self) -> None:
         self.asked = 0
