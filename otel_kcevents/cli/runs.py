@@ -34,8 +34,8 @@ def add_runs(commands: Commands) -> None:
         "runs",
         help="list what ran, newest first, and how it ended",
         description="List the programs that ran, newest first, and how they ended. A program's numbers of events and "
-        "errors include those of the processes that it started. A duration after > is that until the last event: "
-        "the process was killed at an unknown time. Details of more than 100 characters are cut; --json prints all.",
+        "errors include those of the processes that it started. If a process was killed at an unknown time, the "
+        "duration up to its last event is shown after >. Details are truncated to 100 characters, except with --json.",
     )
     parser.set_defaults(command=show_runs)
     count_help = "list only the newest N programs (default: all)"

@@ -1,4 +1,4 @@
-"""The file of a report: only its owner can read it, it replaces another only with *overwrite*, and is never incomplete."""
+"""The file of a report: only its owner can read it, it replaces another only with *overwrite*, and it is complete."""
 
 from __future__ import annotations
 
