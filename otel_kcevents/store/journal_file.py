@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -89,6 +90,7 @@ class JournalFile:
         self._epoch = 0
         self._until_checked = 0  # events
         self.notices = deque()
+        self.patient_until = 0.0
         self._noted = 0  # the number of the last warning that the file has
 
     @property
@@ -150,7 +152,7 @@ class JournalFile:
         deadline = monotonic() + timeout
         try:
             try:  # also around `acquire`: a signal handler may raise an exception when the lock has been acquired
-                if not self._lock.acquire(timeout):
+                if not self._acquire(timeout):
                     raise sqlite3.OperationalError(_LOCKED)
                 if self._connection is None:
                     self._lock.hold(run.id)  # if files cannot be locked, SQLite would find out after 10 seconds
@@ -170,6 +172,23 @@ class JournalFile:
             raise explain(self.path, error) from error
         self._noted = noted
         self._is_troubled = False
+
+    def _acquire(self, timeout: float) -> bool:
+        written = self._time_written()
+        while not self._lock.acquire(timeout):
+            before, written = written, self._time_written()
+            if written == before:  # the owner of the lock makes no progress
+                return False
+        return True
+
+    def _time_written(self) -> int:
+        """Return when a process last wrote to the file, to find out whether to be patient; 0 if that is over."""
+        if monotonic() >= self.patient_until:
+            return 0
+        try:
+            return os.stat(f"{self.path}-wal").st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _undo(self, error: BaseException) -> None:
         """Roll back. Unless the file is only locked, close it: opening it finds out what is wrong with it."""

@@ -35,6 +35,7 @@ _RETRY_INTERVAL = 1.0  # seconds
 _MAX_WAITING = 10_000
 _BATCH = 256  # events of a transaction, which takes some milliseconds
 _FORK_TIMEOUT = 10.0  # seconds
+_PATIENCE = 5.0  # seconds that the last attempt waits while others write: hundreds of programs may end at once
 _MALFORMED = (AttributeError, OverflowError, TypeError, ValueError)  # raised for a window that is a string, for example
 
 # Held while a file is used. It is shared by all journals, so that two threads cannot wait for each other. It is
@@ -274,7 +275,7 @@ class JournalWriter:
         Args:
             outcome: `ended`, `failed` or `killed`.
             detail: Why; None if there is nothing to add.
-            timeout: The maximum time to wait, in seconds.
+            timeout: The maximum time to wait, in seconds. The final end waits longer while other processes write.
             is_final: Whether the process is ending: later events, which an exit handler may record, leave the end as it
                 is. Otherwise, the next event revives the run.
         """
@@ -286,6 +287,7 @@ class JournalWriter:
         if is_final:
             self._retrying.stop(timeout)
             self._retry_at = 0.0
+            self._file.patient_until = monotonic() + _PATIENCE
         if not (self._waiting or self._unlisted or os.path.exists(self._path)):
             return  # a file that was deleted is not created again for its end
         problem = None
@@ -298,7 +300,7 @@ class JournalWriter:
             try:
                 self._drain(max(0.0, deadline - monotonic()))
                 self._is_troubled = False
-                self._file.end(current_run(), outcome, detail, max(0.0, deadline - monotonic()), is_final)
+                self._file.end(current_run(), outcome, detail, timeout, is_final)
                 if is_final:
                     self._file.close(max(0.0, deadline - monotonic()))
             finally:

@@ -25,6 +25,7 @@ fcntl: Any = _fcntl
 
 _MAX_PAUSE = 0.0002  # seconds between two attempts
 _FIRST_PAUSE = 0.00002
+_MAX_SHARE = 0.01  # of the time waited: if hundreds of processes wait, the one that has the lock needs the processors
 _CHECK_INTERVAL = 0.25  # seconds
 
 
@@ -100,9 +101,10 @@ class LockFile:
 
     def _poll(self, deadline: float) -> bool:
         pause = _FIRST_PAUSE
-        while monotonic() < deadline:
-            sleep(pause)
-            pause = min(2 * pause, _MAX_PAUSE)
+        begin = monotonic()
+        while (now := monotonic()) < deadline:
+            sleep(min(pause, deadline - now))
+            pause = min(2 * pause, max(_MAX_PAUSE, (now - begin) * _MAX_SHARE))
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True

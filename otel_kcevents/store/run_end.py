@@ -30,7 +30,7 @@ class EndsRun(Protocol):
         Args:
             outcome: `ended`, `failed` or `killed`.
             detail: Why; None if there is nothing to add.
-            timeout: The maximum time to wait, in seconds.
+            timeout: The maximum time to wait, in seconds. The final end waits longer while other processes write.
             is_final: Whether later events leave the end as it is; otherwise they revive the run.
         """
         ...
@@ -50,7 +50,8 @@ def end_run(
         outcome: `ended`, `failed` or `killed`; None for `failed` if an uncaught exception or the last `run()` block
             shows a failure, else `ended`.
         detail: Why; None if there is nothing to add.
-        timeout: The maximum time to wait for each journal, in seconds.
+        timeout: The maximum time to wait for each journal, in seconds. The final end waits longer if other processes
+            write meanwhile.
         is_final: Whether later events, which an exit handler may record, leave the end as it is; otherwise they revive
             the run.
     """

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
-from time import sleep, time_ns
+from time import monotonic, sleep, time_ns
 from typing import IO
 
 import pytest
 from conftest import TESTS, clean_environment, run_program
 from journals import NIGHT, run_of, write
-from troubled import HOLD_READER, other_process, sizes_in
+from troubled import HOLD_FLOCK, HOLD_READER, other_process, sizes_in
 
 from otel_kcevents import Journal, JournalError
 from otel_kcevents.model.event import Event
@@ -179,6 +179,37 @@ def test_reader_that_does_not_end_stops_writes(path: Path) -> None:
         append(file, run_of("a"), len(written), 1)
         assert os.stat(f"{path}-wal").st_size < 2**16
         assert sizes_in(path) == [*range(len(written) + 1)]
+
+
+WRITE_UNDER_LOCK = """
+import fcntl, os, sqlite3, sys, time
+lock = open(sys.argv[1] + "-lock", "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print(flush=True)
+end = time.monotonic() + 0.5
+while time.monotonic() < end:
+    os.utime(sys.argv[1] + "-wal")
+    time.sleep(0.002)
+lock.close()
+input()
+"""
+
+
+def test_end_of_a_program_waits_while_others_write(path: Path) -> None:
+    """If hundreds of programs end at once, each gets the lock in time."""
+    with open_file(path) as file:
+        append(file, run_of("a"), 0, 1)
+        with other_process(WRITE_UNDER_LOCK, path):
+            with pytest.raises(JournalError, match="is locked"):
+                file.end(run_of("a"), "ended", None, 0.05, is_final=True)
+            file.patient_until = monotonic() + 60
+            file.end(run_of("a"), "ended", None, 0.2, is_final=True)
+        with other_process(HOLD_FLOCK, path):
+            begin = monotonic()
+            with pytest.raises(JournalError, match="is locked"):
+                file.end(run_of("a"), "ended", None, 0.05, is_final=True)
+            assert monotonic() - begin < 10
+            file.patient_until = 0.0
 
 
 def test_last_program_removes_the_log(path: Path) -> None:
