@@ -27,6 +27,8 @@ _TOKENS = (  # secrets that are recognized by their format
     r"|SG\.[\w\-]{16,}(?:\.[\w\-]{16,})?|npm_\w{30,}|pypi-[\w\-]{16,}|hf_\w{20,}|dapi[0-9a-f]{32}\S{0,2}"
     r"|do[opr]_v1_[0-9a-f]{32,}|hv[sbr]\.[\w\-]{20,}|shp[a-z]{2}_[0-9a-f]{32}|SK[0-9a-f]{32}|key-[0-9a-f]{32}"
     r"|gl(?:sa|c)_[\w=]{20,}|ATATT3[\w\-=]{20,}|NRAK-\w{20,}|AGE-SECRET-KEY-1\w{20,}|\w{14}\.atlasv1\.\w{20,}"
+    r"|dckr_pat_[\w\-]{16,}|lin_api_\w{20,}|rubygems_[0-9a-f]{32,}|pul-[0-9a-f]{40}|sntry[su]_[\w=+/]{20,}"
+    r"|dp\.[a-z]{2}\.\w{20,}|tskey-[\w\-]{10,}"
     r"|ver:\d-hint:\d{1,20}-[\w+/=\-]{20,}"  # Snowflake
     rf"|{_BASE64}{{86}}==|[\w~.\-]{{3}}8Q~[\w~.\-]{{30,}}"  # keys of Azure storage accounts, Azure client secrets
 )
@@ -58,7 +60,8 @@ _ORACLE = (
 # ("function signature: ..."), so they count only in front of a `=`, or as a quoted key.
 _SECRET_NAME = (
     r"passw|passphrase|pwd|secret(?!s?manager|ar(?:y|ies))|token(?!iz)|authorization|cookie|connectionstring|clientassertion"
-    r"|(?:api|app|access|account|admin|auth|consumer|private|master|encryption|signing|shared|subscription|storage|license|fernet)key(?!word)"
+    r"|(?:api|app|access|account|admin|auth|consumer|private|master|encryption|signing|shared|subscription|storage|license|fernet|ingestion)key(?!word)"
+    r"|otlp(?:traces|metrics|logs)?headers$|honeycombteam"
 )
 _ASSIGNED_NAME = r"signature$|credential|(?:^|amz|goog)security|^(?:auth|sig|sas|sid)$|accesskeyid|session(?:id|key)"
 _LAST_WORD = r"(?:^|[_.\-])(?i:pass|pw|psw)$|[a-z](?:Pass|Pw|PW)$"  # DB_PASS, dbPass, but not `bypass`
@@ -85,15 +88,16 @@ _IDENTIFIED = (
 _LOGIN_OPTION = r"""((?<![\w\-])(?:-u|--user|--proxy-user)(?:["']?,)?[ =]["']?)(?!\[red)[^\s:"']{1,64}:[^\s"']+"""
 
 _LOGIN_CALL = (  # a function of code that takes a password by position
-    r"""\b(?:\w{0,40}(?:Basic|Digest|Proxy)Auth|(?:set|with|use)_?\w{0,40}(?i:password|token|secret|api_?key))"""
-    r"""\((?=[bru]?["'])"""
+    r"""\b(?:\w{0,40}(?:Basic|Digest|Proxy)Auth|(?:set|with|use)_?\w{0,40}(?i:password|token|secret|api_?key)"""
+    r"""|Secret(?:Str|Bytes))\((?=[bru]?["'][^*])"""
 )
-# Programs that take a password in an option of one letter, or as USER/PASSWORD.
+# Programs that take a password in an option of one letter, or as USER/PASSWORD; and cookies of a jar.
 _COMMAND = (
     r"""((?:\b(?:mysql|mariadb)[\w\-]{0,20}(?=[\s"'])[^\n\[]{0,300}?[\s"']-p|\bsshpass["',\s]{1,4}-p["',\s]{0,4}"""
     r"""|\b(?:docker|podman|az)["',\s]{1,4}login(?=[\s"'])[^\n\[]{0,300}?[\s"']-p["',\s]{1,4}"""
     r"""|\b(?:sqlcmd|bcp)(?=[\s"'])[^\n\[]{0,300}?[\s"']-P["',\s]{1,4}|\bredis-cli(?=[\s"'])[^\n\[]{0,300}?[\s"']-a["',\s]{1,4}"""
-    r"""|\b(?:sqlplus|sqlldr|expdp|impdp)(?=[\s"'])[^\n\[]{0,300}?[\s"'][A-Za-z][\w$#]{0,30}/))(?!\[red)[^\s"'@,][^\s"'@]*"""
+    r"""|\b(?:sqlplus|sqlldr|expdp|impdp)(?=[\s"'])[^\n\[]{0,300}?[\s"'][A-Za-z][\w$#]{0,30}/"""
+    r"""|<Cookie [^\s=<>]{1,100}=))(?!\[red)[^\s"'@,][^\s"'@]*"""
 )
 
 _EXEMPT = r"""(?i)["']?(?:true|false|yes|no|none|null|nil|undefined|\*+|\.{3}|…)?["']?\Z|["']?\[redacted\]"""

@@ -43,7 +43,8 @@ _NOTE = (
     "Read this report before you publish it."
 )
 _DOCUMENT_KEYS = (
-    '"code": 200 "data" "counters" "kind" "metadata" "size" "window" "start" "end" "error" "type" "message"'
+    '"code": 200 "data" "allocation" "asset" "counters" "kind" "metadata" "size" "window" "start" "end" "error" "type" '
+    '"message" "operation"'
 )
 _FIXED = (FIRST_LINE, _NOTE, REDACTED, EMAIL, LOG_HEADING, _DOCUMENT_KEYS, *KINDS)  # in each report
 

@@ -21,10 +21,14 @@ __all__ = ["EMAIL", "Redactor", "printable"]
 EMAIL = "[email]"
 """The replacement for an e-mail address."""
 
-# Home folders of any user, also in URLs and in Windows paths with doubled backslashes.
-_HOMES = r"""(?:\b[A-Za-z]:)?(/|\\{1,4}|%2[Ff])(?:home|Users|export\1home)\1[^/\\\s%'"`:;,<>()\[\]]+"""
-_PEM = r"-----BEGIN [A-Z0-9 ]{1,40}-----[^-]*(?:-----END [A-Z0-9 ]{1,40}-----)?"
-_EMAIL = r"[\w.+\-]{1,64}(?:@|%40)(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
+# Home folders of any user, also in URLs, in JSON, and in Windows paths with doubled backslashes and names with spaces.
+_SEPARATOR = r"(?:/|\\{1,8}/?|%(?:25){0,3}(?:2[Ff]|5[Cc]))"
+_HOMES = (
+    rf"(?:\b[A-Za-z](?::|%(?:25){{0,3}}3[Aa]))?{_SEPARATOR}(?:export{_SEPARATOR})?(?:home|[Uu]sers){_SEPARATOR}/?"
+    r"""[^/\\\s%'"`:;,<>()\[\]]+(?:(?: [^/\\\s%'"`:;,<>()\[\]]+){1,3}(?=\\))?"""
+)
+_AT = r"(?:@|%(?:25){0,3}40|&(?:amp;)?#(?:64|x40);|\\{1,4}u0040)"
+_EMAIL = rf"[\w.+\-]{{1,64}}{_AT}(?:[\w\-]{{1,63}}\.){{1,8}}[^\W\d_]{{2,24}}\b"
 _VARIABLES = ("USER", "LOGNAME", "USERNAME", "SUDO_USER")
 _MIN_USER = 3  # characters; a shorter name would be replaced in the middle of ordinary text
 # Accounts of services and systems: their names are not personal, and occur in ordinary messages.
@@ -53,7 +57,7 @@ class Redactor:
         homes = {environ.get("HOME", ""), environ.get("USERPROFILE", ""), os.path.expanduser("~")}
         homes |= {os.path.realpath(home) for home in homes if home}
         usable = sorted((home.rstrip("/\\") for home in homes if len(home.rstrip("/\\")) > 1), key=len, reverse=True)
-        folders = [*map(re.escape, usable), *(re.escape(home).replace("/", "%2[Ff]") for home in usable)]
+        folders = [_SEPARATOR.join(map(re.escape, re.split(r"[/\\]", home))) for home in usable]
         self._homes = re.compile("|".join([rf"(?:{folder})(?![\w\-])" for folder in folders] + [_HOMES]))
         users = {environ.get(name, "") for name in _VARIABLES}
         users |= {os.path.basename(home) for home in usable if re.fullmatch(_HOMES, home)}
@@ -61,8 +65,8 @@ class Redactor:
             users.add(getuser())
         personal = [user for user in users if len(user) >= _MIN_USER and not _SHARED_USERS.fullmatch(user.lower())]
         names = "|".join(map(re.escape, personal)) or "(?!)"
-        # `_` separates words too, and so do the two digits of `%2F`.
-        self._users = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%2[Ff]))(?:{names})(?![A-Za-z0-9])")
+        # `_` separates words too, and so do the two digits of an encoded separator.
+        self._users = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=2[Ff])|(?<=5[Cc]))(?:{names})(?![A-Za-z0-9])")
         self._redacted = lru_cache(maxsize=4096)(self._redact)
 
     def __call__(self, text: str) -> str:
@@ -81,14 +85,14 @@ class Redactor:
         return self._users.sub("~", text)
 
     def lines(self, text: str) -> str:
-        """Return several lines, such as a stack trace, without secrets that have several lines.
+        """Return several lines, such as a stack trace, without secrets that have several lines, or a name on another.
 
         Each line has to be redacted afterwards.
 
         Args:
             text: The lines.
         """
-        return re.sub(_PEM, REDACTED, self.secrets.mask(text))
+        return scrub(self.secrets.mask(text))
 
     def document(self, document: Document) -> Document:
         """Return a log document whose messages are redacted. Kinds, times, sizes and windows do not change.
@@ -111,15 +115,22 @@ class Redactor:
         return event._replace(failure=failure, extra=extra)
 
     def _strings(self, value: object, key: str = "") -> object:
-        """Return a value of JSON with its strings redacted; the key of a string may say that it is a secret."""
+        """Return a value of JSON with its strings redacted; the key of a value may say that it is a secret."""
         if isinstance(value, dict):
-            return {self(name): self._strings(member, name) for name, member in value.items()}
+            return {
+                self(name): self._strings(member, key if _is_secret(key) else name) for name, member in value.items()
+            }
         if isinstance(value, list):
             return [self._strings(member, key) for member in value]
-        if not isinstance(value, str):
+        if value is None or isinstance(value, bool):
             return value
-        is_secret = REDACTED in scrub(json.dumps({key: "0123456789"}))
-        return REDACTED if is_secret else self(value)
+        if _is_secret(key, "0123456789" if isinstance(value, str) else value):
+            return REDACTED
+        return self(value) if isinstance(value, str) else value
+
+
+def _is_secret(key: str, value: object = "0123456789") -> bool:
+    return REDACTED in scrub(json.dumps({key: value}))
 
 
 def printable(line: str) -> str:

@@ -1,17 +1,17 @@
-"""`Secrets`: the secrets of an environment, in every form in which a string might contain them."""
+"""`Secrets`: the secrets of an environment, found in every form in which a string might contain them."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, unquote
 
 from otel_kcevents.model.scrub import REDACTED, scrub
+from otel_kcevents.report.decoding import decode, decode_with_places
 
 __all__ = ["MIN_LENGTH", "ReportRefusedError", "Secrets"]
 
@@ -31,7 +31,8 @@ _OTHER_NAME = re.compile(r"_(?:FILE|PATH|DIR|SOCK|SOCKET|TYPE|NAME|PROVIDER|BACK
 _ORDINARY = re.compile(
     "always|approle|basic|bearer|default|denied|digest|disabled?|enabled?|external|google|internal|kerberos|kubernetes"
     "|localhost|negotiate|oauth2?|optional|password|postgres|postgresql|prefer|required?|secret|session|standard|strict"
-    "|ubuntu|verify-full|wayland|xsession"
+    r"|ubuntu|verify-full|wayland|xsession"
+    r"|(?:\d{4}-\d\d(?:-\d\d)?)?[t ]?(?:\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+\-]\d\d:?\d\d)?)?"  # a day, a time
 )
 
 _USER_INFO = re.compile(r"://([^/@:\s]*)(?::([^@\s]+))?@")
@@ -39,7 +40,8 @@ _PASSWORD_WITH_AT = re.compile(r"://[^/@:\s]*:(\S{1,200}@\S{1,200})@")
 _PAIR = re.compile(r"""(?<![\w.\-])([\w.\-]{1,100})["']?\s*[=:]\s*("[^"\n]+"|'[^'\n]+'|[^\s,;&"'{}]+)""")
 _SEGMENT = re.compile(r"/((?=[\w\-]*\d)[\w\-]{12,})(?![\w.\-])")  # of the path of a webhook: a random name
 _SCHEME = re.compile(r"(?i)(?:basic|bearer|token|apikey|digest)\s+(\S+)")
-_CUT = "…"  # after a string that was cut
+_HALF_ESCAPE = re.compile(r"(?:%[0-9A-Fa-f]{0,9}|(?<!\\)\\+(?:[xu][0-9A-Fa-f]{0,3})?|&[#\w;]{0,12})\Z")
+_CUT = r"([\[(]?(?:…|\.{3,})[\])]?)"  # in a string of which a part was omitted
 
 
 class ReportRefusedError(ValueError):
@@ -54,33 +56,60 @@ class Secrets:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        names: dict[str, str] = {}  # by form
+        self._exact: dict[str, str] = {}  # variables by the values as they are, and in the most frequent notations
+        self._names: dict[str, str] = {}  # variables by decoded forms
         for name, value in environ.items():
             for part in set(_parts(name, value[:_MAX_VALUE])):
-                for form in _forms(part):
-                    names.setdefault(form, name)
-        self._names = dict(sorted(names.items(), key=lambda item: -len(item[0])))  # a secret may contain another
+                for form in (part, quote(part, safe="", errors="replace"), json.dumps(part)[1:-1]):
+                    self._exact.setdefault(form, name)
+                for form in filter(_is_worth_hiding, map(decode, _forms(part))):
+                    self._names.setdefault(form, name)
+        self._exact = dict(sorted(self._exact.items(), key=lambda item: -len(item[0])))  # one may contain another
+        self._longest = max(map(len, self._names), default=0)
+        self._by_start: dict[str, list[str]] = {}
+        self._by_end: dict[str, list[str]] = {}
+        for form in self._names:
+            self._by_start.setdefault(form[:MIN_LENGTH], []).append(form)
+            self._by_end.setdefault(form[-MIN_LENGTH:], []).append(form)
 
     def mask(self, text: str) -> str:
-        """Return a string with `[redacted]` in place of each secret, even one whose end was replaced by `…`.
+        """Return a string with `[redacted]` in place of each secret, even one of which `…` or `...` replaces a part.
 
         Args:
             text: The string.
         """
-        for form in self._names:
+        for form in self._exact:
             if form in text:
                 text = text.replace(form, REDACTED)
-        *starts, end = text.split(_CUT)
-        return "".join(f"{self._mask_end(start)}{_CUT}" for start in starts) + end
+        decoded = decode(text)
+        if forms := [form for form in self._names if form in decoded]:
+            text = _mask_forms(text, forms)
+        pieces = re.split(_CUT, text)  # the cuts have the odd places
+        for place in range(0, len(pieces), 2):
+            if place > 0:
+                pieces[place] = self._mask_start(pieces[place])
+            if place < len(pieces) - 1:
+                pieces[place] = self._mask_end(pieces[place])
+        return "".join(pieces)
 
     def _mask_end(self, text: str) -> str:
         """Return a string with `[redacted]` in place of the beginning of a secret at its end."""
-        for form in self._names:
-            place = text.find(form[:MIN_LENGTH])
-            while place >= 0:
-                if form.startswith(text[place:]):
-                    return text[:place] + REDACTED
-                place = text.find(form[:MIN_LENGTH], place + 1)
+        for decoded in dict.fromkeys((decode(text), decode(_HALF_ESCAPE.sub("", text)))):
+            for place in range(max(len(decoded) - self._longest, 0), len(decoded) - MIN_LENGTH + 1):
+                forms = self._by_start.get(decoded[place : place + MIN_LENGTH], ())
+                if any(form.startswith(decoded[place:]) for form in forms):
+                    _, places = decode_with_places(text)
+                    return text[: places[place][0]] + REDACTED
+        return text
+
+    def _mask_start(self, text: str) -> str:
+        """Return a string with `[redacted]` in place of the end of a secret at its beginning."""
+        decoded = decode(text)
+        for place in range(min(len(decoded), self._longest), MIN_LENGTH - 1, -1):
+            forms = self._by_end.get(decoded[place - MIN_LENGTH : place], ())
+            if any(form.endswith(decoded[:place]) for form in forms):
+                _, places = decode_with_places(text)
+                return REDACTED + text[places[place - 1][1] :]
         return text
 
     def check(self, text: str, fixed: str = "") -> None:
@@ -93,13 +122,23 @@ class Secrets:
         Raises:
             ReportRefusedError: The report contains a secret.
         """
-        decoded = unquote(text)
-        for form, name in self._names.items():
-            if (form in text or form in decoded) and form not in fixed:
-                raise ReportRefusedError(
-                    f"the report still holds the value of the variable {name}, or a part of it, so it is not written; "
-                    f"if the value is not a secret, run the command without it: env -u {name} otel-kcevents report"
-                )
+        for names, where, expected in ((self._exact, text, fixed), (self._names, decode(text), decode(fixed))):
+            for form, name in names.items():
+                if form in where and form not in expected:
+                    raise ReportRefusedError(
+                        f"the report still holds the value of the variable {name}, or a part of it, so it is not "
+                        "written; if the value is not a secret, run the command without it: "
+                        f"env -u {name} otel-kcevents report"
+                    )
+
+
+def _mask_forms(text: str, forms: Iterable[str]) -> str:
+    """Return a string with `[redacted]` in place of decoded forms."""
+    decoded, places = decode_with_places(text)
+    pattern = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+    for match in reversed(list(re.finditer(pattern, decoded))):
+        text = text[: places[match.start()][0]] + REDACTED + text[places[match.end() - 1][1] :]
+    return text
 
 
 def _parts(name: str, value: str) -> Iterator[str]:
@@ -109,6 +148,8 @@ def _parts(name: str, value: str) -> Iterator[str]:
     # A known format of a token, whatever the name; of a URL with a login, only the login is secret.
     if is_secret or REDACTED in scrub(_USER_INFO.sub("://", value)):
         yield from _worth_hiding(value)
+    for part in _scrubbed_parts(value):
+        yield from _worth_hiding(part)
     for text in dict.fromkeys((value, unquote(value))):
         for user, password in _USER_INFO.findall(text)[:_MAX_PARTS]:
             yield from _worth_hiding(password or user)
@@ -130,16 +171,32 @@ def _parts(name: str, value: str) -> Iterator[str]:
                 yield from _SEGMENT.findall(text.partition("://")[2])
 
 
+def _scrubbed_parts(value: str) -> Iterator[str]:
+    """Return what the scrubber removes from a value, such as the password of a command line."""
+    start, *others = scrub(value).split(REDACTED)
+    position = len(start)
+    for kept in others:
+        end = value.find(kept, position) if kept else len(value)
+        if end < 0:  # the scrubber has changed more than a secret
+            return
+        yield value[position:end].strip("\"'")
+        position = end + len(kept)
+
+
 def _worth_hiding(value: str) -> Iterator[str]:
-    """Return a value, decoded too, if it is long enough and not an ordinary word; and the lines of a long one."""
-    for text in dict.fromkeys((value.strip(), unquote(value).strip())):
-        is_number = text.replace(".", "").isdecimal()
-        if len(text) < (10 if is_number else MIN_LENGTH) or _ORDINARY.fullmatch(text.lower()):
-            continue
+    """Return a value, if it may be a secret, and the lines of a long one."""
+    text = value.strip()
+    if _is_worth_hiding(text):
         yield text
         lines = text.replace("\\n", "\n").split("\n")
         if len(lines) > 1:
             yield from (line.strip() for line in lines if len(line) >= _MIN_LINE and not line.startswith("-----"))
+
+
+def _is_worth_hiding(text: str) -> bool:
+    """Return whether a value is long enough, and neither an ordinary word nor a time."""
+    is_number = text.replace(".", "").isdecimal()
+    return len(text) >= (10 if is_number else MIN_LENGTH) and not _ORDINARY.fullmatch(text.lower())
 
 
 def _login(credentials: str) -> Iterator[str]:
@@ -151,7 +208,8 @@ def _login(credentials: str) -> Iterator[str]:
 def _login_parts(text: str) -> Iterator[str]:
     """Return the password of `user:password`."""
     user, colon, password = text.partition(":")
-    if colon and re.fullmatch(r"[\w.@+\-]+", user) and not password.startswith("//"):
+    is_login = colon and re.fullmatch(r"[\w.@+\-]+", user) and not password.startswith("//")
+    if is_login and _is_worth_hiding(text):
         yield from _worth_hiding(password)
 
 
@@ -169,24 +227,13 @@ def _members(text: str) -> Iterator[str]:
         yield from _worth_hiding(value)
 
 
-def _percent_encoded(character: str) -> str:
-    """Return a character as the most careful programs write it in a URL: they also encode `-`, `.`, `_` and `~`."""
-    return character if character.isalnum() else "".join(f"%{byte:02X}" for byte in character.encode(errors="replace"))
-
-
-def _forms(value: str) -> set[str]:
-    """Return a secret as it is, and as URLs, JSON, Python, HTML, base64 and hexadecimal digits represent it."""
+def _forms(value: str) -> Iterator[str]:
+    """Return a secret as it is, with `+` for spaces, and as base64, hexadecimal digits and numbers represent it."""
     data = value.encode(errors="surrogatepass")
-    quoted = {quote(data, safe=""), quote(data), quote_plus(data), "".join(map(_percent_encoded, value))}
-    quoted |= {quote(text, safe="") for text in quoted}  # a URL in a URL
-    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    forms = {value, repr(value)[1:-1], ascii(value)[1:-1], repr(data)[2:-1], html.escape(value), *quoted, *in_json}
-    forms.add(value.replace("'", "''"))  # SQL
-    forms |= {re.sub("%..", lambda match: match[0].lower(), text) for text in quoted}
-    forms |= {json.dumps(text)[1:-1] for text in in_json}  # JSON in a message of the log document
-    encoded = {data.hex(), data.hex().upper()}
-    for before in range(3):  # the value may begin at any of the three bytes that four characters of base64 encode
-        start, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6
-        padded = bytes(before) + data
-        encoded |= {encode(padded).decode()[start:end] for encode in (b64encode, urlsafe_b64encode)}
-    return forms | encoded
+    yield from (value, ascii(value), value.replace(" ", "+"), data.hex(), data.hex(":"), ",".join(map(str, data)))
+    for encoding in ("utf-8", "utf-16-le"):
+        data = value.encode(encoding, "surrogatepass")
+        for before in range(3):  # the value may begin at any of the three bytes that four characters of base64 encode
+            start, end = -(-before * 8 // 6), (before + len(data)) * 8 // 6
+            padded = bytes(before) + data
+            yield from (encode(padded).decode()[start:end] for encode in (b64encode, urlsafe_b64encode))

@@ -83,6 +83,12 @@ def test_login_of_an_address_is_removed(message: str, scrubbed: str) -> None:
         ("etl --password hunter2 --host db", "etl --password [redacted] --host db"),
         ("API key: hunter2 is unknown", "API key: [redacted] is unknown"),
         ("connect(password=SecretStr('hunter2'), port=1)", "connect(password=[redacted], port=1)"),
+        ("key = SecretStr('hunter2')", "key = SecretStr([redacted])"),
+        ("SecretStr('**********')", "SecretStr('**********')"),
+        ("<Cookie session=hunter2 for db>, <Cookie a='b>", "<Cookie session=[redacted] for db>, <Cookie a='b>"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS=x-team=hunter2, 5", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=[redacted], 5"),
+        ("OTEL_EXPORTER_OTLP_HEADERS is malformed", "OTEL_EXPORTER_OTLP_HEADERS is malformed"),
+        ("'x-honeycomb-team': 'hunter2'", "'x-honeycomb-team': [redacted]"),
         ("auth=HTTPBasicAuth('etl', 'hunter2'), timeout=5", "auth=[redacted], timeout=5"),
         ("HTTPBasicAuth('etl', 'hunter2').x, 5", "HTTPBasicAuth([redacted]).x, 5"),
         ("client.set_token('hunter2", "client.set_token([redacted]"),
@@ -144,7 +150,9 @@ def test_value_that_a_client_quotes_is_removed(message: str, scrubbed: str) -> N
 
 @pytest.mark.parametrize(
     "secret",
-    [JWT, AWS_KEY, f"{AWS_KEY}', '{AWS_SECRET}", "ghp_" + "a" * 36, "xoxb-1234-abcd", "AIza" + "b" * 35, PEM, PEM[:35]],
+    [JWT, AWS_KEY, f"{AWS_KEY}', '{AWS_SECRET}", "ghp_" + "a" * 36, "xoxb-1234-abcd", "AIza" + "b" * 35, PEM, PEM[:35]]
+    + [f"{start}{'a1' * 24}" for start in ("dckr_pat_", "lin_api_", "rubygems_", "sntrys_", "dp.pt.", "tskey-auth-")]
+    + [f"pul-{'a1' * 20}"],
 )
 def test_secret_of_a_known_format_is_removed(secret: str) -> None:
     assert scrub(f"refused: {secret}") == f"refused: {REDACTED}"

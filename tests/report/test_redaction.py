@@ -27,9 +27,14 @@ def redactor(**environ: str) -> Redactor:
         ("/home/anyone/a and /Users/any.one/b", "~/a and ~/b"),
         ("C:\\Users\\anyone\\a, C:\\\\Users\\\\anyone\\\\b", "~\\a, ~\\\\b"),
         ("%2Fhome%2Fanyone%2Fa", "~%2Fa"),
+        ("C:\\Users\\Any One\\a or b", "~\\a or b"),
+        ("c%3A%5CUsers%5Canyone%5Ca, %252Fhome%252Fanyone", "~%5Ca, ~"),
+        ('"\\/home\\/anyone\\/a", /home//anyone/a', '"~\\/a", ~/a'),
+        ("x=%252Fsrv%252Fpeople%252Fjdoe%252Fa, \\/srv\\/people\\/jdoe", "x=~%252Fa, ~"),
         ("by jdoe, etl_jdoe, -srv-people-jdoe-x, %2Fjdoe", "by ~, etl_~, -srv-people-~-x, %2F~"),
         ("jdoes and ajdoe", "jdoes and ajdoe"),
         ("jane.doe+x@mail.example.com, jane%40mail.example", "[email], [email]"),
+        ("jane&#64;mail.example, jane\\u0040mail.example, jane%2540m\u00e4il.example", "[email], [email], [email]"),
         ("postgres@db", "postgres@db"),
         ("password=sesame", "password=[redacted]"),
         ("no route to db.example:5432", "no route to db.example:5432"),
@@ -54,6 +59,12 @@ def test_key_of_several_lines_is_removed() -> None:
     text = "ValueError: bad key\n  -----BEGIN RSA PRIVATE KEY-----\n  abc\n  -----END RSA PRIVATE KEY-----\n  in save"
     assert redactor().lines(text) == "ValueError: bad key\n  [redacted]\n  in save"
     assert redactor().lines(text[:60]) == "ValueError: bad key\n  [redacted]"
+    encrypted = text.replace("  abc", "  Proc-Type: 4,ENCRYPTED\n\n  abc")
+    assert redactor().lines(encrypted) == "ValueError: bad key\n  [redacted]\n  in save"
+
+
+def test_value_below_its_name_is_removed() -> None:
+    assert redactor().lines("ValueError: password:\n    sesame\n") == "ValueError: password:\n    [redacted]\n"
 
 
 def test_home_folder_behind_a_link_is_removed(tmp_path: Path) -> None:
@@ -80,7 +91,8 @@ def test_rules_of_the_program_apply_too() -> None:
 
 
 def test_document_is_redacted() -> None:
-    extra = json.dumps({"note": ["sesame-5", 1], "sesame-5": None, "deep": {"password": "abc", "size": "large"}})
+    secrets = {"password": "abc", "size": "large", "api_key": 12345678, "token": {"id": "abc", "on": True}, "n": 5}
+    extra = json.dumps({"note": ["sesame-5", 1], "sesame-5": None, "deep": secrets})
     event = Event("AssetSetComputeError", 5, 3, Window(None, None), Failure("E", "sesame-5", "save"), extra)
     redacted = redactor(API_KEY="sesame-5").document(Document({"asset": (event,)}, {"AssetSetComputeError": 7}))
     (shown,) = redacted.lists["asset"]
@@ -88,7 +100,10 @@ def test_document_is_redacted() -> None:
     assert json.loads(shown.extra or "") == {
         "note": ["[redacted]", 1],
         "[redacted]": None,
-        "deep": {"password": "[redacted]", "size": "large"},
+        "deep": {
+            **{"password": "[redacted]", "size": "large", "api_key": "[redacted]"},
+            **{"token": {"id": "[redacted]", "on": True}, "n": 5},
+        },
     }
     assert redacted.counters == {"AssetSetComputeError": 7}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
+import textwrap
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -38,13 +40,19 @@ def test_other_names_suggest_no_secret(name: str) -> None:
     assert masked("is sesame-5 right?", **{name: "sesame-5"}) == "is sesame-5 right?"
 
 
-@pytest.mark.parametrize("value", ["", "true", "4711", "123456789", "1.5", "12345", "postgres", "LOCALHOST", "  on  "])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "true", "4711", "123456789", "1.5", "12345", "postgres", "LOCALHOST", "  on  "),
+        *("2024-09-18", "2024-09", "2024-09-18T22:00:00Z", "22:00:00.5+02:00", "2024-09-18 22:00"),
+    ],
+)
 def test_short_and_ordinary_values_are_not_secrets(value: str) -> None:
     """Without them, each report would be useless, and everyone knows them."""
     assert masked(f"it is {value}.", DB_PASSWORD=value) == f"it is {value}."
 
 
-@pytest.mark.parametrize("value", ["sesam5", "1234567890"])
+@pytest.mark.parametrize("value", ["sesam5", "1234567890", "2024-09-18-a", "1234-5678-90"])
 def test_shortest_secrets_are_masked(value: str) -> None:
     assert masked(f"it is {value}.", DB_PASSWORD=value) == "it is [redacted]."
 
@@ -67,6 +75,8 @@ def test_shortest_secrets_are_masked(value: str) -> None:
         ("TLS_KEY", "-----BEGIN KEY-----\nsesamesesamesesame\n-----END KEY-----", "sesamesesamesesame"),
         ("TLS_KEY", "-----BEGIN KEY-----\\nsesamesesamesesame\\n-----END KEY-----", "sesamesesamesesame"),
         ("WEBHOOK", "https://hooks.example/services/T0/sesamesesame5", "sesamesesame5"),
+        ("ARGUMENTS", "--name etl --password sesame-5 --day 1", "sesame-5"),
+        ("ARGUMENTS", "run --token 'sesame-5'", "sesame-5"),
         ("SOMETHING", "ghp_sesame0123456789sesame0123456789sesa", "ghp_sesame0123456789sesame0123456789sesa"),
     ],
 )
@@ -105,14 +115,52 @@ def test_rest_of_a_value_is_kept(name: str, value: str, kept: str) -> None:
         SECRET.encode().hex().upper(),
         base64.b64encode(SECRET.encode()).decode().rstrip("="),
         base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
+        base64.b64encode(SECRET.encode("utf-16-le")).decode().rstrip("="),
+        json.dumps(json.dumps(json.dumps(SECRET))),
+        repr(repr(SECRET.encode())),
+        quote(quote(quote(SECRET))),
+        "".join(f"%{byte:02x}" for byte in SECRET.encode()),
+        "".join(f"\\x{byte:02x}" for byte in SECRET.encode()),
+        "".join(f"\\u{ord(character):04x}" for character in SECRET),
+        "".join(f"&#{ord(character)};" for character in SECRET),
+        SECRET.replace("&", "&amp;").replace('"', "&quot;"),
+        SECRET.encode().hex(":"),
+        SECRET.encode().hex(" "),
+        str(list(SECRET.encode())),
+        SECRET.upper(),
+        "\n".join(textwrap.wrap(SECRET, 4)),
+        repr("\n".join(textwrap.wrap(SECRET, 4))),
+        f"{SECRET[:5]}=\r\n{SECRET[5:]}",
+        f"{SECRET[:5]}\u200b{SECRET[5:]}",
+        "\0".join(SECRET),
     ],
 )
 def test_encoded_secret_is_masked(form: str) -> None:
-    assert masked(f"<{form}>", API_KEY=SECRET).startswith("<[redacted]")
+    shown = masked(f"<{form}>", API_KEY=SECRET)
+    assert re.fullmatch(r"(?s)<[\[ '\"\\b]*\[redacted\][\] '\"\\n]*A?>", shown)
+
+
+@pytest.mark.parametrize("column", range(40, 60))
+def test_secret_in_lines_of_base64_is_masked(column: int) -> None:
+    """As mail and PEM write it; the secret is on two lines, or its beginning is in another place."""
+    text = base64.encodebytes(b"x" * column + b"sesame-five" + b"y" * 20).decode()
+    assert "[redacted]" in masked(text, API_KEY="sesame-five")
 
 
 def test_secret_in_a_statement_is_masked() -> None:
     assert masked("VALUES ('ses''ame')", API_KEY="ses'ame") == "VALUES ('[redacted]')"
+
+
+@pytest.mark.parametrize("secret", ["\u4e38\u8005\u7530\u4e2d\u5c71\u672c", "\u00e41\u00e42\u00e43\u00e44"])
+def test_secret_of_other_letters_is_masked(secret: str) -> None:
+    for form in (secret, quote(secret), json.dumps(secret)[1:-1]):
+        assert masked(f"it is {form}.", API_KEY=secret) == "it is [redacted]."
+    assert masked("1234", API_KEY=secret) == "1234"
+
+
+def test_secret_after_a_backslash_is_masked() -> None:
+    """The backslash and the first letter are not an escape."""
+    assert masked(r"CORP\nina-sesame", API_KEY="nina-sesame") == r"CORP\[redacted]"
 
 
 @pytest.mark.parametrize("before", ["", "u", "u:"])
@@ -130,6 +178,24 @@ def test_truncated_secret_is_masked() -> None:
     assert masked("x" * 10 + "sesame-5-s…", **environ) == "x" * 10 + "[redacted]…"
     assert masked("got 'sesame-5-st…; sesam… sesame-5-street…", **environ) == "got '[redacted]…; sesam… [redacted]…"
     assert masked("sesamesesame-5…", A_KEY="sesame-5-street") == "sesame[redacted]…"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'xx sesame-5-st...'", "'xx [redacted]...'"),
+        ("'sesame-5...street' and", "'[redacted]...[redacted]' and"),
+        ("'sesame-5[...]xx'", "'[redacted][...]xx'"),
+        ("…e-5-street is wrong", "…[redacted] is wrong"),
+        ("(%53esame%2D5…)", "([redacted]…)"),
+        ("use sesa&mes…", "use [redacted]…"),
+        ("sesame-5%2…, sesame-5\\x…, sesame-5&#4…", "[redacted]…, [redacted]…, [redacted]…"),
+        ("sesam... treet", "sesam... treet"),
+        ("sesame-6... 5-streets", "sesame-6...[redacted]s"),
+    ],
+)
+def test_secret_without_a_part_is_masked(text: str, shown: str) -> None:
+    assert masked(text, A_KEY="sesame-5-street", B_KEY="sesa&mesesame") == shown
 
 
 @pytest.mark.parametrize("text", ["it is sesame-5.", "it is %73esame-5.", f"it is {b'sesame-5'.hex()}"])
