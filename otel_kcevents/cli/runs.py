@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from otel_kcevents.cli.arguments import Commands, add_sources, number_type
 from otel_kcevents.cli.output import print_lines, table, trace_link
-from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
+from otel_kcevents.cli.sources import FINDINGS, CommandError, method_of, one_source
 from otel_kcevents.model.timestamps import SECOND, format_time, parse_time
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.source import Source
@@ -70,15 +70,9 @@ def show_runs(
     Raises:
         CommandError: A source cannot be read, or has no runs; or `OTEL_PYTHON_KCEVENTS_TRACE_URL` is invalid.
     """
-    source: Any = one_source(sources)
     try:
         template = (trace_url() or "{trace_id}") if traces else None
-        if not hasattr(source, "runs"):
-            source.counts()  # the source may also be unreadable
-            raise CommandError(
-                f"{source} is a log without runs; give a journal, or the URL of a program that writes one"
-            )
-        runs: list[_Run] = source.runs()
+        runs: list[_Run] = method_of(one_source(sources), "runs", "runs")()
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
     trees = list(_trees(runs))[:count]

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from otel_kcevents.cli.output import by_arrival
-from otel_kcevents.cli.sources import CommandError
+from otel_kcevents.cli.sources import CommandError, method_of
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import DOCUMENTED, Event
 from otel_kcevents.model.window import Window
@@ -105,7 +105,7 @@ def read_run(source: Source, selection: Selection, reference: str) -> Iterator[L
         CommandError: The source cannot be read, cannot answer, or refuses the selection.
     """
     with _command_errors():
-        run = _find_run(_method(source, "runs", "runs")(), reference)  # `last` may be another one at the next page
+        run = _find_run(method_of(source, "runs", "runs")(), reference)  # `last` may be another one at the next page
         query = EventQuery(
             selection.kinds,
             selection.window,
@@ -114,7 +114,7 @@ def read_run(source: Source, selection: Selection, reference: str) -> Iterator[L
             selection.only_errors or None,
             _PAGE,
         )
-        yield from _all_events(_method(source, "events", "runs"), query)
+        yield from _all_events(method_of(source, "events", "runs"), query)
 
 
 @contextmanager
@@ -127,26 +127,14 @@ def _command_errors() -> Iterator[None]:
 
 def _read_document(source: Source, selection: Selection) -> Listing:
     document = source.document(selection.kinds, selection.window)
+    query = EventQuery(set_window=selection.set_window)
     events = [
         ListedEvent(event, etl, None, None, None, "")
         for etl, listed in document.lists.items()
         for event in listed
-        if (event.is_error or not selection.only_errors) and _overlaps(event.window, selection.set_window)
+        if (event.is_error or not selection.only_errors) and query.selects(event)
     ]
     return Listing(_newest_first(events), document.counters, tuple(document.lists))
-
-
-def _overlaps(window: Window | None, other: Window | None) -> bool:
-    """Return whether two windows have a moment in common; None for *other* stands for any window or none."""
-    if other is None:
-        return True
-    if window is None:
-        return False
-    return _is_before(window.start_ns, other.end_ns) and _is_before(other.start_ns, window.end_ns)
-
-
-def _is_before(start: int | None, end: int | None) -> bool:
-    return start is None or end is None or start < end
 
 
 def _newest_first(events: list[ListedEvent]) -> list[ListedEvent]:
@@ -155,7 +143,7 @@ def _newest_first(events: list[ListedEvent]) -> list[ListedEvent]:
 
 def _read_pages(source: Source, selection: Selection) -> Listing:
     """Read the newest events of each kind with their traces; a document has none."""
-    read = _method(source, "events", "traces")
+    read = method_of(source, "events", "traces")
     read(EventQuery(selection.kinds, limit=1))  # refuses unknown kinds
     counters = source.counts()
     events: list[ListedEvent] = []
@@ -182,18 +170,6 @@ def _find_run(runs: Sequence[Mapping[str, Any]], reference: str) -> str:
     if not ids:
         raise ValueError("the source has no runs yet")
     return ids[0]
-
-
-def _method(source: Source, name: str, what: str) -> Any:
-    """Return an optional method of a source.
-
-    Raises:
-        NotAvailableError: The source does not have it.
-    """
-    method = getattr(source, name, None)
-    if method is None:
-        raise NotAvailableError(f"{source} has no {what}; give a journal, or the URL of a program that writes one")
-    return method
 
 
 def _all_events(read: Any, query: EventQuery) -> Iterator[ListedEvent]:

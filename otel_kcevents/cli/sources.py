@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
+from typing import Any
 
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import KINDS, OUTCOMES
@@ -15,6 +16,7 @@ from otel_kcevents.model.report_form import log_in_report
 from otel_kcevents.model.window import Window
 from otel_kcevents.sdk.settings import log_file
 from otel_kcevents.store.journal import Journal
+from otel_kcevents.store.query import NotAvailableError
 from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source, check_selection, merge, select
 
@@ -29,6 +31,7 @@ __all__ = [
     "different_sources",
     "find_source",
     "is_missing",
+    "method_of",
     "one_source",
     "read_file",
     "read_source",
@@ -132,6 +135,25 @@ def one_source(sources: Iterable[Source]) -> Source:
     """
     different = different_sources(sources)
     return different[0] if len(different) == 1 else merge(*different)
+
+
+def method_of(source: Source, name: str, what: str) -> Callable[..., Any]:
+    """Return an optional method of a source.
+
+    Args:
+        source: The source.
+        name: The name of the method.
+        what: What a source without the method does not have, for the error message.
+
+    Raises:
+        NotAvailableError: The source does not have the method.
+        OSError: The source has neither the method nor a log that can be read.
+    """
+    method: Callable[..., Any] | None = getattr(source, name, None)
+    if method is None:
+        source.counts()  # it may also be unreadable
+        raise NotAvailableError(f"{source} has no {what}; give a journal, or the URL of a program that writes one")
+    return method
 
 
 class SavedLog:

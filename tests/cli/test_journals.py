@@ -238,6 +238,13 @@ def test_document_without_runs_or_traces_is_an_error(run: Run, nights: str, opti
     assert "give a journal" in ran.err
 
 
+@pytest.mark.parametrize("options", [["--run=last"], ["--traces"]])
+def test_missing_file_is_not_a_log_without_runs(run: Run, options: list[str]) -> None:
+    ran = run("log", *options, "kcevent.db")
+    assert (ran.code, ran.out) == (1, "")
+    assert "cannot read kcevent.db: No such file or directory" in ran.err
+
+
 def test_database_that_is_not_a_journal_is_refused(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as connection:
