@@ -94,12 +94,15 @@ class Journal(JournalSource):
 
         Raises:
             KeyError: No log of this process has the kind.
-            ValueError: The time or the size is not an integer within bounds.
+            ValueError: The time is not an integer, or the size is neither None nor an integer within bounds.
         """
         kind, time, size, *_ = event
         etl_of(kind)  # raises for an event that cannot be stored: the others must not wait for it
         if type(time) is not int or not (size is None or (type(size) is int and 0 <= size <= MAX_SIZE)):
-            raise ValueError(f"time and size must be integers within bounds, got {short_repr((time, size))}")
+            raise ValueError(
+                f"time must be an integer, and size None or an integer from 0 to {MAX_SIZE:,}, "
+                f"got {short_repr((time, size))}"
+            )
         self._writer.append(event, span_id, trace_id)
 
     def _waiting_batches(self) -> Sequence[Batch]:

@@ -23,7 +23,7 @@ from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, find_r
 __all__ = ["read_counts", "read_document", "read_events", "read_written", "waiting_document"]
 
 _MIN, _MAX = -(2**63), 2**63 - 1  # what SQLite's integers can hold; earlier and later times are stored as these
-_CHUNK = 20_000  # rows, which take some milliseconds
+_CHUNK = 20_000  # rows, which take a few milliseconds
 _SECONDS = 0.1
 _RARE = 20_000  # events of the selected kinds, which are then found by their index and sorted
 _CURSOR = re.compile(r"([0-9]{1,19})(?:-([0-9a-f]{1,32}))?")

@@ -23,7 +23,7 @@ _KEPT_RUNS = 10_000
 _SPARE_RUNS = 500  # beyond those, so that few processes have to delete any
 _KEPT_PROBLEMS = 1_000
 _CHECK_EVERY = 64  # events
-_PRUNED = 512  # rows deleted at once, which takes some milliseconds; more than a batch adds
+_PRUNED = 512  # rows deleted at once, which takes a few milliseconds; more than a batch adds
 _BUSY_PAUSE = 0.0002  # seconds
 
 _COUNT_EVENT = "UPDATE tally SET count = count + 1 WHERE name = ?"
@@ -63,6 +63,8 @@ class JournalFile:
 
     notices: deque[str]
     """Warnings about the file, to be logged; whoever logs one removes it."""
+    wait_for_writers_until: float
+    """Until when a call also waits longer than its timeout, while other processes write; by `time.monotonic()`."""
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class JournalFile:
         self._epoch = 0
         self._until_checked = 0  # events
         self.notices = deque()
-        self.patient_until = 0.0
+        self.wait_for_writers_until = 0.0
         self._noted = 0  # the number of the last warning that the file has
 
     @property
@@ -182,8 +184,8 @@ class JournalFile:
         return True
 
     def _time_written(self) -> int:
-        """Return when a process last wrote to the file, to find out whether to be patient; 0 if that is over."""
-        if monotonic() >= self.patient_until:
+        """Return when a process last wrote to the file; 0 if it no longer matters whether others write."""
+        if monotonic() >= self.wait_for_writers_until:
             return 0
         try:
             return os.stat(f"{self.path}-wal").st_mtime_ns

@@ -33,9 +33,9 @@ _THREAD_TIMEOUT = 0.5  # seconds; a call waits twice as long for another thread 
 _RETRY_TIMEOUT = 0.01  # seconds that an attempt of the retry thread waits
 _RETRY_INTERVAL = 1.0  # seconds
 _MAX_WAITING = 10_000
-_BATCH = 256  # events of a transaction, which takes some milliseconds
+_BATCH = 256  # events of a transaction, which takes a few milliseconds
 _FORK_TIMEOUT = 10.0  # seconds
-_PATIENCE = 5.0  # seconds that the last attempt waits while others write: hundreds of programs may end at once
+_SHUTDOWN_TIMEOUT = 5.0  # seconds that the end waits while others write: hundreds of programs may end at once
 _MALFORMED = (AttributeError, OverflowError, TypeError, ValueError)  # raised for a window that is a string, for example
 
 # Held while a file is used. It is shared by all journals, so that two threads cannot wait for each other. It is
@@ -287,7 +287,7 @@ class JournalWriter:
         if is_final:
             self._retrying.stop(timeout)
             self._retry_at = 0.0
-            self._file.patient_until = monotonic() + _PATIENCE
+            self._file.wait_for_writers_until = monotonic() + _SHUTDOWN_TIMEOUT
         if not (self._waiting or self._unlisted or os.path.exists(self._path)):
             return  # a file that was deleted is not created again for its end
         problem = None

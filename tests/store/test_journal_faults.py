@@ -426,7 +426,7 @@ def test_program_that_reads_its_journal_keeps_its_locks(path: Path, writer: Call
     assert sizes_in(path) == [*range(300)]
 
 
-def test_deleted_log_is_kept_if_a_new_program_is_first(
+def test_deleted_wal_is_kept_if_a_new_program_is_first(
     path: Path, warned: Warned, writer: Callable[[], Writer]
 ) -> None:
     """What has been in the deleted log only cannot be brought back into the file without destroying it."""
@@ -482,7 +482,7 @@ def test_deleted_lock_file_is_created_anew(path: Path, writer: Callable[[], Writ
     assert sizes_in(path) == [*range(count)]
 
 
-def test_log_that_a_killed_program_left_is_kept(path: Path, warned: Warned, writer: Callable[[], Writer]) -> None:
+def test_wal_of_a_killed_program_is_kept(path: Path, warned: Warned, writer: Callable[[], Writer]) -> None:
     """SQLite would delete it when it creates the file anew."""
     killed = writer()
     killed.emit(0, 100)

@@ -202,17 +202,17 @@ def test_end_of_a_program_waits_while_others_write(path: Path) -> None:
         with other_process(WRITE_UNDER_LOCK, path):
             with pytest.raises(JournalError, match="is locked"):
                 file.end(run_of("a"), "ended", None, 0.05, is_final=True)
-            file.patient_until = monotonic() + 60
+            file.wait_for_writers_until = monotonic() + 60
             file.end(run_of("a"), "ended", None, 0.2, is_final=True)
         with other_process(HOLD_FLOCK, path):
             begin = monotonic()
             with pytest.raises(JournalError, match="is locked"):
                 file.end(run_of("a"), "ended", None, 0.05, is_final=True)
             assert monotonic() - begin < 10
-            file.patient_until = 0.0
+            file.wait_for_writers_until = 0.0
 
 
-def test_last_program_removes_the_log(path: Path) -> None:
+def test_last_program_removes_the_wal(path: Path) -> None:
     with open_file(path) as file:
         append(file, run_of("a"), 0, 3)
         with open_file(path) as other:
@@ -221,7 +221,7 @@ def test_last_program_removes_the_log(path: Path) -> None:
     assert sorted(os.listdir(path.parent)) == ["kcevents.db", "kcevents.db-lock"]
 
 
-def test_log_is_emptied_while_programs_write(path: Path) -> None:
+def test_wal_is_emptied_while_programs_write(path: Path) -> None:
     with open_file(path) as file:
         append(file, run_of("a"), 0, 3000)
         assert os.stat(f"{path}-wal").st_size < 6 * 2**20

@@ -112,7 +112,7 @@ def test_write_ahead_log_of_a_killed_process_is_read(public: Path) -> None:
     assert read_as_nobody(path)[0] == {**COUNTS, "AssetSetSaved": 6}
 
 
-def test_log_that_cannot_be_applied_is_an_error(public: Path) -> None:
+def test_wal_that_cannot_be_applied_is_an_error(public: Path) -> None:
     """In a folder that cannot be written, SQLite cannot create its shared memory."""
     assert "cannot be read: unable to open database file" in read_as_nobody(leave_wal(public, "-wal"))
 
