@@ -107,7 +107,8 @@ def _path_problem(path: str, source: object, report: object) -> str | None:
         return "does not exist"
     if hasattr(source, _METHODS[path]):
         return None
-    return "is not available from this source, only from a journal, which configure(log_file=...) writes"
+    remedy = "" if _METHODS[path] == "coverage" else ", only from a journal, which configure(log_file=...) writes"
+    return f"is not available from this source{remedy}"
 
 
 def _selected(source: Any, path: str, query: str, now: datetime | None) -> Any:

@@ -151,7 +151,8 @@ REFUSED = [
     ("GET", "/%1b%5b31m", 404, (r"'/\x1b[31m' does not exist",)),
     ("POST", "/metrics", 404, ("'/metrics' does not exist",)),
     ("GET", "/model/etl/events", 404, ("'/model/etl/events' is not available from this source", "GET /model/etl/log")),
-    ("GET", "/model/etl/coverage/", 404, ("'/model/etl/coverage' is not available from this source",)),
+    ("GET", "/model/etl/runs", 404, ("'/model/etl/runs' is not available from this source, only from a journal",)),
+    ("GET", "/model/etl/coverage/", 404, ("'/model/etl/coverage' is not available from this source; the log is",)),
     ("POST", "/model/etl/coverage", 404, ("is not available from this source",)),
     ("POST", "/model/etl/runs", 405, ("'POST' is not allowed", "use GET")),
     *[
