@@ -106,7 +106,8 @@ def signal_at_exit() -> None:
     save()
 
     def work() -> None:
-        threading.main_thread().join(0.1)
+        threading.main_thread().join()
+        time.sleep(0.2)  # a signal that arrives just before the interpreter waits does not end the wait
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 

@@ -113,7 +113,7 @@ def end_after_events(folder: Path, name: str, run: Run) -> tuple[Received, Journ
         if run in QUEUES.values():
             wait_until(lambda: len(list(folder.glob("done/*"))) == EVENTS, 60)
             if "--max-tasks-per-child" in run.command:  # each child exports at its own end
-                wait_until(lambda: sum(received.total.values()) == EVENTS, 60)
+                wait_until(lambda: sum(received.total.values()) == EVENTS == len(received.spans), 60)
         else:
             for _ in range(EVENTS):
                 wait_until(lambda: request(folder), 60)
