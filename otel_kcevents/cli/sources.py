@@ -147,7 +147,7 @@ def method_of(source: Source, name: str, what: str) -> Callable[..., Any]:
 
     Raises:
         NotAvailableError: The source does not have the method.
-        OSError: The source has neither the method nor a log that can be read.
+        OSError: The source does not have the method, and its log cannot be read.
     """
     method: Callable[..., Any] | None = getattr(source, name, None)
     if method is None:

@@ -18,10 +18,10 @@ _DROPPED = dict.fromkeys([*range(33), *map(ord, "\"'`\\"), 127])
 
 
 def decode(text: str) -> str:
-    """Return a string as it is before it is encoded, without case, and without what programs insert.
+    """Return a string without its encodings, its case, and the characters that programs insert.
 
-    That is white space and line breaks, quotes, backslashes, and control characters. Two strings that are encoded
-    differently, such as `a%2Bb` and `'A+B'`, have the same result. Its characters stand for the bytes of UTF-8.
+    Those are white space, line breaks, quotes, backslashes and control characters. Strings that are encoded
+    differently, such as `a%2Bb` and `'A+B'`, have the same result. Each of its characters stands for a byte of UTF-8.
 
     Args:
         text: The string.

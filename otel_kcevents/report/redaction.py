@@ -85,7 +85,7 @@ class Redactor:
         return self._users.sub("~", text)
 
     def lines(self, text: str) -> str:
-        """Return several lines, such as a stack trace, without secrets that have several lines, or a name on another.
+        """Return several lines, such as a stack trace, without secrets that span lines, or whose name is on another.
 
         Each line has to be redacted afterwards.
 
