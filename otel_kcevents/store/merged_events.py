@@ -132,7 +132,7 @@ def _read_page(source: Any, query: EventQuery) -> EventPage:
         return read(query)
     except ValueError:
         known = tuple(kind for kind in query.kinds if _knows(read, kind))
-        if not known or known == query.kinds:
+        if not known:
             raise
         return read(query._replace(kinds=known))
 

@@ -13,6 +13,7 @@ from journals import NIGHT, run_of, write, write_nights
 from otel_kcevents import EventLog, Journal, RemoteLog
 from otel_kcevents.cli.sources import SavedLog
 from otel_kcevents.model.event import Event
+from otel_kcevents.model.timestamps import SECOND
 from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, NotAvailableError
 from otel_kcevents.store.source import MergedSource, merge
 
@@ -31,7 +32,7 @@ def others(tmp_path: Path) -> Journal:
     log.add_set("cloud", "CloudCostSet")
     write(path, run_of("2", None, -9), Event("AssetSetLoaded", NIGHT + 1))
     write(path, run_of("f", None, 9), *(Event("AssetSetLoaded", NIGHT + n) for n in (4, 9)))
-    write(path, run_of("9", "f", 10), Event("CloudCostSetSaved", NIGHT + 10))
+    write(path, run_of("9", "f", 9)._replace(started=NIGHT + 9 * SECOND + 1), Event("CloudCostSetSaved", NIGHT + 10))
     return Journal(path)
 
 
@@ -74,6 +75,16 @@ def test_pages_have_each_event_once_newest_first(
     merged: MergedSource, query: EventQuery, expected: list[int], limit: int
 ) -> None:
     assert read_all(merged, query._replace(limit=limit)) == expected
+
+
+def test_full_page_with_the_oldest_event_is_the_last_one(merged: MergedSource) -> None:
+    assert merged.events(EventQuery(limit=len(ALL))).next is None
+
+
+def test_merged_sources_can_be_merged_again(merged: MergedSource, tmp_path: Path) -> None:
+    write(tmp_path / "third.db", run_of("3"), Event("AssetSetSaved", NIGHT + 20))
+    again = merge(merged, Journal(tmp_path / "third.db"))
+    assert read_all(again, EventQuery(limit=2)) == [20, *ALL]
 
 
 def test_cursor_of_an_event_leads_to_the_next_one(merged: MergedSource) -> None:
@@ -151,9 +162,10 @@ def test_runs_are_merged_newest_first(merged: MergedSource) -> None:
     assert [run["id"][0] for run in merged.runs()] == ["9", "f", "e", "d", "c", "b", "a", "2"]
 
 
-def test_run_of_two_sources_is_listed_once(nights: Journal, tmp_path: Path) -> None:
+def test_run_of_two_sources_is_that_of_the_first(nights: Journal, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_bytes(Path(nights.path).read_bytes())
+    write(Path(nights.path), run_of("a"), Event("AssetSetSaved", NIGHT + 8), first=4)
     assert merge(nights, Journal(copy)).runs() == nights.runs()
 
 
