@@ -35,8 +35,6 @@ _ORDINARY = re.compile(
     r"|(?:\d{4}-\d\d(?:-\d\d)?)?[t ]?(?:\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+\-]\d\d:?\d\d)?)?"  # a day, a time
 )
 
-_USER_INFO = re.compile(r"://([^/@:\s]*)(?::([^@\s]+))?@")
-_PASSWORD_WITH_AT = re.compile(r"://[^/@:\s]*:(\S{1,200}@\S{1,200})@")
 _PAIR = re.compile(r"""(?<![\w.\-])([\w.\-]{1,100})["']?\s*[=:]\s*("[^"\n]+"|'[^'\n]+'|[^\s,;&"'{}]+)""")
 _SEGMENT = re.compile(r"/((?=[\w\-]*\d)[\w\-]{12,})(?![\w.\-])")  # of the path of a webhook: a random name
 _SCHEME = re.compile(r"(?i)(?:basic|bearer|token|apikey|digest)\s+(\S+)")
@@ -145,16 +143,12 @@ def _parts(name: str, value: str) -> Iterator[str]:
     """Return the parts of a variable's value that are secret."""
     upper = name.upper()
     is_secret = bool(_NAME.search(upper) and not _OTHER_NAME.search(upper))
-    # A known format of a token, whatever the name; of a URL with a login, only the login is secret.
-    if is_secret or REDACTED in scrub(_USER_INFO.sub("://", value)):
+    if is_secret:
         yield from _worth_hiding(value)
     for part in _scrubbed_parts(value):
         yield from _worth_hiding(part)
+        yield from _login_parts(part)
     for text in dict.fromkeys((value, unquote(value))):
-        for user, password in _USER_INFO.findall(text)[:_MAX_PARTS]:
-            yield from _worth_hiding(password or user)
-        for password in _PASSWORD_WITH_AT.findall(text):
-            yield from _worth_hiding(password)
         pairs = _PAIR.findall(text)[:_MAX_PARTS]
         for key, given in pairs:
             if "HEADER" in upper or _NAME.search(key.upper()):
@@ -177,8 +171,8 @@ def _scrubbed_parts(value: str) -> Iterator[str]:
     position = len(start)
     for kept in others:
         end = value.find(kept, position) if kept else len(value)
-        if end < 0:  # the scrubber has changed more than a secret
-            return
+        if end < 0:  # the scrubber has changed more than secrets
+            end = len(value)
         yield value[position:end].strip("\"'")
         position = end + len(kept)
 
@@ -208,7 +202,7 @@ def _login(credentials: str) -> Iterator[str]:
 def _login_parts(text: str) -> Iterator[str]:
     """Return the password of `user:password`."""
     user, colon, password = text.partition(":")
-    is_login = colon and re.fullmatch(r"[\w.@+\-]+", user) and not password.startswith("//")
+    is_login = colon and re.fullmatch(r"[\w.@+\-]*", user) and not password.startswith("//")
     if is_login and _is_worth_hiding(text):
         yield from _worth_hiding(password)
 

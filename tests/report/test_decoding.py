@@ -20,6 +20,7 @@ from otel_kcevents.report.decoding import decode, decode_with_places
         ("%41%2B%252b%20", "a++"),
         ("50%of 50%25of", "50%of50%of"),
         (r"\x41\\x2d\u0042\n\\n\"", "a-b"),
+        (r"A\tB\fC\vD\aE\bF\rG", "abcdefg"),
         ("&lt;&amp;gt;&#x41;&#66;&quot;&amp;#39;", "<>ab"),
         ("a=\nb=c", "ab=c"),
         ("&amp;&copy;&;", "&&copy;&;"),

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import textwrap
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -43,7 +44,7 @@ def test_other_names_suggest_no_secret(name: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("", "true", "4711", "123456789", "1.5", "12345", "postgres", "LOCALHOST", "  on  "),
+        *("", "true", "4711", "123456789", "1.5", "1234.567", "12345", "postgres", "LOCALHOST", "  on  "),
         *("2024-09-18", "2024-09", "2024-09-18T22:00:00Z", "22:00:00.5+02:00", "2024-09-18 22:00"),
     ],
 )
@@ -63,6 +64,7 @@ def test_shortest_secrets_are_masked(value: str) -> None:
         ("DATABASE_URL", "postgresql://etl:sesame-5@db/costs", "sesame-5"),
         ("PIP_INDEX_URL", "https://sesame-token-5@packages.example/simple", "sesame-token-5"),
         ("BROKER", "amqp://a:sesame-5@h1,amqp://b:sesame-6@h2", "sesame-6"),
+        ("BROKER", "redis://:sesame-5@h1/0", "sesame-5"),
         ("BROKER", "amqp://a:pa@sesame-5@h1", "pa@sesame-5"),
         ("BROKER", "amqp://a:pa%40sesame-5@h1", "pa@sesame-5"),
         ("OPTIONS", "host=db password='sesame five' user=etl", "sesame five"),
@@ -76,6 +78,7 @@ def test_shortest_secrets_are_masked(value: str) -> None:
         ("TLS_KEY", "-----BEGIN KEY-----\\nsesamesesamesesame\\n-----END KEY-----", "sesamesesamesesame"),
         ("WEBHOOK", "https://hooks.example/services/T0/sesamesesame5", "sesamesesame5"),
         ("ARGUMENTS", "--name etl --password sesame-5 --day 1", "sesame-5"),
+        ("ERROR", "password=sesame-5 [SQL: SELECT 'x']", "sesame-5 [SQL: SELECT 'x']"),
         ("ARGUMENTS", "run --token 'sesame-5'", "sesame-5"),
         ("SOMETHING", "ghp_sesame0123456789sesame0123456789sesa", "ghp_sesame0123456789sesame0123456789sesa"),
     ],
@@ -89,6 +92,9 @@ def test_part_of_a_value_is_secret(name: str, value: str, part: str) -> None:
     [
         ("DATABASE_URL", "postgresql://etl:sesame-5@database/costs", "database/costs"),
         ("SECRET_JSON", "{not JSON", "{not"),
+        ("AUTH_URL", "https://login.example/x", "//login.example/x"),
+        ("OPTIONS", "password='disk' user=etl", "'disk'"),
+        ("TLS_KEY", "-----BEGIN KEY-----\nsesamesesamesesame\nvery-short\n-----END KEY-----", "very-short"),
         ("PROXY_AUTH", "Basic not-base64-!", "base64"),
         ("TLS_KEY", "-----BEGIN KEY-----\nsesamesesamesesame\n-----END KEY-----", "-----BEGIN KEY-----"),
     ],
@@ -147,6 +153,11 @@ def test_secret_in_lines_of_base64_is_masked(column: int) -> None:
     assert "[redacted]" in masked(text, API_KEY="sesame-five")
 
 
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_secret_in_both_alphabets_of_base64_is_masked(encode: Callable[[bytes], bytes]) -> None:
+    assert masked(encode(b"sesame-5???>>>~~~").decode(), API_KEY="sesame-5???>>>~~~").startswith("[redacted]")
+
+
 def test_secret_in_a_statement_is_masked() -> None:
     assert masked("VALUES ('ses''ame')", API_KEY="ses'ame") == "VALUES ('[redacted]')"
 
@@ -170,7 +181,8 @@ def test_secret_inside_base64_is_masked(before: str) -> None:
 
 
 def test_longer_secret_is_masked_as_one() -> None:
-    assert masked("sesame-5-street", A_KEY="sesame-5", B_KEY="sesame-5-street") == "[redacted]"
+    for text in ("sesame-5-street", "SESAME%2D5-STREET"):
+        assert masked(text, A_KEY="sesame-5", B_KEY="sesame-5-street") == "[redacted]"
 
 
 def test_truncated_secret_is_masked() -> None:
@@ -189,6 +201,7 @@ def test_truncated_secret_is_masked() -> None:
         ("…e-5-street is wrong", "…[redacted] is wrong"),
         ("(%53esame%2D5…)", "([redacted]…)"),
         ("use sesa&mes…", "use [redacted]…"),
+        ("a sesame…street b", "a [redacted]…[redacted] b"),
         ("sesame-5%2…, sesame-5\\x…, sesame-5&#4…", "[redacted]…, [redacted]…, [redacted]…"),
         ("sesam... treet", "sesam... treet"),
         ("sesame-6... 5-streets", "sesame-6...[redacted]s"),
@@ -205,11 +218,22 @@ def test_check_names_the_variable_and_not_the_value(text: str) -> None:
     assert "sesame" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["x" * 16_384, "a@" * 8_192, "http://a:" + "@b" * 8_000, "k=" * 8_192, "{" * 16_384])
+@pytest.mark.parametrize("value", ["x" * 16_384, "a@" * 8_192, "http://a:" + "@b" * 8_000, "k=" * 8_192, "[" * 16_384])
 def test_long_and_odd_values_are_read(value: str) -> None:
     """A pattern that backtracks would take minutes."""
     assert Secrets({"A_KEY": value, "OTHER": value}).mask(value) == "[redacted]"
 
 
 def test_check_accepts_fixed_words_of_reports() -> None:
-    Secrets({"DB_PASSWORD": "platform"}).check("== platform ==", fixed="platform")
+    for value in ("Platform", "platform", "PLATFORM"):
+        Secrets({"DB_PASSWORD": value}).check("== Platform ==", fixed="Platform")
+
+
+def test_only_the_login_of_a_url_is_masked() -> None:
+    url = "postgresql://etl:sesame-5@database/costs"
+    assert masked(f"no route to {url}", DATABASE_URL=url) == "no route to postgresql://[redacted]@database/costs"
+
+
+def test_value_that_is_not_text_is_masked() -> None:
+    """Python represents its bytes by surrogates."""
+    assert masked("it is sesame\udcff\udc80.", A_KEY="sesame\udcff\udc80", B_KEY="\ud800sesame") == "it is [redacted]."
