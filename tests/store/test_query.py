@@ -1,4 +1,4 @@
-"""`find_runs()`: a run and its descendants, by `last` or by the start of an id."""
+"""`find_runs()`: a run and its descendants, by `last` or by the start of an id. `EventQuery.selects()`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from otel_kcevents.store.query import find_runs
+from otel_kcevents.model.event import Event
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.query import EventQuery, find_runs
 
 RUNS: list[dict[str, Any]] = [  # the newest first
     {"id": "bc4", "parent": "bb3"},
@@ -56,3 +58,28 @@ def test_ambiguous_or_unknown_run_is_a_value_error(reference: str, message: str)
 def test_cycle_of_runs_ends() -> None:
     """Another program may send anything."""
     assert find_runs([{"id": "a", "parent": "b"}, {"id": "b", "parent": "a"}], "a") == ("a", "b", "a")
+
+
+DAY = Window.of("2024-09-02")
+
+
+@pytest.mark.parametrize(
+    ("window", "selected"),
+    [
+        (DAY, True),
+        (Window.of("2024-09-02T23"), True),
+        (Window.of("2024-09"), True),
+        (Window.of("2024-09-01"), False),
+        (Window.of("2024-09-03"), False),
+        (Window(None, DAY.start), False),
+        (Window(DAY.end, None), False),
+        (Window(None, DAY.end), True),
+        (Window(DAY.start, None), True),
+        (Window(None, None), True),
+        (None, False),
+    ],
+)
+def test_set_window_selects_the_windows_that_overlap_it(window: Window | None, selected: bool) -> None:
+    event = Event("AssetSetSaved", 0, None, window)
+    assert EventQuery(set_window=DAY).selects(event) is selected
+    assert EventQuery().selects(event)
