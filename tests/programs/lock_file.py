@@ -11,9 +11,11 @@ from collections.abc import Callable
 from otel_kcevents.store.lock_file import LockFile, lock_file
 
 path = sys.argv[1]
-own, RUN = lock_file(path), "ab" * 8
+own, RUN, OTHER_RUN = lock_file(path), "ab" * 8, "cd" * 8
 assert own.acquire(0)
 own.hold(RUN)
+assert not own.is_held(RUN)
+assert not own.is_held(OTHER_RUN)
 
 
 def is_locked() -> bool:
@@ -36,10 +38,16 @@ def is_locked_after_release() -> bool:
     return is_locked()
 
 
+def can_hold_other_run() -> bool:
+    own.hold(OTHER_RUN)  # fails if the parent has kept the lock after it asked
+    return True
+
+
 # A process that closes any descriptor of the file loses its locks for runs, so only children open it another time.
 seen = {
     "in a child": in_child(is_locked),
     "run, in a child": in_child(lambda: own.is_held(RUN)),
+    "other run, by a child": in_child(can_hold_other_run),
     "in a child that releases it": in_child(is_locked_after_release),
 }
 subprocess.run([sys.executable, "-c", "pass"], check=True)

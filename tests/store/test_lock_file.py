@@ -87,6 +87,8 @@ def test_path_that_could_only_be_read_is_opened_again_to_write(tmp_path: Path) -
     folder.mkdir()
     lock = LockFile(str(folder))
     assert not lock.is_held("ab" * 8)
+    with pytest.raises(IsADirectoryError):
+        lock.acquire(0)
     folder.rmdir()
     assert lock.acquire(0)
     assert folder.is_file()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import connect
+from time import time_ns
 
 import pytest
 
 from otel_kcevents import EventLog, Journal, RecordSet
+from otel_kcevents.model.event import Event
 
 
 def test_two_journals_of_one_file_lose_no_event(tmp_path: Path) -> None:
@@ -63,8 +66,17 @@ def test_retention_that_is_given_later_applies(
     Journal(path, retention, max_age)
     assert Journal(path) is reader
     for _ in range(200):
-        RecordSet("asset", "AssetSet", log=log).emit("saved")
+        log.append(Event("AssetSetSaved", time_ns() - 3600 * 10**9))
     with closing(connect(path)) as database:
         rows = database.execute("SELECT count(*) FROM event").fetchone()[0]
     assert kept <= rows <= kept + 64  # rows are deleted every 64 writes
     assert reader.counts() == {"AssetSetSaved": 200}
+
+
+def test_file_is_closed_when_its_journal_is_deleted(tmp_path: Path) -> None:
+    log = EventLog()
+    log.attach(Journal(tmp_path / "log.db"))
+    assert (tmp_path / "log.db-wal").exists()
+    del log
+    gc.collect()
+    assert not (tmp_path / "log.db-wal").exists()
