@@ -15,6 +15,7 @@ from conftest import run_program
 from journals import DAYS, NIGHT, run_of, write
 from serving import Ran, Run
 
+from otel_kcevents.cli.selection import Selection, read_newest
 from otel_kcevents.model.document import read_document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.report_form import FIRST_LINE, LOG_HEADING
@@ -200,6 +201,18 @@ def test_traces_are_not_part_of_the_document(run: Run, nights: str) -> None:
     ran = run("log", "--traces", "--json", nights)
     assert (ran.code, ran.out) == (2, "")
     assert "not allowed with" in ran.err
+
+
+def test_event_that_arrives_while_others_are_read_is_counted(tmp_path: Path) -> None:
+    class Busy(Journal):
+        def counts(self) -> dict[str, int]:
+            counts = super().counts()
+            write(tmp_path / "busy.db", run_of("b"), Event("AssetSetSaved", NIGHT + 1))
+            return counts
+
+    write(tmp_path / "busy.db", run_of("a"), Event("AssetSetSaved", NIGHT))
+    listing = read_newest(Busy(tmp_path / "busy.db"), Selection(traces=True))
+    assert (len(listing.events), listing.counters) == (2, {"AssetSetSaved": 2})
 
 
 # The document and the exit code
