@@ -19,12 +19,13 @@ from conftest import run_program
 from journals import DAYS, NIGHT, run_of, write, write_nights
 
 from otel_kcevents import EventLog, Journal, JournalError, RecordSet
-from otel_kcevents.model.event import Event
+from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_events import read_counts, read_events, waiting_document
 from otel_kcevents.store.journal_reader import open_to_read, read_journal
 from otel_kcevents.store.journal_rows import APPLICATION_ID, Batch, Entry
+from otel_kcevents.store.journal_writer import switch_off
 from otel_kcevents.store.query import EventQuery
 from otel_kcevents.store.run import current_run
 
@@ -405,3 +406,20 @@ def test_events_that_the_file_has_do_not_wait(written: int, times: list[int], co
     waiting = waiting_document(batches, written, lambda kind: "asset")
     assert [event.time for event in waiting.lists.get("asset", ())] == times
     assert sum(waiting.counters.values()) == count
+
+
+@pytest.mark.parametrize("failure", [Failure("OSError", "no \ud800 file", "save"), Failure("OSError", "no file")])
+def test_failure_is_read_as_it_was_written(tmp_path: Path, failure: Failure) -> None:
+    """Also if it has a lone surrogate, which no column can hold, or no operation."""
+    log, journal = EventLog(), Journal(tmp_path / "log.db")
+    log.attach(journal)
+    event = Event("AssetSetComputeError", NIGHT, failure=failure)
+    log.append(event)
+    assert journal.document().lists["asset"] == (event,)
+
+
+def test_journal_that_is_off_is_not_read(path: Path) -> None:
+    """A process that has inherited a connection must not open the file again."""
+    switch_off(str(path))
+    with pytest.raises(JournalError, match=rf"cannot be read in process {os.getpid()}, which has inherited"):
+        Journal(path).counts()
