@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
@@ -127,6 +128,7 @@ def test_set_window_selects_by_the_window_of_the_set(run: Run, nights: str, wind
         (["--set-window=2024-09-01T05:30Z/30m", "--kind=AllocationSet"], {"2024-09-01T05:00Z/1h"}),
         (["--set-window=2024-09-01T05:00Z/1h", "--errors"], {"2024-09-01/23h"}),
         (["--set-window=2024-09-01", "--run=last"], set()),
+        (["--run=last", "--window=2024-09-01T00:00:00Z,2024-09-02T00:00:00Z"], set()),
         (["--set-window=2024-09-02", "--run=last", "--errors"], {"2024-09-02/23h"}),
         (["--set-window=2024-09-02", "--run=last", "--errors", "--window=1h"], {"2024-09-02/23h"}),
         (["--set-window=2024-09-01", "--window=2024-09-01T00:00:00Z,2024-09-02T00:00:00Z"], set()),
@@ -223,6 +225,11 @@ def test_json_is_the_document_of_the_selection(run: Run, nights: str) -> None:
     (event,) = document.lists["asset"]
     assert (event.kind, document.lists["allocation"]) == ("AssetSetComputeError", ())
     assert document.counters == {"AssetSetComputeError": 1}
+
+
+def test_json_counts_a_run_in_alphabetical_order(run: Run, nights: str) -> None:
+    counted = json.loads(run("log", "--json", "--run=last", nights).out)["data"]["counters"]
+    assert [*counted] == ["AllocationSetLoaded", "AllocationSetSaved", "AssetSetComputeError"]
 
 
 @pytest.mark.parametrize(
