@@ -122,8 +122,6 @@ class Redactor:
             }
         if isinstance(value, list):
             return [self._strings(member, key) for member in value]
-        if value is None or isinstance(value, bool):
-            return value
         if _is_secret(key, "0123456789" if isinstance(value, str) else value):
             return REDACTED
         return self(value) if isinstance(value, str) else value

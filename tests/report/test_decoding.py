@@ -14,6 +14,7 @@ from otel_kcevents.report.decoding import decode, decode_with_places
     [
         ("Aa 5-\n", "aa5-"),
         (" ä \ud800", "Ã¤"),
+        ("a\x7fb\xadc\u200bd\u2028e\u202ef\ufeff", "abcdef"),
         ("%C3%a4", "Ã¤"),
         (r"\xc3\xa4 \u00e4 \ud83d", "Ã¤Ã¤"),
         ("&#228;&#xE4;&#55555;", "Ã¤Ã¤"),

@@ -67,6 +67,24 @@ def test_value_below_its_name_is_removed() -> None:
     assert redactor().lines("ValueError: password:\n    sesame\n") == "ValueError: password:\n    [redacted]\n"
 
 
+def test_name_that_begins_like_a_service_is_removed() -> None:
+    assert redactor(HOME="/", USER="etlmeyer")("by etlmeyer") == "by ~"
+
+
+def test_user_of_the_process_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command may write a report with the environment of another program."""
+    monkeypatch.setenv("LOGNAME", "jdoe")
+    assert redactor()("by jdoe") == "by ~"
+
+
+def test_longest_home_folder_is_removed() -> None:
+    assert redactor(HOME="/srv/people", USERPROFILE="/srv/people/x")("/srv/people/x/a, /srv/people/b") == "~/a, ~/b"
+
+
+def test_secret_of_several_lines_is_removed() -> None:
+    assert redactor(API_KEY="sesame-five").lines("ValueError: sesame-\n  five\n") == "ValueError: [redacted]\n"
+
+
 def test_home_folder_behind_a_link_is_removed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
