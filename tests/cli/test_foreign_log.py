@@ -38,6 +38,7 @@ DATA: dict[str, Any] = {
         entry("CloudCostIngestErrorEvent", "2022-06-03T16:00:00Z", provider="aws"),
         entry("CloudCostSynced", "2022-06-03T15:00:00Z", error={}),
     ],
+    "customCost": [],
     "counters": {
         "AllocationSetComputeError": 1,
         "AllocationSetDeletedEvent": 50,
@@ -104,7 +105,7 @@ def test_check_names_unknown_kinds_and_metadata(run: Run, path: str) -> None:
     ran = run("check", path)
     assert (ran.code, ran.err) == (0, "")
     first, unknown, metadata = ran.out.splitlines()
-    assert first.endswith("allocation 4, asset 0, cloudCost 3; 5347 events of 8 kinds counted")
+    assert first.endswith("allocation 4, asset 0, cloudCost 3, customCost 0; 5347 events of 8 kinds counted")
     assert "AllocationSetDeletedEvent, CloudCostIngestErrorEvent, CloudCostSynced, DiagnosticRun" in unknown
     assert "AllocationSetComputeError.error, AllocationSetComputeError.retry" in metadata
 

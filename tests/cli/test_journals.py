@@ -85,7 +85,7 @@ def test_last_run_is_listed_completely_with_its_worker(run: Run, nights: str) ->
 def test_long_run_has_one_header_and_aligned_columns(run: Run, tmp_path: Path) -> None:
     """It is printed in parts."""
     loaded, failed = Event("AssetSetLoaded", NIGHT, 5, DAYS[0]), Event("AssetSetComputeError", NIGHT)
-    write(tmp_path / "log.db", run_of("a"), failed, *[loaded] * 8_000)
+    write(tmp_path / "log.db", run_of("a"), *[loaded] * 4_000, failed, *[loaded] * 4_000)
     ran = run("log", "--run=last", "--exit-code", str(tmp_path / "log.db"))
     header, *rows = ran.out.split("\n\n")[0].splitlines()
     assert (ran.code, header.split()[0], len(rows)) == (3, "TIME", 8_001)
@@ -126,6 +126,10 @@ def test_set_window_selects_by_the_window_of_the_set(run: Run, nights: str, wind
     [
         (["--set-window=2024-09-01T05:00Z/1h"], {"2024-09-01T05:00Z/1h", "2024-09-01/23h"}),
         (["--set-window=2024-09-01T05:30Z/30m", "--kind=AllocationSet"], {"2024-09-01T05:00Z/1h"}),
+        (
+            ["--set-window=2024-09-01T05:00Z/1h", "--kind=AllocationSet,AssetSet"],
+            {"2024-09-01T05:00Z/1h", "2024-09-01/23h"},
+        ),
         (["--set-window=2024-09-01T05:00Z/1h", "--errors"], {"2024-09-01/23h"}),
         (["--set-window=2024-09-01", "--run=last"], set()),
         (["--run=last", "--window=2024-09-01T00:00:00Z,2024-09-02T00:00:00Z"], set()),

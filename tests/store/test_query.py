@@ -47,10 +47,13 @@ def test_last_of_no_runs_is_none() -> None:
         ("c", "no run has the id 'c'; expected 'last', or an id or its beginning"),
         ("aa", "2 runs have ids that start with 'aa': aa2, aa1; give more of the id"),
         ("x", "8 runs have ids that start with 'x': x0, x1, x2, x3, x4, …; give more of the id"),
+        ("y", "5 runs have ids that start with 'y': y0, y1, y2, y3, y4; give more of the id"),
     ],
 )
 def test_ambiguous_or_unknown_run_is_a_value_error(reference: str, message: str) -> None:
-    others = [{"id": f"x{number}", "parent": None} for number in range(8)]
+    others = [
+        {"id": f"{name}{number}", "parent": None} for name, count in (("x", 8), ("y", 5)) for number in range(count)
+    ]
     with pytest.raises(ValueError, match=f"^{message}$"):
         find_runs([*RUNS, *others], reference)
 
