@@ -131,7 +131,7 @@ def _set_window(text: str) -> Window:
     Raises:
         ValueError: The string does not name a window.
     """
-    short = re.fullmatch(r"(.+)/(\d+)([dhm])", text, re.ASCII)
+    short = re.fullmatch(r"(.+)/(\d+)([dhm])", text)
     start, number, unit = short.groups() if short else (text, "", "")
     try:
         return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text)

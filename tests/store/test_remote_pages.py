@@ -189,6 +189,8 @@ WRONG_EVENTS: list[tuple[object, str]] = [
             ("traceId", "x" * 32, r"data\.events\[0\]\.traceId is missing"),
             ("spanId", "ab", r"data\.events\[0\]\.spanId is missing"),
             ("run", "é", r"data\.events\[0\]\.run is missing"),
+            ("cursor", "\u00e9", r"data\.events\[0\]\.cursor is missing"),
+            ("cursor", "1\n", r"data\.events\[0\]\.cursor is missing"),
             ("cursor", "", r"data\.events\[0\]\.cursor is missing"),
             ("cursor", "9" * 5_000, r"data\.events\[0\]\.cursor is missing"),
         ]
