@@ -19,7 +19,7 @@ from otel_kcevents.report.build import MAX_ERRORS, MAX_RUNS, build_report, check
 from otel_kcevents.report.facts import Facts
 from otel_kcevents.report.secrets import ReportRefusedError
 
-FACTS = Facts("a test", (("tracer provider", "of jdoe"),), problems=("a setting of jdoe",))
+FACTS = Facts("a test", (("tracer provider", "of jdoe\x1b"),), problems=("a setting of jdoe",))
 
 
 def report(source: Any, **environ: str) -> str:
@@ -123,7 +123,7 @@ def test_attached_journal_is_reported(tmp_path: Path) -> None:
 
 def test_facts_and_settings_are_redacted(journal: Journal) -> None:
     text = report(journal, OTEL_SERVICE_NAME="of jdoe")
-    assert section(text, "Providers and exporters") == ["tracer provider: of ~"]
+    assert section(text, "Providers and exporters") == ["tracer provider: of ~\\u001b"]
     assert section(text, "Settings") == ["OTEL_SERVICE_NAME: of ~", "problem: a setting of ~"]
 
 

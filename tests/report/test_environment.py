@@ -35,6 +35,8 @@ def test_platform_does_not_name_the_host() -> None:
         ("OTEL_TRACES_SAMPLER_ARG", "0.5", "0.5"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "2048", "2048"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "sesame", "set"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "2048 sesame", "set"),
+        ("OTEL_SDK_DISABLED_TOKEN", "true", "set"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/protobuf"),
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10", "10"),
         ("OTEL_SERVICE_NAME", "nightly costs", "nightly costs"),
@@ -56,6 +58,10 @@ def test_platform_does_not_name_the_host() -> None:
 )
 def test_setting_is_shown_if_it_is_harmless(name: str, value: str, shown: str) -> None:
     assert setting_facts({name: value}) == [(name, shown)]
+
+
+def test_settings_are_sorted() -> None:
+    assert setting_facts({"OTEL_B": "b", "OTEL_A": "a"}) == [("OTEL_A", "set"), ("OTEL_B", "set")]
 
 
 @pytest.mark.parametrize("name", ["DB_PASSWORD", "PATH", "OTEL_LOG_LEVEL"])
