@@ -75,6 +75,7 @@ def test_event_without_a_span_has_no_ids(journal: Journal) -> None:
         ("error=false&run=a", [2, 1, 0]),
         ("limit=3", [7, 6, 5]),
         ("before=3", [1, 0]),
+        ("before=9999999999999999999", [7, 6, 5, 4, 3, 2, 1, 0]),
         ("window=1654293600,1654293601&limit=1000&other=1", [7, 6, 5, 4, 3, 2, 1, 0]),
         ("window=1654293601,1654293602", []),
         ("setWindow=2022-06-01T12:00:00Z,2022-06-02T00:00:00Z", [6, 3, 0]),
