@@ -179,6 +179,7 @@ def test_wrong_address_is_a_usage_error(run: Run, name: str) -> None:
         ("check", "a", "user:secret@etl"),
         ("log", "a:1", "ftp://user:secret/more@etl"),
         ("tail", "-n", "http://user:secret@etl"),
+        ("tail", "user:secret@etl"),
         ("http://user:secret@etl",),
     ],
 )

@@ -132,12 +132,14 @@ def test_unknown_kinds_and_metadata_are_kept() -> None:
         {**EVENT, "kind": "AssetSetDeletedEvent", "metadata": {"reason": "old"}, "more": 1},
         {**EVENT, "etl": "cloud", "kind": "CloudCostSetSaved"},
         {**EVENT, "kind": "AssetSetSavedEvent"},
+        EVENT,
     ]
     with canned(answer({"events": events, "next": None})) as (url, _):
         found = RemoteLog(url).events().events
     assert [(listed.etl, listed.event.kind, listed.event.size, listed.event.extra) for listed in found] == [
         ("asset", "AssetSetDeletedEvent", None, '{"reason":"old"}'),
         ("cloud", "CloudCostSetSaved", 3, None),
+        ("asset", "AssetSetSaved", 3, None),
         ("asset", "AssetSetSaved", 3, None),
     ]
     assert found[2].event == Event("AssetSetSaved", NIGHT, 3)
