@@ -27,6 +27,7 @@ def test_report_is_printed_and_its_log_can_be_read(run: Run, journal: Path, tmp_
     done = run("report", str(journal))
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"{FIRST_LINE}\n")
+    assert done.out.endswith("}\n")
     assert f"journal: {journal}\njournal can be written: ok\n" in done.out
     (tmp_path / "report.txt").write_text(done.out, encoding="utf-8")
     assert run("log", str(tmp_path / "report.txt")).out == run("log", str(journal)).out

@@ -155,19 +155,28 @@ def test_middle_of_a_long_exception_is_omitted(journal: Journal) -> None:
     assert sum(map(len, lines)) < 45_000
 
 
+def test_secret_on_two_lines_of_an_exception_is_removed() -> None:
+    text = build_report(EventLog(), FACTS, error=ValueError("sesame-\nfive"), environ={"API_KEY": "sesame-five"})
+    assert section(text, "Exception") == ["  ValueError: [redacted]"]
+
+
 class Broken:
     """A source that cannot be read."""
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def counts(self, *selection: object) -> dict[str, int]:
-        raise OSError("no route")
+        raise self.error
 
     document = runs = events = counts
 
 
-def test_report_is_written_if_the_log_cannot_be_read() -> None:
-    text = report(Broken())
-    assert section(text, "Runs") == ["not available: OSError: no route"]
-    assert section(text, "Errors") == ["not available: OSError: no route"]
+@pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("no route")])
+def test_report_is_written_if_the_log_cannot_be_read(error: Exception) -> None:
+    text = report(Broken(error))
+    assert section(text, "Runs") == [f"not available: {type(error).__name__}: no route"]
+    assert section(text, "Errors") == section(text, "Runs")
     assert read_document(log_in_report(text.encode())).counters == {}
 
 
