@@ -33,6 +33,11 @@ def record() -> None:
     log.append(Event("AssetSetSaved", time.time_ns()))
 
 
+def record_and_read() -> None:
+    record()
+    assert journal.counts()["AssetSetSaved"] >= 1
+
+
 def attach() -> None:
     """Like `configure()`, which holds this lock."""
     with FORK_LOCK:
@@ -47,7 +52,7 @@ def repeat(function: Callable[[], object]) -> None:
 
 def work_in_child() -> None:
     signal.alarm(60)
-    thread = threading.Thread(target=record)
+    thread = threading.Thread(target=record_and_read)
     thread.start()
     record()
     logger.error("child")

@@ -109,6 +109,11 @@ def test_run_has_the_name_of_the_service(
     assert services(journal) == [service]
 
 
+def test_forked_child_has_the_service_of_its_parent(run: Any, journal: Journal) -> None:
+    run("forked_child", OTEL_SERVICE_NAME="billing")
+    assert services(journal) == ["billing", "billing"]
+
+
 @pytest.mark.parametrize("name", ["attached", "attached_and_configured", "configured_and_attached"])
 def test_attached_journal_has_each_event_once(run: Any, journal: Journal, tmp_path: Path, name: str) -> None:
     """Also if the environment names the same file."""
