@@ -165,7 +165,7 @@ def test_kinds_of_the_document_can_be_selected(run: Run, folder: Path, kind: str
 
 
 def test_unknown_kind_of_a_file_is_an_error(run: Run) -> None:
-    ran = run("log", "--kind=Nope", "night.json")
+    ran = run("log", "--kind=AssetSet,Nope", "night.json")
     assert (ran.code, ran.out) == (1, "")
     assert "'Nope' is not a kind" in ran.err
 

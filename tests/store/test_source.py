@@ -29,7 +29,10 @@ def test_select_without_a_selection_changes_nothing(document: Document) -> None:
     assert merge_documents([document]).lists == document.lists
 
 
-@pytest.mark.parametrize(("kinds", "window", "limit"), [("AssetSet", None, 256), (["AllocationSetS"], DAY, 1)])
+@pytest.mark.parametrize(
+    ("kinds", "window", "limit"),
+    [("AssetSet", None, 256), (["AllocationSetS"], DAY, 1), (["AllocationSetSavedEvent"], None, 256)],
+)
 def test_select_equals_the_selection_of_the_log(kinds: str, window: Window | None, limit: int) -> None:
     log = filled()
     assert select(log.document(), kinds, window, limit) == log.document(kinds, window, limit)
