@@ -391,6 +391,13 @@ def test_last_stays_the_same_run_from_page_to_page(path: Path) -> None:
     assert [listed.event.time - NIGHT for listed in (*first.events, *second.events)] == [7, 6, 5]
 
 
+def test_last_run_may_have_a_parent_that_is_missing(path: Path) -> None:
+    """Its parent writes to another file, or recorded nothing."""
+    write(path, run_of("f", "9", 9), Event("AssetSetSaved", NIGHT + 9))
+    (listed,) = Journal(path).events(EventQuery(runs=("last",))).events
+    assert listed.run == "f" * 16
+
+
 def test_last_of_a_journal_without_runs_is_none(path: Path) -> None:
     change(path, "DELETE FROM run")
     assert Journal(path).events(EventQuery(runs=("last",))).events == ()

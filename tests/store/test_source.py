@@ -87,7 +87,9 @@ def test_kind_that_one_source_knows_can_be_selected() -> None:
     own = EventLog()
     own.add_set("cloud", "CloudCostSet")
     own.append(Event("CloudCostSetSaved", 1, 5))
-    found = merge(own, log_of(*asset(1))).document(["CloudCostSet", "AssetSet"])
+    other = log_of(*asset(1), Event("AllocationSetSaved", 1, 5))
+    found = merge(own, other).document(["CloudCostSet", "AssetSet"])
+    assert found.lists["allocation"] == ()
     assert [*found.lists["asset"], *found.lists["cloud"]] == [*asset(1), Event("CloudCostSetSaved", 1, 5)]
     with pytest.raises(ValueError, match="'Nope'"):
         merge(own, filled()).document("Nope")
