@@ -396,6 +396,14 @@ def test_last_run_may_have_a_parent_that_is_missing(path: Path) -> None:
     write(path, run_of("f", "9", 9), Event("AssetSetSaved", NIGHT + 9))
     (listed,) = Journal(path).events(EventQuery(runs=("last",))).events
     assert listed.run == "f" * 16
+    assert Journal(path).runs()[0]["parent"] is None
+
+
+def test_cycle_of_runs_in_a_journal_ends(path: Path) -> None:
+    """Another program may write to the file."""
+    write(path, run_of("f", "9", 9), Event("AssetSetSaved", NIGHT + 9))
+    write(path, run_of("9", "f", 10), Event("AssetSetSaved", NIGHT + 10))
+    assert [(run["events"], run["allEvents"]) for run in Journal(path).runs()[:2]] == [(1, 2), (1, 2)]
 
 
 def test_last_of_a_journal_without_runs_is_none(path: Path) -> None:
