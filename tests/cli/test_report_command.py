@@ -74,6 +74,14 @@ def test_unreadable_source_is_an_error_and_in_the_report(run: Run, tmp_path: Pat
     assert done.err.startswith("otel-kcevents: the report was written without a log: cannot read ")
 
 
+def test_source_that_is_not_a_document_is_an_error_and_in_the_report(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text('{"code":')
+    done = run("report", str(tmp_path / "log.json"))
+    assert done.code == 1
+    assert done.out.startswith(FIRST_LINE)
+    assert "log.json is not a log document" in done.err
+
+
 def test_remaining_secret_is_an_error(run: Run, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of a report may be a secret, but its first line is not."""
     path = journal.with_name("report.txt")
