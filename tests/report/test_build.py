@@ -103,6 +103,7 @@ def test_log_in_memory_has_no_runs_or_traces() -> None:
     log = EventLog()
     log.append(Event("AssetSetComputeError", 1, failure=Failure("E", "password=sesame", "save")))
     log.append(Event("AllocationSetReconcileError", 2))
+    log.append(Event("AssetSetSaved", 3))
     text = report(log)
     assert section(text, "Runs")[0].startswith("this process: ")
     assert section(text, "Runs")[1] == "runs: unknown: the source is not a journal"
