@@ -128,5 +128,5 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 def test_decorating_does_not_import_the_sdk_or_a_server() -> None:
-    heavy = ("opentelemetry.sdk", "http.server", "multiprocessing", "wrapt", "asyncio", "sqlite3")
+    heavy = ("opentelemetry.sdk", "http.server", "multiprocessing", "wrapt", "asyncio", "sqlite3", "urllib.parse")
     assert imports_of("from otel_kcevents import allocation", *heavy) == []

@@ -16,9 +16,10 @@ from otel_kcevents.model.report_form import log_in_report
 from otel_kcevents.model.window import Window
 from otel_kcevents.sdk.settings import log_file
 from otel_kcevents.store.journal import Journal
+from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.query import NotAvailableError
 from otel_kcevents.store.remote import RemoteLog
-from otel_kcevents.store.source import Source, check_selection, merge, select
+from otel_kcevents.store.source import Source, check_selection, select
 
 __all__ = [
     "DEFAULT_URL",

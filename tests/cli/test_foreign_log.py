@@ -13,8 +13,8 @@ from serving import Run
 from otel_kcevents.cli import tail as tail_module
 from otel_kcevents.model.document import read_document
 from otel_kcevents.model.event import Event
+from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.remote import RemoteLog
-from otel_kcevents.store.source import merge
 
 HOUR = {"start": "2022-06-03T10:00:00Z", "end": "2022-06-03T11:00:00Z"}
 

@@ -21,7 +21,7 @@ from serving import Run
 from otel_kcevents.cli import tail as tail_module
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.journal import Journal
-from otel_kcevents.store.source import merge
+from otel_kcevents.store.merged_source import merge
 
 Step = Callable[[], object]
 

@@ -26,8 +26,9 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
 from otel_kcevents.serve.respond import respond
 from otel_kcevents.store.log import EventLog, default_log
+from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.remote import RemoteLog
-from otel_kcevents.store.source import Source, merge
+from otel_kcevents.store.source import Source
 
 RUNS = [{"program": "größe", "pid": 7}]
 

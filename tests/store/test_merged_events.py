@@ -14,8 +14,8 @@ from otel_kcevents import EventLog, Journal, RemoteLog
 from otel_kcevents.cli.sources import SavedLog
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.timestamps import SECOND
+from otel_kcevents.store.merged_source import MergedSource, merge
 from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, NotAvailableError
-from otel_kcevents.store.source import MergedSource, merge
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import EventLog
-from otel_kcevents.store.source import merge, merge_documents, select
+from otel_kcevents.store.merged_source import merge
+from otel_kcevents.store.source import merge_documents, select
 
 
 def asset(*times: int, kind: str = "AssetSetSaved") -> tuple[Event, ...]:
