@@ -28,6 +28,7 @@ _FORK_TIMEOUT = 10.0  # seconds
 
 _reading: Any = RLock()  # reentrant: a signal handler may read inside a read
 _being_read: list[str] = []  # by the thread that has the lock
+_connections: list[sqlite3.Connection] = []  # likewise
 
 
 class JournalNotFoundError(JournalError, FileNotFoundError):
@@ -102,15 +103,21 @@ def _open(path: str, timeout: float) -> Iterator[sqlite3.Connection]:
         ) as connection:
             deadline = monotonic() + timeout
             connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
-            connection.execute("BEGIN")
-            yield connection
+            _connections.append(connection)
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                _connections.remove(connection)
         if without_locks and _state(path) != before:
             raise _JournalChangedError(f"{path} was changed while it was read; try again")
     except sqlite3.Error as error:
         if without_locks and _state(path) != before:
             raise _JournalChangedError(f"{path} was changed while it was read; try again") from None
         reason = str(error)
-        if reason == "interrupted":
+        if is_off(path):
+            reason = "this process was forked inside the read"
+        elif reason == "interrupted":
             reason = f"it took more than {timeout:g} seconds; select fewer kinds, or a shorter window"
         raise JournalError(f"{path} cannot be read: {reason}") from error
 
@@ -212,6 +219,9 @@ def _after_fork_in_child() -> None:
     _reading = RLock()
     for path in _being_read:  # the fork came from inside a read
         switch_off(path)
+    for connection in _connections:  # reading on would crash this process if the parent shortens the shared memory
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+        connection.interrupt()
 
 
 # This lock is acquired before that of the writer, because a read may cause a write: by the garbage collector.
