@@ -30,9 +30,10 @@ MAY_IMPORT = {
     "report": {"store", "model", "version"},
     "serve": {"report", "store", "model"},
     "sdk": {"report", "record", "store", "model", "fork_lock"},
-    "cli": {"sdk", "serve", "report", "record", "store", "model", "version"},
+    "plugin": {"sdk", "record", "store", "model"},
+    "cli": {"plugin", "sdk", "serve", "report", "record", "store", "model", "version"},
     "__main__": {"cli"},
-    "": {"cli", "sdk", "serve", "report", "record", "store", "model", "version", "fork_lock"},
+    "": {"cli", "plugin", "sdk", "serve", "report", "record", "store", "model", "version", "fork_lock"},
 }
 """What the modules of each folder may import from other folders."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from types import FrameType, FunctionType, TracebackType
@@ -15,18 +14,16 @@ from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window, current_time
-from otel_kcevents.record.callables import is_async_generator, is_generator, is_partial, name_of
-from otel_kcevents.record.extract import Call, FieldReader, size_reader
+from otel_kcevents.record.callables import is_async_generator, is_partial, name_of
+from otel_kcevents.record.extract import Call, FieldReader
 from otel_kcevents.record.failures import is_clean_exit
+from otel_kcevents.record.fields import fields_of
 from otel_kcevents.record.late import LateCallable, Remade
-from otel_kcevents.record.paths import argument_reader
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
 from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan
 from otel_kcevents.record.renamed import RenamedFunction, is_renamed
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
-from otel_kcevents.record.sizes import first_size, result_size
 from otel_kcevents.record.target import Target
-from otel_kcevents.record.windows import window_reader
 from otel_kcevents.record.wrappers import marks_of, rewrap, shape_of, wrap
 
 __all__ = [
@@ -212,20 +209,7 @@ class Operation:
         if self._fails_when is not None and is_async_generator(function):
             name = name_of(function)
             raise TypeError(f"fails_when needs a result, and {name} is an async generator, which has none; remove it")
-        window, size = window_reader(self._window, function), None
-        if self._size is not None:
-            size = size_reader(self._size, function)
-            if self.name == "save" and size.argument:  # a save may empty what it saves, a load fills what it is given
-                size = replace(size, when="before")
-        elif self._recorder.is_sized and not is_generator(function):
-            if self.name == "save":
-                holder = (window and window.argument) or "window"
-                is_part = isinstance(self._window, str) and self._window.startswith(f"{holder}.")
-                whole = argument_reader(holder, function) if is_part else None
-                size = FieldReader(first_size(function, holder, whole), "before")
-            else:
-                size = FieldReader(result_size)
-        return window, size
+        return fields_of(self._recorder, function, self._window, self._size)
 
     def __reduce__(self) -> tuple[Callable[..., Operation], tuple[Any, ...]]:
         options = {"window": self._window, "size": self._size, "fails_when": self._fails_when}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from keyword import iskeyword
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 from otel_kcevents.record.callables import body_of
 
-__all__ = ["Shape", "inner_of", "make_shim"]
+__all__ = ["Shape", "inner_of", "make_shim", "shim_code"]
 
 Shape: TypeAlias = Literal["plain", "coroutine", "generator", "async generator"]
 """The kind of result that a call of a function returns."""
@@ -28,15 +29,9 @@ _PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
 # Each step runs outside the `except` clause, so that its errors do not get the thrown error as their context. A yielded
 # item is popped, so that only the consumer keeps it alive while the generator waits.
 _BODIES: dict[Shape, str] = {
-    "plain": """
-    def {0}function({parameters}): return {0}inner({arguments})
-""",
-    "coroutine": """
-    async def {0}function({parameters}): return await {0}inner({arguments})
-""",
-    "generator": """
-    def {0}function({parameters}):
-        {0}run = {0}inner({arguments})
+    "plain": """return {0}inner({arguments})""",
+    "coroutine": """return await {0}inner({arguments})""",
+    "generator": """{0}run = {0}inner({arguments})
         {0}step, {0}value = {0}run.send, None
         while True:
             try:
@@ -51,9 +46,7 @@ _BODIES: dict[Shape, str] = {
             except BaseException as {0}error:
                 {0}step, {0}value = {0}run.throw, {0}error
 """,
-    "async generator": """
-    async def {0}function({parameters}):
-        {0}run = {0}inner({arguments})
+    "async generator": """{0}run = {0}inner({arguments})
         {0}step, {0}value = {0}run.asend, None
         while True:
             try:
@@ -69,6 +62,8 @@ _BODIES: dict[Shape, str] = {
                 {0}step, {0}value = {0}run.athrow, {0}error
 """,
 }
+
+_CONSTANT = "the function that the shim calls"
 
 
 def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable[..., Any]) -> FunctionType:
@@ -100,6 +95,29 @@ def make_shim(function: Callable[..., Any] | None, shape: Shape, inner: Callable
     return shim
 
 
+def shim_code(function: FunctionType, shape: Shape, inner: Callable[..., Any]) -> CodeType:
+    """Return code that can replace the code of a function: it calls *inner* with the same arguments.
+
+    It has the parameters, the free variables, the name and the source location of the function's own code.
+
+    Args:
+        function: The function.
+        shape: The kind of result that a call of *function* returns.
+        inner: The function that gets the arguments, as for `make_shim`.
+    """
+    own = function.__code__
+    parameters, arguments, prefix, _ = _parameters(own, 0)
+    code = _compile(shape, parameters, arguments, prefix, own.co_freevars)
+    if sys.version_info >= (3, 11):
+        code = code.replace(co_qualname=own.co_qualname)
+    return code.replace(
+        co_name=own.co_name,
+        co_filename=own.co_filename,
+        co_firstlineno=own.co_firstlineno,
+        co_consts=tuple(inner if held == _CONSTANT else held for held in code.co_consts),
+    )
+
+
 def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
     """Return the function that a shim calls; None for any other callable.
 
@@ -109,9 +127,14 @@ def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
         function: The callable; also a method, a partial, or an object whose `__call__` is the shim.
     """
     body, _ = body_of(function)
-    if type(body) is FunctionType and body.__closure__ and body.__code__.co_freevars[0].startswith(_PREFIX):
+    if type(body) is not FunctionType:
+        return None
+    if body.__closure__ and body.__code__.co_freevars[0].startswith(_PREFIX):
         inner: Callable[..., Any] = body.__closure__[0].cell_contents
         return inner
+    code = body.__code__
+    if any(name.startswith(_PREFIX) for name in code.co_varnames[code.co_argcount :]):  # of `shim_code`
+        return next((held for held in code.co_consts if callable(held)), None)
     return None
 
 
@@ -139,16 +162,31 @@ def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
 
 
 @lru_cache(maxsize=1024)
-def _compile(shape: Shape, parameters: str, arguments: str, prefix: str) -> CodeType:
-    """Return the code of a shim, all of it on its first line. Its only free variable is the function that it calls."""
-    text = f"def make({prefix}inner):{_BODIES[shape].format(prefix, parameters=parameters, arguments=arguments)}"
+def _compile(
+    shape: Shape, parameters: str, arguments: str, prefix: str, variables: tuple[str, ...] | None = None
+) -> CodeType:
+    """Return the code of a shim, all of it on its first line.
+
+    Its only free variable is the function that it calls. If *variables* are given, they are its free variables, and
+    the function that it calls is a local variable with a constant.
+    """
+    outer, prologue = f"{prefix}inner", ""
+    if variables is not None:
+        outer, prologue = ", ".join(variables), f"{prefix}inner = {_CONSTANT!r}\n        "
+        if variables:  # code that is never reached makes them free variables
+            prologue = f"if 0: {outer}\n        {prologue}"
+    header = "async def" if shape in ("coroutine", "async generator") else "def"
+    body = _BODIES[shape].format(prefix, arguments=arguments)
+    text = f"def make({outer}):\n    {header} {prefix}function({parameters}): "
     node: Any
-    tree: Any = text
-    if "generator" in shape:  # the others have one line
-        tree = ast.parse(text)
+    tree: Any
+    if prologue or "\n" in body:
+        tree = ast.parse(f"{text}\n        {prologue}{body}")
         for node in ast.walk(tree):
             if "lineno" in node._attributes:
                 node.lineno = node.end_lineno = 1
+    else:
+        tree = text + body
     (make,) = (held for held in compile(tree, "<otel_kcevents>", "exec").co_consts if isinstance(held, CodeType))
     (code,) = (held for held in make.co_consts if isinstance(held, CodeType))
     return code

@@ -17,7 +17,7 @@ from otel_kcevents.record.recorder import CallRecorder
 from otel_kcevents.record.shim import Shape, inner_of, make_shim
 from otel_kcevents.record.unfinished import ORDINARY, StartedCall, record_unfinished
 
-__all__ = ["marks_of", "rewrap", "shape_of", "wrap"]
+__all__ = ["marks_of", "recording_of", "rewrap", "shape_of", "wrap"]
 
 _Function = Callable[..., Any]
 
@@ -69,14 +69,26 @@ def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], re
         marks: What `marks_of` returns for the wrapper.
         remade: The content of the wrapper's pickle, in place of the code and the state for recording.
     """
-    shape = shape_of(function)
-    inner = Recording(_INNER[shape](function, recorder))
-    inner.marks = marks  # not on the wrapper, whose attributes `functools.wraps` copies
-    inner.remade = remade
-    wrapper = make_shim(function, shape, inner)
+    inner = recording_of(function, recorder, marks, remade)
+    wrapper = make_shim(function, shape_of(function), inner)
     functools.update_wrapper(wrapper, body_of(function)[0])
     wrapper.__wrapped__ = function  # type: ignore[attr-defined]
     return wrapper
+
+
+def recording_of(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], remade: Remade) -> Recording:
+    """Return the function that the shim of a function calls: it calls the function, and records the call.
+
+    Args:
+        function: The function, method or callable object.
+        recorder: Records the calls.
+        marks: What `marks_of` returns for the shim.
+        remade: The content of its pickle.
+    """
+    inner = Recording(_INNER[shape_of(function)](function, recorder))
+    inner.marks = marks  # not on the shim, whose attributes `functools.wraps` copies
+    inner.remade = remade
+    return inner
 
 
 def _plain(function: _Function, recorder: CallRecorder) -> _Function:

@@ -25,6 +25,7 @@ __all__ = [
     "exporters",
     "log_file",
     "log_file_retention",
+    "mapping_file",
     "metric_export_interval",
     "otlp_settings",
     "remove_empty_variables",
@@ -299,6 +300,11 @@ def log_file_retention() -> tuple[int | None, timedelta | None]:
     if not found[2]:
         return number, None
     return None, timedelta(days=number) if found[2] == "d" else timedelta(hours=number)
+
+
+def mapping_file() -> str | None:
+    """Return the file of the mapping: `OTEL_PYTHON_KCEVENTS_MAPPING`; None if there is none."""
+    return _read("OTEL_PYTHON_KCEVENTS_MAPPING") or None
 
 
 def crash_folder() -> str | None:

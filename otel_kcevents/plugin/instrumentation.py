@@ -1,0 +1,75 @@
+"""`Instrumentation`: the functions that a mapping instruments in this process."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from types import FunctionType, ModuleType
+
+from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.plugin.import_hook import ImportHook
+from otel_kcevents.plugin.main_module import MainModuleWatch
+from otel_kcevents.plugin.mapping import Entry, Mapping
+from otel_kcevents.plugin.patching import Swap
+from otel_kcevents.plugin.recording import record_calls
+
+__all__ = ["Instrumentation"]
+
+
+class Instrumentation:
+    """The functions that a mapping instruments in this process.
+
+    Args:
+        mapping: The mapping.
+    """
+
+    def __init__(self, mapping: Mapping) -> None:
+        self._mapping = mapping
+        self._swaps: list[Swap] = []
+        self._done: set[tuple[int, str]] = set()  # functions by id, and the places of entries
+        self._hook = ImportHook(self.instrument_module)
+        self._main = MainModuleWatch(self.instrument_module)
+
+    def begin(self) -> None:
+        """Instrument the modules that are loaded, and the others when they are."""
+        for problem in self._mapping.problems:
+            _logger.warning("%s", problem)
+        if not self._mapping.entries:
+            return
+        for module in list(sys.modules.values()):
+            if isinstance(module, ModuleType):
+                self.instrument_module(module)
+        self._hook.install()
+        self._main.start()
+
+    def end(self) -> None:
+        """Restore everything."""
+        self._main.stop()
+        if self._mapping.entries:
+            self._hook.remove()
+        for swap in reversed(self._swaps):
+            swap.undo()
+        self._swaps.clear()
+        self._done.clear()
+
+    def instrument_module(self, module: ModuleType) -> None:
+        """Instrument the functions of a module that entries name and that are not instrumented yet. Never raises.
+
+        Args:
+            module: The module.
+        """
+        name, file = module.__name__, getattr(module, "__file__", None)
+        for entry in self._mapping.entries:
+            try:
+                if entry.target.matches(name, file):
+                    for _, function in list(entry.target.functions(module)):
+                        self._instrument(entry, function)
+            except Exception as error:
+                _logger.warning("%s: %s", entry.place, error_message(error))
+
+    def _instrument(self, entry: Entry, function: FunctionType) -> None:
+        key = (id(function), entry.place)
+        if key not in self._done:
+            self._swaps.append(Swap(function, partial(record_calls, entry, function)))
+            self._done.add(key)
