@@ -5,41 +5,23 @@ A mistake in an entry is a problem of that entry only: the others are used.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from otel_kcevents.model.event import OPERATIONS
-from otel_kcevents.model.messages import error_message, short_repr
+from otel_kcevents.model.event import DOCUMENTED, OPERATIONS, is_name
+from otel_kcevents.model.messages import describe, error_message, short_repr
+from otel_kcevents.plugin.mapping_file import load_file
+from otel_kcevents.plugin.problem import Problem, Report, check_keys, hint
 from otel_kcevents.plugin.target import Target
 
-__all__ = ["Entry", "Mapping", "Problem", "mapping_of", "read_mapping"]
+__all__ = ["Entry", "Mapping", "mapping_of", "read_mapping"]
 
-_SETS = {"allocation": "AllocationSet", "asset": "AssetSet"}
-_KEYS = (
-    *("target", "record", "window", "size", "fails_when"),
-    *("keep", "ignore", "where", "within", "subclasses", "error"),
-)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A mistake in a mapping.
-
-    Attributes:
-        place: The file and the place in it, such as `kcevents.toml: functions[2].window`.
-        message: What was expected, the value and the remedy.
-    """
-
-    place: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+_SECTIONS = ("sets", "functions")
+_OPTIONS = ("window", "size", "fails_when", "error", "keep", "ignore", "where", "within")
+_KEYS = ("target", "record", *_OPTIONS, "subclasses")
 
 
 @dataclass(frozen=True)
@@ -47,22 +29,37 @@ class Entry:
     """The functions that one target names, and how their calls are recorded. The values are as in the mapping, checked.
 
     Attributes:
-        place: The file and the place in it, such as `kcevents.toml: functions[2]`.
+        origin: Where the mapping comes from, such as `kcevents.toml`.
+        number: The position of the entry in `functions`, from 0.
         target: Which functions.
         etl: The etl of the events; None if the entry only keeps values.
         operation: The operation, such as `save`; None if the entry only keeps values.
         set_name: The name of the set; None if the entry only keeps values.
-        options: The other keys: `window`, `size`, `fails_when`, `keep`, `ignore`, `where`, `within`, `error`.
+        options: The other keys: `window`, `size`, `fails_when`, `error`, `keep`, `ignore`, `where`, `within`.
         subclasses: Whether the methods of subclasses that override the target count too.
     """
 
-    place: str
+    origin: str
+    number: int
     target: Target
     etl: str | None = None
     operation: str | None = None
     set_name: str | None = None
     options: MappingType[str, Any] = field(default_factory=dict)
     subclasses: bool = False
+
+    @property
+    def place(self) -> str:
+        """The file and the place in it, such as `kcevents.toml: functions[2] (costs.etl:save)`."""
+        return self.place_of()
+
+    def place_of(self, key: str = "") -> str:
+        """Return the place of one of its keys, such as `kcevents.toml: functions[2].window (costs.etl:save)`.
+
+        Args:
+            key: The key, such as `window` or `window.format`; empty for the entry.
+        """
+        return _place(self.origin, self.number, self.target.text, key)
 
 
 @dataclass(frozen=True)
@@ -81,77 +78,153 @@ class Mapping:
 
 
 def read_mapping(path: str | os.PathLike[str]) -> Mapping:
-    """Return the mapping of a file: TOML, or YAML if its name ends in `.yaml` or `.yml`. Never raises.
+    """Return the mapping of a file: YAML if its name ends in `.yaml` or `.yml`, otherwise TOML. Never raises.
 
     Args:
         path: The path of the file.
     """
     origin = os.fspath(path)
     try:
-        return mapping_of(_load(Path(path)), origin)
+        content = load_file(origin)
     except Exception as error:
         return Mapping(origin, (), (Problem(origin, error_message(error)),))
+    return mapping_of(content, origin)
 
 
 def mapping_of(content: Any, origin: str) -> Mapping:
     """Return the mapping of a parsed file, or of options. Never raises.
 
     Args:
-        content: The content: a dict with `sets` and `functions`.
+        content: The content: a dict with `sets` and `functions`; None for an empty file.
         origin: Where it comes from, for messages.
     """
     problems: list[Problem] = []
-    entries: list[Entry] = []
+
+    def report(key: str, message: str) -> None:
+        problems.append(Problem(f"{origin}: {key}" if key else origin, message))
+
     if not isinstance(content, dict):
-        return Mapping(origin, (), (Problem(origin, f"expected a table, got {short_repr(content)}"),))
-    _check_keys(content, ("sets", "functions"), origin, problems.append)
-    sets = {**_SETS, **content.get("sets", {})}
-    for number, item in enumerate(content.get("functions", [])):
-        place = f"{origin}: functions[{number}]"
-        found: list[Problem] = []
-        entry = _entry(item, place, sets, found.append)
-        problems += found
-        if entry is not None and not found:
+        if content is not None:
+            report("", f"expected the sections {' and '.join(_SECTIONS)}, got {describe(content)}")
+        return Mapping(origin, (), tuple(problems))
+    check_keys(content, _SECTIONS, report)
+    sets = _read_sets(content.get("sets"), report)
+    functions = content.get("functions")
+    if functions is not None and not isinstance(functions, list):
+        remedy = "write [[functions]] in TOML, - target: … in YAML" if isinstance(functions, dict) else ""
+        report("functions", f"expected a list of tables, got {describe(functions)}{remedy and f'; {remedy}'}")
+        functions = None
+    entries: list[Entry] = []
+    for number, item in enumerate(functions or ()):
+        entry = _read_entry(item, origin, number, sets, problems)
+        if entry is None:
+            continue
+        twin = next((other for other in entries if _counts_the_same(entry, other)), None)
+        if twin is None:
             entries.append(entry)
+        else:
+            remedy = "remove one of them, or tell them apart by where or within"
+            problems.append(Problem(entry.place, f"functions[{twin.number}] records the same calls; {remedy}"))
     return Mapping(origin, tuple(entries), tuple(problems))
 
 
-def _load(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix in (".yaml", ".yml"):
-        import yaml
-
-        return yaml.safe_load(text)
-    try:
-        import tomllib
-    except ModuleNotFoundError:
-        import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
-    return tomllib.loads(text)
+def _place(origin: str, number: int, target: object, key: str = "") -> str:
+    text = f" ({target[:200]})" if isinstance(target, str) and target.isprintable() and target else ""
+    return f"{origin}: functions[{number}]{key and f'.{key}'}{text}"
 
 
-def _check_keys(item: dict[str, Any], known: Sequence[str], place: str, report: Callable[[Problem], None]) -> None:
-    for key in item:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-            report(Problem(place, f"{short_repr(key)} is not a key; {hint}"))
+def _read_sets(content: Any, report: Report) -> dict[str, str | None]:
+    """Return the names of the sets by etl, with the documented ones; None for the name of a set with a mistake."""
+    sets: dict[str, str | None] = {**DOCUMENTED}
+    if content is None:
+        return sets
+    if not isinstance(content, dict):
+        report("sets", f"expected a table such as cloudCost = 'CloudCostSet', got {describe(content)}")
+        return sets
+    for etl, set_name in content.items():
+        if sets.get(etl) == set_name:
+            continue  # one of the documented sets, as it is
+        message = _set_mistake(etl, set_name, sets)
+        if message:
+            report(f"sets.{etl}" if isinstance(etl, str) else "sets", message)
+        if etl not in DOCUMENTED:
+            sets[etl] = None if message else set_name
+    return sets
 
 
-def _entry(item: Any, place: str, sets: dict[str, str], report: Callable[[Problem], None]) -> Entry | None:
+def _set_mistake(etl: Any, set_name: Any, sets: MappingType[str, str | None]) -> str:
+    """Return what is wrong with a row of `sets`; empty if nothing is."""
+    for name, what in ((etl, "an etl"), (set_name, "a set")):
+        if not isinstance(name, str) or not is_name(name) or name == "counters":
+            shown = short_repr(name) if isinstance(name, str) else describe(name)
+            return f"{shown} cannot name {what}; use letters, digits and _, but not 'counters'"
+    if etl in DOCUMENTED:
+        return f"the set of {etl!r} is {DOCUMENTED[etl]!r}, got {set_name!r}; use another name for the etl"
+    if set_name in sets.values():
+        return f"{set_name!r} is already the set of another etl; use another name"
+    return ""
+
+
+def _read_entry(
+    item: Any, origin: str, number: int, sets: MappingType[str, str | None], problems: list[Problem]
+) -> Entry | None:
+    """Return an entry; None if it has a mistake, which is added to *problems*."""
+    known = len(problems)
+    text = item.get("target") if isinstance(item, dict) else None
+
+    def report(key: str, message: str) -> None:
+        problems.append(Problem(_place(origin, number, text, key), message))
+
     if not isinstance(item, dict):
-        report(Problem(place, f"expected a table, got {short_repr(item)}"))
+        report("", f"expected a table with target and record, got {describe(item)}")
         return None
-    _check_keys(item, _KEYS, place, report)
-    options = {key: item[key] for key in item if key not in ("target", "record", "subclasses")}
-    try:
-        target = Target.parse(item.get("target"))
-    except (TypeError, ValueError) as error:
-        report(Problem(f"{place}.target", error_message(error)))
+    check_keys(item, _KEYS, report)
+    target = None
+    if text is None:
+        report("", "target is missing; add one such as target = 'costs.etl:save'")
+    else:
+        try:
+            target = Target.parse(text)
+        except (TypeError, ValueError) as error:
+            report("target", error_message(error))
+    etl, operation = _read_record(item.get("record"), sets, report)
+    if item.get("record") is None and item.get("keep") is None:
+        report("", "record is missing; add one such as record = 'allocation.save', or keep")
+    subclasses = item.get("subclasses", False)
+    if not isinstance(subclasses, bool):
+        report("subclasses", f"expected true or false, got {describe(subclasses)}")
+    if target is None or len(problems) > known:
         return None
-    if "record" not in item:
-        return Entry(place, target, options=options, subclasses=item.get("subclasses", False))
-    etl, _, operation = str(item["record"]).rpartition(".")
-    if etl not in sets or operation not in OPERATIONS:
-        report(Problem(f"{place}.record", f"{short_repr(item['record'])} is not an etl and an operation"))
-        return None
-    return Entry(place, target, etl, operation, sets[etl], options, item.get("subclasses", False))
+    options = {key: item[key] for key in _OPTIONS if key in item}
+    return Entry(origin, number, target, etl, operation, sets[etl] if etl else None, options, subclasses)
+
+
+def _read_record(
+    record: Any, sets: MappingType[str, str | None], report: Report
+) -> tuple[str, str] | tuple[None, None]:
+    """Return the etl and the operation that an entry records; None for both if it records none or has a mistake."""
+    if record is None:
+        return None, None
+    if not isinstance(record, str):
+        report("record", f"expected an etl and an operation such as 'allocation.save', got {describe(record)}")
+        return None, None
+    etl, dot, operation = record.partition(".")
+    if not dot:
+        report("record", f"expected an etl and an operation such as 'allocation.save', got {short_repr(record)}")
+    elif etl not in sets:
+        report("record", f"{short_repr(etl)} is not an etl; {hint(etl, sets)}; add others to the section sets")
+    elif sets[etl] is None:
+        report("record", f"the etl {etl!r} is not available, because sets.{etl} has a mistake")
+    elif operation not in OPERATIONS:
+        report("record", f"{short_repr(operation)} is not an operation; {hint(operation, OPERATIONS)}")
+    else:
+        return etl, operation
+    return None, None
+
+
+def _counts_the_same(entry: Entry, other: Entry) -> bool:
+    """Return whether two entries would record each call twice."""
+    if (entry.target, entry.etl, entry.operation) != (other.target, other.etl, other.operation):
+        return False
+    keys = ("where", "within") if entry.operation else _OPTIONS
+    return all(entry.options.get(key) == other.options.get(key) for key in keys)
