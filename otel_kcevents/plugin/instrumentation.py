@@ -8,6 +8,7 @@ from types import FunctionType, ModuleType
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.plugin.entry_state import EntryState, Matched
 from otel_kcevents.plugin.import_hook import ImportHook
 from otel_kcevents.plugin.main_module import MainModuleWatch
 from otel_kcevents.plugin.mapping import Entry, Mapping
@@ -28,6 +29,7 @@ class Instrumentation:
         self._mapping = mapping
         self._swaps: list[Swap] = []
         self._done: set[tuple[int, str]] = set()  # functions by id, and the places of entries
+        self._matched: list[tuple[str, str]] = []
         self._hook = ImportHook(self.instrument_module)
         self._main = MainModuleWatch(self.instrument_module)
 
@@ -53,11 +55,19 @@ class Instrumentation:
         self._swaps.clear()
         self._done.clear()
 
-    def instrument_module(self, module: ModuleType) -> None:
+    def states(self) -> tuple[EntryState, ...]:
+        """Return what each entry has matched so far, in the order of the mapping."""
+        return tuple(
+            EntryState(entry, functions=tuple(Matched(name) for place, name in self._matched if place == entry.place))
+            for entry in self._mapping.entries
+        )
+
+    def instrument_module(self, module: ModuleType, is_complete: bool = True) -> None:
         """Instrument the functions of a module that entries name and that are not instrumented yet. Never raises.
 
         Args:
             module: The module.
+            is_complete: Whether all its code has run; otherwise functions that it lacks may still be defined.
         """
         name, file = module.__name__, getattr(module, "__file__", None)
         for entry in self._mapping.entries:
@@ -73,3 +83,4 @@ class Instrumentation:
         if key not in self._done:
             self._swaps.append(Swap(function, partial(record_calls, entry, function)))
             self._done.add(key)
+            self._matched.append((entry.place, f"{function.__module__}:{function.__qualname__}"))
