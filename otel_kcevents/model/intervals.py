@@ -10,9 +10,10 @@ from typing import NamedTuple
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import DAY, SECOND
 
-__all__ = ["parse_interval", "parse_moment"]
+__all__ = ["Duration", "parse_duration", "parse_interval", "parse_moment"]
 
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
+_UNITS = {"s": SECOND, "m": _MINUTE, "h": _HOUR, "d": DAY, "w": 7 * DAY}
 _EPOCH = datetime(1970, 1, 1)  # naive: on the clock of the time's own zone
 _EPOCH_DAY = _EPOCH.toordinal()
 
@@ -28,6 +29,37 @@ _DURATION = (
 @cache  # compiled when first needed: compiling both takes 1 ms, which would slow down every import
 def _pattern(source: str) -> re.Pattern[str]:
     return re.compile(source, re.ASCII)
+
+
+class Duration(NamedTuple):
+    """A length of time.
+
+    Attributes:
+        months: The months of the calendar.
+        ns: The nanoseconds in addition.
+    """
+
+    months: int
+    ns: int
+
+
+def parse_duration(text: str) -> Duration | None:
+    """Return a duration such as `15m`, `1h`, `1d`, `2w`, or an ISO 8601 one such as `P1M`; None for another form.
+
+    Args:
+        text: The duration.
+    """
+    if match := _pattern(r"(\d{1,9})([smhdw])").fullmatch(text):
+        return Duration(0, int(match[1]) * _UNITS[match[2]])
+    match = _pattern(_DURATION).fullmatch(text)
+    return None if match is None else _duration(match)
+
+
+def _duration(match: re.Match[str]) -> Duration:
+    years, months, weeks, days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    return Duration(
+        12 * years + months, (7 * weeks + days) * DAY + hours * _HOUR + minutes * _MINUTE + seconds * SECOND
+    )
 
 
 class _Moment(NamedTuple):
@@ -138,10 +170,8 @@ def _read(text: str) -> _Moment | None:
 
 def _shift(moment: _Moment, duration: re.Match[str], sign: int) -> int:
     """Return *moment* plus or minus a duration. Years and months are those of the calendar in its time zone."""
-    years, months, weeks, days, hours, minutes, seconds = (int(number or 0) for number in duration.groups())
-    local = _add_months(moment.local, sign * (12 * years + months))
-    local += sign * ((7 * weeks + days) * DAY + hours * _HOUR + minutes * _MINUTE + seconds * SECOND)
-    return moment._replace(local=local).ns
+    months, ns = _duration(duration)
+    return moment._replace(local=_add_months(moment.local, sign * months) + sign * ns).ns
 
 
 def _add_months(local: int, months: int) -> int:

@@ -14,19 +14,19 @@ from typing import Any
 from otel_kcevents.model.event import DOCUMENTED, OPERATIONS, is_name
 from otel_kcevents.model.messages import describe, error_message, short_repr
 from otel_kcevents.plugin.mapping_file import load_file
+from otel_kcevents.plugin.options import OPTIONS, Options, read_options
 from otel_kcevents.plugin.problem import Problem, Report, check_keys, hint
 from otel_kcevents.plugin.target import Target
 
 __all__ = ["Entry", "Mapping", "mapping_of", "read_mapping"]
 
 _SECTIONS = ("sets", "functions")
-_OPTIONS = ("window", "size", "fails_when", "error", "keep", "ignore", "where", "within")
-_KEYS = ("target", "record", *_OPTIONS, "subclasses")
+_KEYS = ("target", "record", *OPTIONS, "subclasses")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The functions that one target names, and how their calls are recorded. The values are as in the mapping, checked.
+    """The functions that one target names, and how their calls are recorded.
 
     Attributes:
         origin: Where the mapping comes from, such as `kcevents.toml`.
@@ -35,7 +35,7 @@ class Entry:
         etl: The etl of the events; None if the entry only keeps values.
         operation: The operation, such as `save`; None if the entry only keeps values.
         set_name: The name of the set; None if the entry only keeps values.
-        options: The other keys: `window`, `size`, `fails_when`, `error`, `keep`, `ignore`, `where`, `within`.
+        options: How the calls are recorded.
         subclasses: Whether the methods of subclasses that override the target count too.
     """
 
@@ -45,7 +45,7 @@ class Entry:
     etl: str | None = None
     operation: str | None = None
     set_name: str | None = None
-    options: MappingType[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
     subclasses: bool = False
 
     @property
@@ -193,9 +193,9 @@ def _read_entry(
     subclasses = item.get("subclasses", False)
     if not isinstance(subclasses, bool):
         report("subclasses", f"expected true or false, got {describe(subclasses)}")
+    options = read_options(item, report)
     if target is None or len(problems) > known:
         return None
-    options = {key: item[key] for key in _OPTIONS if key in item}
     return Entry(origin, number, target, etl, operation, sets[etl] if etl else None, options, subclasses)
 
 
@@ -226,5 +226,5 @@ def _counts_the_same(entry: Entry, other: Entry) -> bool:
     """Return whether two entries would record each call twice."""
     if (entry.target, entry.etl, entry.operation) != (other.target, other.etl, other.operation):
         return False
-    keys = ("where", "within") if entry.operation else _OPTIONS
-    return all(entry.options.get(key) == other.options.get(key) for key in keys)
+    keys = ("where", "within") if entry.operation else OPTIONS
+    return all(getattr(entry.options, key) == getattr(other.options, key) for key in keys)

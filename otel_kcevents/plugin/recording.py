@@ -33,7 +33,9 @@ def record_calls(entry: Entry, function: FunctionType, original: Callable[..., A
     target = default_target(entry.etl, entry.set_name)
     options = entry.options
     recorder = Recorder(target, entry.operation)
-    window, size = fields_of(recorder, original, options.get("window"), options.get("size"))
+    window, size = fields_of(
+        recorder, original, options.window and options.window.path, options.size and options.size.path
+    )
     name = f"{function.__module__}.{function.__qualname__}"
     calls = CallRecorder(target, entry.operation, name, window, size)
     return recording_of(original, calls, ((target.log, target.etl, entry.operation),), (_again, (entry, original)))

@@ -31,7 +31,7 @@ from otel_kcevents.record.callables import is_async_generator, is_generator, nam
 from otel_kcevents.record.set_types import role_of
 from otel_kcevents.record.signatures import Args, Extractor, Kwargs, Signature, signature_of
 
-__all__ = ["Path", "Root", "argument_reader", "compile_path", "keep"]
+__all__ = ["Path", "Root", "argument_reader", "compile_path", "keep", "root_of"]
 
 Root: TypeAlias = Literal["argument", "return", "yield", "kept", "env"]
 """What a path starts from."""
@@ -128,7 +128,7 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
         TypeError: *source* is not a path, or starts from something that calls of the function do not have: an unknown
             argument, the items of a plain function, or the result of an async generator.
     """
-    name, steps = _parse(source, function)
+    name, steps = _parse(source, lambda: f", for {_alternatives(function)}")
     argument = argument_reader(name, function)
     root: Root = _ROOTS.get(name, "argument")
     is_unnamed = root in ("kept", "env") and (not steps or steps[0][0] != "name")
@@ -153,8 +153,23 @@ def compile_path(source: str, function: Callable[..., Any]) -> Path:
     return Path(root, name, read, any(kind == "each" for kind, _ in steps))
 
 
-def _parse(source: str, function: Callable[..., Any]) -> tuple[str, list[_Step]]:
-    """Return the first name of a path and its steps."""
+def root_of(source: str) -> tuple[Root, str]:
+    """Return what a path starts from, unless the function has an argument of that name, and the first name in it.
+
+    Args:
+        source: The path, such as `config[params][0].rows`.
+
+    Raises:
+        TypeError: *source* is not a path.
+    """
+    name, steps = _parse(source)
+    root = _ROOTS.get(name, "argument")
+    is_unnamed = root in ("kept", "env") and (not steps or steps[0][0] != "name")
+    return "argument" if is_unnamed else root, name
+
+
+def _parse(source: str, remedy: Callable[[], str] = str) -> tuple[str, list[_Step]]:
+    """Return the first name of a path and its steps. *remedy* returns the end of the message of an error."""
     steps: list[_Step] = []
     position = 0
     while position < len(source) or not steps:
@@ -162,7 +177,7 @@ def _parse(source: str, function: Callable[..., Any]) -> tuple[str, list[_Step]]
         if match is None or match.lastgroup is None:
             raise TypeError(
                 f"{short_repr(source)} is not a path: cannot read {short_repr(source[position:])} "
-                f"at position {position}; write it like 'config[params][0].rows', for {_alternatives(function)}"
+                f"at position {position}; write it like 'config[params][0].rows'{remedy()}"
             )
         steps.append((match.lastgroup, match[match.lastgroup]))
         position = match.end()
