@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from otel_kcevents.plugin.calls import function_counts
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.record.fields import fields_of
 from otel_kcevents.record.late import Recording
@@ -37,7 +38,8 @@ def record_calls(entry: Entry, function: FunctionType, original: Callable[..., A
         recorder, original, options.window and options.window.path, options.size and options.size.path
     )
     name = f"{function.__module__}.{function.__qualname__}"
-    calls = CallRecorder(target, entry.operation, name, window, size)
+    counts = function_counts(entry, function)
+    calls = CallRecorder(target, entry.operation, name, window, size, counts=counts)
     return recording_of(original, calls, ((target.log, target.etl, entry.operation),), (_again, (entry, original)))
 
 

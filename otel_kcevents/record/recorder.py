@@ -24,6 +24,7 @@ from otel_kcevents.record.signatures import Args, Extractor, Kwargs
 from otel_kcevents.record.sizes import result_size, to_size
 from otel_kcevents.record.target import Target
 from otel_kcevents.record.windows import PendingWindow
+from otel_kcevents.store.calls import CallCounts
 
 __all__ = ["NO_RESULT", "CallRecorder", "ExceptionTypes", "Recorder", "StartedSpan"]
 
@@ -64,6 +65,8 @@ class Recorder:
         self._attributes = span_attributes(target.etl, operation, function_name)
         self.name: str = function_name or self._span_name
         self._warned: set[str] = set() if function_name else target.warned.setdefault(operation, set())
+        self._counts: CallCounts | None = None
+        self._has_window_on_failure = False
 
     def start(self, time: int | None = None) -> StartedSpan | None:
         """Start the span; the caller attaches and restores the contexts.
@@ -74,6 +77,8 @@ class Recorder:
         Returns:
             The span and its contexts, or None if instrumentation is suppressed and nothing is recorded.
         """
+        if self._counts is not None:
+            self._counts.calls += 1
         outside = get_current()
         if outside and outside.get("suppress_instrumentation"):
             return None
@@ -138,6 +143,8 @@ class Recorder:
 
     def _record(self, span: Span, time: int, event: Event | None) -> None:
         """Append the event, if there is one, to the log and the span, and end the span."""
+        if self._counts is not None:  # first, so that the journal gets the counts together with the event
+            self._count(event)
         try:
             if type(span) is NonRecordingSpan:
                 if event is not None:
@@ -154,6 +161,23 @@ class Recorder:
                 span.end(time)
         except Exception as error:
             self.warn("the span's event", error)
+
+    def _count(self, event: Event | None) -> None:
+        counts = self._counts
+        assert counts is not None
+        if event is None:
+            self.attempt("the count of the call", counts.write_soon)  # which no event takes to the journal
+            return
+        counts.events += 1
+        if event.failure is not None:
+            counts.errors += 1
+            if event.window is None and self._has_window_on_failure:
+                counts.windows_missing += 1
+            return
+        if event.window is None:
+            counts.windows_missing += 1
+        if event.size is None and counts.has_size and self.is_sized:
+            counts.sizes_missing += 1
 
     def window_of(self, value: Any, now: int | None = None) -> Window | None:
         """Return *value* as a Window; None, with a warning, if it cannot be converted.
@@ -212,6 +236,7 @@ class CallRecorder(Recorder):
         size: Reads the size; None for no size.
         fails_when: Returns whether a result means a failure; None if none does.
         ignore: The types of exceptions that count as neither success nor failure.
+        counts: Counts the calls and the events; None to count nothing.
 
     Attributes:
         is_sized_before: Whether the size is read before the call.
@@ -229,11 +254,14 @@ class CallRecorder(Recorder):
         size: FieldReader | None = None,
         fails_when: Callable[[Any], object] | None = None,
         ignore: ExceptionTypes = (),
+        counts: CallCounts | None = None,
     ) -> None:
         super().__init__(target, operation, function_name)
+        self._counts = counts
         self._first_window = window.read if window and window.when == "before" else None
         self._first_size = size.read if size and size.when == "before" else None
         self._last_window = window.read if window and (window.when == "after" or window.again) else None
+        self._has_window_on_failure = self._first_window is not None and self._last_window is None
         self._size = size.read if size and size.when == "after" else None
         self._fails_when = fails_when
         self._ignore = ignore

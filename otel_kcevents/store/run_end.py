@@ -1,4 +1,4 @@
-"""Writes to the journals of this process how its run ended, whenever that can be seen.
+"""Writes to the journals of this process how its run ended, whenever that can be seen, and what has no event.
 
 Exit handlers see uncaught exceptions, but not the status of `sys.exit`. Processes of `multiprocessing` run finalizers
 instead. A process that is killed, or that calls `os._exit`, writes nothing: its run has no end, and no lock.
@@ -10,12 +10,13 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 from weakref import WeakSet
 
 from otel_kcevents.store.run import change_run, failure_detail, outcome_of_run
 
-__all__ = ["END_TIMEOUT", "EndsRun", "end_run", "end_with_process"]
+__all__ = ["END_TIMEOUT", "EndsRun", "end_run", "end_with_process", "write_run", "write_run_soon"]
 
 END_TIMEOUT = 0.5
 """The maximum time that the end of a run waits for other writers of a journal, in seconds."""
@@ -23,6 +24,10 @@ END_TIMEOUT = 0.5
 
 class EndsRun(Protocol):
     """A journal that this process has written to."""
+
+    def begin(self) -> None:
+        """Write what is known about the run of this process, its warnings and its call counts."""
+        ...
 
     def end(self, outcome: str, detail: str | None = None, timeout: float = END_TIMEOUT, *, is_final: bool) -> None:
         """Write how the run of this process ended.
@@ -39,6 +44,22 @@ class EndsRun(Protocol):
 _journals: WeakSet[EndsRun] = WeakSet()
 _ends_in: int | None = None  # the process whose end is handled
 _worker: int | None = None  # the process of multiprocessing whose end is handled
+_WRITE_INTERVAL = 1.0  # seconds
+_write_at = 0.0  # by `time.monotonic()`
+
+
+def write_run() -> None:
+    """Write to all journals of this process what they lack without an event: its run, warnings and call counts."""
+    global _write_at
+    _write_at = monotonic() + _WRITE_INTERVAL
+    for journal in list(_journals):
+        journal.begin()
+
+
+def write_run_soon() -> None:
+    """Do so unless it has been done within the last second."""
+    if monotonic() >= _write_at:
+        write_run()
 
 
 def end_run(
@@ -101,3 +122,12 @@ def _end_worker() -> None:
     if error is not None and not (isinstance(error, SystemExit) and not error.code):
         change_run(failure=failure_detail(error))
     end_run()
+
+
+def _after_fork_in_child() -> None:
+    global _write_at
+    _write_at = 0.0
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
