@@ -1,0 +1,15 @@
+"""Materializes the partition of a day of the Dagster assets in `examples/cost_assets.py`, in one process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dagster import materialize
+
+sys.path.append(str(Path(__file__).parents[2] / "examples"))
+
+from cost_assets import allocations, bill
+
+result = materialize([bill, allocations], partition_key=sys.argv[1], raise_on_error=False)
+sys.exit(not result.success)
