@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
@@ -12,8 +13,9 @@ from otel_kcevents.plugin.entry_state import EntryState, Matched
 from otel_kcevents.plugin.import_hook import ImportHook
 from otel_kcevents.plugin.main_module import MainModuleWatch
 from otel_kcevents.plugin.mapping import Entry, Mapping
-from otel_kcevents.plugin.patching import Swap
-from otel_kcevents.plugin.recording import record_calls
+
+if TYPE_CHECKING:
+    from otel_kcevents.plugin.patching import Swap
 
 __all__ = ["Instrumentation"]
 
@@ -79,6 +81,9 @@ class Instrumentation:
                 _logger.warning("%s: %s", entry.place, error_message(error))
 
     def _instrument(self, entry: Entry, function: FunctionType) -> None:
+        from otel_kcevents.plugin.patching import Swap  # here, so that a program pays for it only if it is used
+        from otel_kcevents.plugin.recording import record_calls
+
         key = (id(function), entry.place)
         if key not in self._done:
             self._swaps.append(Swap(function, partial(record_calls, entry, function)))

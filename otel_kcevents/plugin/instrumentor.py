@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.plugin.instrumentation import Instrumentation
-from otel_kcevents.plugin.mapping import Mapping, mapping_of, read_mapping
 from otel_kcevents.sdk.configure import configure
 from otel_kcevents.sdk.settings import mapping_file
+
+if TYPE_CHECKING:
+    from otel_kcevents.plugin.instrumentation import Instrumentation
+    from otel_kcevents.plugin.mapping import Mapping
 
 __all__ = ["KcEventsInstrumentor"]
 
@@ -36,8 +38,12 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         except Exception as error:
             _logger.warning("the export and the log are not set up: %s", error_message(error))
         try:
-            self._instrumentation = Instrumentation(_mapping(options))
-            self._instrumentation.begin()
+            mapping = _mapping(options)
+            if mapping is not None:
+                from otel_kcevents.plugin.instrumentation import Instrumentation
+
+                self._instrumentation = Instrumentation(mapping)
+                self._instrumentation.begin()
         except Exception as error:
             _logger.warning("no functions are instrumented: %s", error_message(error))
 
@@ -46,10 +52,14 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
             self._instrumentation.end()
 
 
-def _mapping(options: dict[str, Any]) -> Mapping:
+def _mapping(options: dict[str, Any]) -> Mapping | None:
+    path = mapping_file()
+    if not options and path is None:
+        return None  # a program without a mapping does not pay for the import below
+    from otel_kcevents.plugin.mapping import mapping_of, read_mapping
+
     if "mapping" in options:
         return read_mapping(options["mapping"])
     if options:
         return mapping_of(options, "the options of kcevents")
-    path = mapping_file()
-    return Mapping("no mapping") if path is None else read_mapping(path)
+    return read_mapping(path or "")

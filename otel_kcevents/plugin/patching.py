@@ -6,8 +6,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from otel_kcevents.record.callables import shape_of
 from otel_kcevents.record.shim import shim_code
-from otel_kcevents.record.wrappers import shape_of
 
 __all__ = ["Swap"]
 

@@ -14,16 +14,18 @@ from types import (
     MethodWrapperType,
     WrapperDescriptorType,
 )
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 __all__ = [
     "ROUTINES",
+    "Shape",
     "body_of",
     "is_async_generator",
     "is_coroutine",
     "is_generator",
     "is_partial",
     "name_of",
+    "shape_of",
     "unwrap_partial",
 ]
 
@@ -32,6 +34,9 @@ ROUTINES = (
     *(MethodDescriptorType, ClassMethodDescriptorType, WrapperDescriptorType),
 )
 """The types of functions and methods; `inspect.isroutine` also accepts proxies, and objects that bind."""
+
+Shape: TypeAlias = Literal["plain", "coroutine", "generator", "async generator"]
+"""The kind of result that a call of a function returns."""
 
 
 def is_partial(function: object) -> TypeGuard[partial[Any]]:
@@ -68,6 +73,17 @@ def body_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], int]:
     if type(call) is WrapperDescriptorType:  # it is written in C
         return function, 0
     return body_of(call.__get__(function, type(function)) if hasattr(call, "__get__") else call)
+
+
+def shape_of(function: Callable[..., Any]) -> Shape:
+    """Return the kind of result that a call of a callable returns.
+
+    Args:
+        function: The function, method, partial or callable object.
+    """
+    if is_async_generator(function):
+        return "async generator"
+    return "coroutine" if is_coroutine(function) else "generator" if is_generator(function) else "plain"
 
 
 def is_coroutine(function: Callable[..., Any]) -> bool:

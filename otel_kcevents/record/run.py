@@ -17,8 +17,8 @@ from opentelemetry.trace import INVALID_SPAN, Span, StatusCode, TracerProvider, 
 from otel_kcevents.model.messages import describe, error_message, short_repr
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.wire import SCOPE, failure_of, run_attributes
+from otel_kcevents.record.callables import shape_of
 from otel_kcevents.record.failures import is_clean_exit, record_failure
-from otel_kcevents.record.wrappers import shape_of
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.run import change_run, current_run, failure_detail, name_run
 from otel_kcevents.version import __version__

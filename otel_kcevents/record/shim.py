@@ -14,14 +14,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from keyword import iskeyword
 from types import CellType, CodeType, FunctionType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from otel_kcevents.record.callables import body_of
+from otel_kcevents.record.callables import Shape, body_of
 
-__all__ = ["Shape", "inner_of", "make_shim", "shim_code"]
-
-Shape: TypeAlias = Literal["plain", "coroutine", "generator", "async generator"]
-"""The kind of result that a call of a function returns."""
+__all__ = ["inner_of", "make_shim", "shim_code"]
 
 _PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
 

@@ -10,14 +10,14 @@ from typing import Any
 from opentelemetry.context import attach
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.record.callables import body_of, is_async_generator, is_coroutine, is_generator
+from otel_kcevents.record.callables import Shape, body_of, shape_of
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, restore
 from otel_kcevents.record.late import Recording, Remade
 from otel_kcevents.record.recorder import CallRecorder
-from otel_kcevents.record.shim import Shape, inner_of, make_shim
+from otel_kcevents.record.shim import inner_of, make_shim
 from otel_kcevents.record.unfinished import ORDINARY, StartedCall, record_unfinished
 
-__all__ = ["marks_of", "recording_of", "rewrap", "shape_of", "wrap"]
+__all__ = ["marks_of", "recording_of", "rewrap", "wrap"]
 
 _Function = Callable[..., Any]
 
@@ -47,17 +47,6 @@ def marks_of(function: _Function) -> tuple[Any, ...]:
     """
     marks: tuple[Any, ...] = getattr(inner_of(function), "marks", ())
     return marks
-
-
-def shape_of(function: _Function) -> Shape:
-    """Return the kind of result that a call of a callable returns.
-
-    Args:
-        function: The function, method, partial or callable object.
-    """
-    if is_async_generator(function):
-        return "async generator"
-    return "coroutine" if is_coroutine(function) else "generator" if is_generator(function) else "plain"
 
 
 def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], remade: Remade) -> FunctionType:

@@ -58,9 +58,10 @@ def configure(
 
     Traces and metrics are exported to an OTLP collector if `OTEL_EXPORTER_OTLP_ENDPOINT` is set, over gRPC or, with
     `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`, over HTTP; `OTEL_TRACES_EXPORTER=console` and
-    `OTEL_METRICS_EXPORTER=console` print them. Everything is flushed at interpreter exit and on SIGTERM, unless the
-    program handles that signal itself. Processes that `multiprocessing` starts from this one, by any start method,
-    configure themselves the same way and export their own events.
+    `OTEL_METRICS_EXPORTER=console` print them. Without an exporter of metrics, no meter provider is set. Everything is
+    flushed at interpreter exit and on SIGTERM, unless the program handles that signal itself. Processes that
+    `multiprocessing` starts from this one, by any start method, configure themselves the same way and export their own
+    events.
 
     Arguments and variables that have no effect are logged in one warning. A second call only adds its *log* and the
     file of that log, applies its *scrub*, and restores the flush on SIGTERM and, in a forked child, the flush at exit,

@@ -28,7 +28,8 @@ def program_facts(delivery: Delivery, own_providers: Sequence[object]) -> Facts:
         ("meter provider", metrics.get_meter_provider()),
     ):
         setter = "configure()" if provider in own_providers else "the program"
-        providers.append((label, f"{_type_name(provider)}, set by {setter}"))
+        is_set = not type(provider).__name__.startswith(("Proxy", "_Proxy"))  # the API's placeholder
+        providers.append((label, f"{_type_name(provider)}, set by {setter}" if is_set else "none"))
     resource: Any = getattr(trace.get_tracer_provider(), "resource", None)
     attributes = getattr(resource, "attributes", {})
     providers.append(("service", str(attributes.get("service.name", "unknown"))))

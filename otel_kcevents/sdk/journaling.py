@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from opentelemetry import trace
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk import published, settings
-from otel_kcevents.store.journal import Journal
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.run import change_run
+
+if TYPE_CHECKING:
+    from otel_kcevents.store.journal import Journal
 
 __all__ = ["LogFile", "choose_log_file", "keep_in_file"]
 
@@ -75,7 +77,11 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
     Returns:
         The journal; None if there is none, or if the log or the file already has another.
     """
-    journal = None if file.path is None else Journal(file.path, file.retention, file.max_age)
+    journal = None
+    if file.path is not None:
+        from otel_kcevents.store.journal import Journal  # here, because it imports sqlite3
+
+        journal = Journal(file.path, file.retention, file.max_age)
     for other_log, other in _kept:
         if (other_log is log) != (other is journal):
             if file.argument is not None and file.argument not in _warned:
