@@ -5,6 +5,7 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `python`: run as a program, which prints the `text` or `json` block that follows
 - `sh`: each line is one of the commands that the tests below run or compare
 - `text first-command`: what the README's first command prints at its end
+- `toml`: a mapping, which has no mistakes
 - `sql`: a query on a journal, which prints the `text query` block that follows
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
@@ -39,6 +40,7 @@ import otel_kcevents
 from otel_kcevents import Event, Journal, RemoteLog
 from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
+from otel_kcevents.plugin.mapping import read_mapping
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(otel_kcevents.__file__).parent
@@ -121,7 +123,7 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_every_block_has_a_check() -> None:
     """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
-    known = {"python", "output", "sh", "sql", "text first-command", "text query"}
+    known = {"python", "output", "sh", "sql", "toml", "text first-command", "text query"}
     known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
@@ -216,7 +218,7 @@ def test_installed_extras_exist() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     extras = {extra for extras in re.findall(r"pip install [^\n]*?\.\[([\w,]+)\]", text) for extra in extras.split(",")}
-    assert extras == {"docs", "otlp", "test"}
+    assert extras == {"docs", "otlp", "plugin", "test"}
     assert [extra for extra in extras if f"\n{extra} = [" not in project] == []
 
 
@@ -225,6 +227,7 @@ def test_terminal_commands_work(
 ) -> None:
     """They read the file that the environment names; `check` validates a document that `log` prints."""
     argv = {command.split()[1]: command.split()[1:] for command in commands("otel-kcevents ")}
+    del argv["mapping"]  # tested below
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "kcevents.db")
     write_nights(tmp_path / "kcevents.db")
@@ -242,6 +245,19 @@ def test_terminal_commands_work(
     assert main([*log, report[-1]]) == 0
     assert "AllocationSetComputeError" in capsys.readouterr().out
     assert argv == {"tail": ["tail"], "serve": ["serve", "kcevents.db"]}
+
+
+@pytest.mark.parametrize("text", [block.text for block in BLOCKS if block.info == "toml"])
+def test_mapping_of_a_page_has_no_mistakes(text: str, tmp_path: Path) -> None:
+    (tmp_path / "kcevents.toml").write_text(text, encoding="utf-8")
+    mapping = read_mapping(tmp_path / "kcevents.toml")
+    assert mapping.entries
+    assert [str(problem) for problem in mapping.problems] == []
+
+
+def test_page_shows_the_mapping_of_the_example() -> None:
+    file = ROOT / commands("otel-kcevents mapping check")[0].split()[-1]
+    assert file.read_text(encoding="utf-8") in [block.text for block in BLOCKS if block.info == "toml"]
 
 
 def test_systemd_unit_starts_the_server(tmp_path: Path) -> None:
