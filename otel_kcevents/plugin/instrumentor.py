@@ -9,14 +9,16 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
+from otel_kcevents.sdk import published
 from otel_kcevents.sdk.configure import configure
-from otel_kcevents.sdk.settings import mapping_file
 
 if TYPE_CHECKING:
     from otel_kcevents.plugin.instrumentation import Instrumentation
-    from otel_kcevents.plugin.mapping import Mapping
 
 __all__ = ["KcEventsInstrumentor"]
+
+_OF_LAUNCHER = {"skip_dep_check", "raise_exception_on_conflict"}
 
 
 class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the library ignores its own types
@@ -24,42 +26,66 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
 
     It sets up OpenTelemetry and the log as `configure()` does, if the program or a distribution has not, and
     instruments the functions that the mapping names. It never raises: problems are logged.
+
+    The options of `instrument()`, all optional:
+
+    - `mapping`: the path of a mapping file, or a dict with `sets` and `functions`; default: the file that
+      `OTEL_PYTHON_KCEVENTS_MAPPING` names
+    - `sets`, `functions`: a mapping, in place of `mapping`
+    - `log_file`: the file of the journal, as for `configure()`
+    - `enabled`: False to do nothing
+
+    Without options, they are read from the file that `OTEL_CONFIG_FILE` names, if any.
     """
 
     _instrumentation: Instrumentation | None = None
+    _published_before: str | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return no packages: the mapping decides what is instrumented."""
         return ()
 
-    def _instrument(self, **options: Any) -> None:
+    def instrument(self, **options: Any) -> Any:
+        """Set up the log and instrument the functions of the mapping. Never raises.
+
+        Args:
+            options: See the class.
+        """
+        if self.is_instrumented_by_opentelemetry and not set(options) - _OF_LAUNCHER:
+            return None  # after a declarative configuration has called it, the launcher does so again
+        return super().instrument(**options)
+
+    def _instrument(self, **given: Any) -> None:
         try:
-            configure(log_file=options.pop("log_file", None))
+            options = read_instrumentor_options(given)
+        except Exception as error:
+            _logger.warning("nothing is instrumented, because the options cannot be read: %s", error_message(error))
+            return
+        for problem in options.problems:
+            _logger.warning("%s", problem)
+        if not options.is_enabled:
+            return
+        try:
+            configure(log_file=options.log_file)
         except Exception as error:
             _logger.warning("the export and the log are not set up: %s", error_message(error))
+        published.publish_config_file()
+        self._published_before = published.publish_mapping(options.mapping_file)
         try:
-            mapping = _mapping(options)
-            if mapping is not None:
+            if options.mapping is not None:
                 from otel_kcevents.plugin.instrumentation import Instrumentation
 
-                self._instrumentation = Instrumentation(mapping)
+                self._instrumentation = Instrumentation(options.mapping)
                 self._instrumentation.begin()
         except Exception as error:
             _logger.warning("no functions are instrumented: %s", error_message(error))
 
     def _uninstrument(self, **options: Any) -> None:
-        if self._instrumentation is not None:
+        if self._instrumentation is None:
+            return
+        published.publish_mapping(self._published_before)
+        try:
             self._instrumentation.end()
-
-
-def _mapping(options: dict[str, Any]) -> Mapping | None:
-    path = mapping_file()
-    if not options and path is None:
-        return None  # a program without a mapping does not pay for the import below
-    from otel_kcevents.plugin.mapping import mapping_of, read_mapping
-
-    if "mapping" in options:
-        return read_mapping(options["mapping"])
-    if options:
-        return mapping_of(options, "the options of kcevents")
-    return read_mapping(path or "")
+        except Exception as error:
+            _logger.warning("not all functions are restored: %s", error_message(error))
+        self._instrumentation = None

@@ -179,16 +179,17 @@ def _read_entry(
         report("", f"expected a table with target and record, got {describe(item)}")
         return None
     check_keys(item, _KEYS, report)
+    is_spelled = len(problems) == known  # otherwise, a key that is missing may be a misspelled one
     target = None
-    if text is None:
+    if text is None and is_spelled:
         report("", "target is missing; add one such as target = 'costs.etl:save'")
-    else:
+    elif text is not None:
         try:
             target = Target.parse(text)
         except (TypeError, ValueError) as error:
             report("target", error_message(error))
     etl, operation = _read_record(item.get("record"), sets, report)
-    if item.get("record") is None and item.get("keep") is None:
+    if item.get("record") is None and item.get("keep") is None and is_spelled:
         report("", "record is missing; add one such as record = 'allocation.save', or keep")
     subclasses = item.get("subclasses", False)
     if not isinstance(subclasses, bool):

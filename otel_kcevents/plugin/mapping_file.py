@@ -12,8 +12,8 @@ from otel_kcevents.model.messages import short_repr
 
 __all__ = ["MAX_BYTES", "load_file"]
 
-MAX_BYTES = 2**20
-"""The maximum size of a file; a mapping of 1000 entries has a quarter of it."""
+MAX_BYTES = 2**18
+"""The maximum size of a file; a mapping of 1000 entries is smaller."""
 
 
 def load_file(path: str) -> Any:
@@ -24,7 +24,7 @@ def load_file(path: str) -> Any:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is not a file of at most 1 MiB, not UTF-8, or not valid, or its parser is not installed.
+        ValueError: It is not a file of at most 256 KiB, not UTF-8, or not valid, or its parser is not installed.
     """
     text = _read(path)
     if path.lower().endswith((".yaml", ".yml")):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 __all__ = [
+    "publish_config_file",
     "publish_configuration",
     "publish_log_file",
+    "publish_mapping",
     "publish_scrub",
     "published_configuration",
     "published_log_file",
@@ -15,6 +17,8 @@ __all__ = [
 
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
 _LOG_FILE = "OTEL_PYTHON_KCEVENTS_LOG_FILE"  # also a setting
+_MAPPING = "OTEL_PYTHON_KCEVENTS_MAPPING"  # also a setting
+_CONFIG_FILE = "OTEL_CONFIG_FILE"  # a setting of OpenTelemetry
 _KEPT_BY = "OTEL_PYTHON_KCEVENTS_LOG_FILE_BY"
 _SCRUBBED_BY = "OTEL_PYTHON_KCEVENTS_SCRUB"
 
@@ -58,6 +62,28 @@ def published_log_file() -> int | None:
     """
     pid = os.environ.get(_KEPT_BY, "")
     return int(pid) if pid.isdecimal() else None
+
+
+def publish_mapping(path: str | None) -> str | None:
+    """Publish the file of the mapping to the processes that this one starts: they may have another working directory.
+
+    Args:
+        path: The absolute path of the file; None for no mapping.
+
+    Returns:
+        What was published before, by this process or by who started it; None if nothing was.
+    """
+    before = os.environ.pop(_MAPPING, None)
+    if path is not None:
+        os.environ[_MAPPING] = path
+    return before
+
+
+def publish_config_file() -> None:
+    """Publish the absolute path of OpenTelemetry's configuration file, if there is one, for the same reason."""
+    path = os.environ.get(_CONFIG_FILE)
+    if path and os.path.exists(path):
+        os.environ[_CONFIG_FILE] = os.path.abspath(path)
 
 
 def publish_scrub(choice: str | None) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "OtlpSettings",
     "Signal",
     "batch_settings",
+    "config_file",
     "crash_folder",
     "exporters",
     "log_file",
@@ -305,6 +306,11 @@ def log_file_retention() -> tuple[int | None, timedelta | None]:
 def mapping_file() -> str | None:
     """Return the file of the mapping: `OTEL_PYTHON_KCEVENTS_MAPPING`; None if there is none."""
     return _read("OTEL_PYTHON_KCEVENTS_MAPPING") or None
+
+
+def config_file() -> str | None:
+    """Return the file of OpenTelemetry's declarative configuration: `OTEL_CONFIG_FILE`; None if there is none."""
+    return _read("OTEL_CONFIG_FILE") or None
 
 
 def crash_folder() -> str | None:

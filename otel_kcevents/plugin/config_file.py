@@ -1,0 +1,57 @@
+"""`read_section`: the options of kcevents in the file of OpenTelemetry's declarative configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import trace
+
+from otel_kcevents.model.messages import error_message
+
+__all__ = ["Section", "read_section"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The section `instrumentation/development: python: kcevents:` of a file.
+
+    Attributes:
+        options: The options; empty if there is no such section.
+        problems: What a person should know about the file.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+
+
+def read_section(path: str) -> Section:
+    """Return the section of kcevents in a file, parsed by the package `opentelemetry-configuration`. Never raises.
+
+    With `opentelemetry-distro`, the launcher sets up OpenTelemetry from the file and passes the section to
+    `instrument()`. This function is for processes in which nobody has done so, and for `enabled: false`.
+
+    Args:
+        path: The path of the file, as `OTEL_CONFIG_FILE` has it.
+    """
+    try:
+        from opentelemetry.configuration import load_config_file
+
+        config = load_config_file(path)
+    except ModuleNotFoundError:
+        return Section(problems=("it is not read; install it: pip install opentelemetry-configuration",))
+    except Exception as error:
+        return Section(problems=(f"it is not used: {error_message(error)}",))
+    if config.disabled:
+        return Section({"enabled": False})
+    languages = config.instrumentation_development
+    options = ((languages and languages.python) or {}).get("kcevents") or {}
+    has_sdk = config.tracer_provider is not None or config.meter_provider is not None
+    problems = []
+    if has_sdk and options.get("enabled", True) and type(trace.get_tracer_provider()).__name__ == "ProxyTracerProvider":
+        problems.append(
+            "only this section of the file is used, because nothing has set up OpenTelemetry from it; "
+            "install opentelemetry-distro, or call configure_sdk() of opentelemetry.configuration before"
+        )
+    return Section(options, tuple(problems))

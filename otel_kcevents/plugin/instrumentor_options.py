@@ -1,0 +1,114 @@
+"""`InstrumentorOptions`: the mapping and the journal of a process, from arguments, the environment or a config file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from otel_kcevents.model.messages import describe
+from otel_kcevents.plugin.problem import Problem, Report, check_keys
+from otel_kcevents.sdk import settings
+
+if TYPE_CHECKING:
+    from otel_kcevents.plugin.mapping import Mapping
+
+__all__ = ["InstrumentorOptions", "read_instrumentor_options"]
+
+_NAMES = ("mapping", "sets", "functions", "log_file", "enabled")
+
+
+@dataclass(frozen=True)
+class InstrumentorOptions:
+    """What `KcEventsInstrumentor` is to do.
+
+    Attributes:
+        mapping: The mapping; None if there is none.
+        mapping_file: The absolute path of its file; None if it is inline, or if there is none.
+        log_file: The file of the journal; False for none, None for the file that the environment names, if any.
+        is_enabled: Whether to do anything.
+        problems: The mistakes in the options. Those of the mapping are in the mapping.
+    """
+
+    mapping: Mapping | None = None
+    mapping_file: str | None = None
+    log_file: str | Literal[False] | None = None
+    is_enabled: bool = True
+    problems: Sequence[Problem] = ()
+
+
+def read_instrumentor_options(given: MappingType[str, Any]) -> InstrumentorOptions:
+    """Return the options of `KcEventsInstrumentor`, checked. Never raises.
+
+    Args:
+        given: The arguments of `instrument()`. If there are none, the section of kcevents in the file that
+            `OTEL_CONFIG_FILE` names. If neither has a mapping, `OTEL_PYTHON_KCEVENTS_MAPPING` names one. None and
+            an empty string stand for an omitted option.
+    """
+    problems: list[Problem] = []
+    origin, file = "the options of kcevents", settings.config_file()
+    if file is not None:
+        origin = f"kcevents in {file}"
+        if not given:
+            from otel_kcevents.plugin.config_file import read_section
+
+            section = read_section(file)
+            given = section.options
+            problems += [Problem(origin, message) for message in section.problems]
+
+    def report(key: str, message: str) -> None:
+        problems.append(Problem(f"{origin}: {key}", message))
+
+    options = {name: value for name, value in given.items() if not _is_omitted(value)}
+    check_keys(options, _NAMES, report)
+    is_enabled = options.get("enabled", True)
+    if not isinstance(is_enabled, bool):
+        report("enabled", f"expected true or false, got {describe(is_enabled)}")
+        is_enabled = True
+    log_file = _read_log_file(options.get("log_file"), report)
+    mapping, path = _read_mapping(options, origin, report)
+    return InstrumentorOptions(mapping, path, log_file, is_enabled, tuple(problems))
+
+
+def _read_log_file(value: Any, report: Report) -> str | Literal[False] | None:
+    if value is None or value is False:
+        return value
+    path = _path_of(value)
+    if path is None:
+        report("log_file", f"expected a path such as 'kcevents.db', or false, got {describe(value)}")
+    return path
+
+
+def _read_mapping(options: MappingType[str, Any], origin: str, report: Report) -> tuple[Mapping | None, str | None]:
+    """Return the mapping, and the absolute path of its file."""
+    inline = {name: options[name] for name in ("sets", "functions") if name in options}
+    value = options.get("mapping")
+    path = settings.mapping_file() if value is None else _path_of(value)
+    if not inline and path is None and not isinstance(value, dict):
+        if value is not None:
+            report(
+                "mapping", f"expected a path such as 'kcevents.toml', or a table of functions, got {describe(value)}"
+            )
+        return None, None  # a program without a mapping does not pay for the import below
+    from otel_kcevents.plugin.mapping import mapping_of, read_mapping
+
+    if inline:
+        if value is not None:
+            report("mapping", f"it is not used, because {' and '.join(inline)} are given too; remove one of them")
+        return mapping_of(inline, origin), None
+    if path is not None:
+        return read_mapping(path), os.path.abspath(path) if os.path.exists(path) else None
+    return mapping_of(value, f"{origin}: mapping"), None
+
+
+def _is_omitted(value: Any) -> bool:
+    """Return whether an option has no value, as one with an unset variable in a configuration file."""
+    return value is None or (isinstance(value, str) and not value)
+
+
+def _path_of(value: Any) -> str | None:
+    """Return the path of a file; None if *value* is not one."""
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    return path if isinstance(path, str) and "\0" not in path else None
