@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 
 from otel_kcevents.plugin.mapping import Entry
+from otel_kcevents.plugin.options import SizeOptions
 from otel_kcevents.store.calls import CallCounts, counts_of
 from otel_kcevents.store.run_end import write_run_soon
 
@@ -31,5 +32,5 @@ def function_counts(entry: Entry, function: FunctionType) -> CallCounts:
         entry: The entry.
         function: The function.
     """
-    has_size = entry.options.get("size") is not False
+    has_size = entry.options.size != SizeOptions()
     return counts_of(entry.place, function_name(function), has_size, write_run_soon)
