@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "report": {"store", "model", "version"},
     "serve": {"report", "store", "model"},
     "sdk": {"report", "record", "store", "model", "fork_lock"},
-    "plugin": {"sdk", "record", "store", "model"},
+    "plugin": {"sdk", "record", "store", "model", "fork_lock"},
     "cli": {"plugin", "sdk", "serve", "report", "record", "store", "model", "version"},
     "__main__": {"cli"},
     "": {"cli", "plugin", "sdk", "serve", "report", "record", "store", "model", "version", "fork_lock"},

@@ -10,8 +10,8 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
+from otel_kcevents.plugin.program_setup import ProgramSetup
 from otel_kcevents.sdk import published
-from otel_kcevents.sdk.configure import configure
 
 if TYPE_CHECKING:
     from otel_kcevents.plugin.instrumentation import Instrumentation
@@ -40,6 +40,7 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
 
     _instrumentation: Instrumentation | None = None
     _published_before: str | None = None
+    _setup: ProgramSetup | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return no packages: the mapping decides what is instrumented."""
@@ -66,7 +67,8 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         if not options.is_enabled:
             return
         try:
-            configure(log_file=options.log_file)
+            self._setup = self._setup or ProgramSetup()
+            self._setup.begin(options.log_file, is_used=options.mapping is not None)
         except Exception as error:
             _logger.warning("the export and the log are not set up: %s", error_message(error))
         published.publish_config_file()
@@ -81,6 +83,8 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
             _logger.warning("no functions are instrumented: %s", error_message(error))
 
     def _uninstrument(self, **options: Any) -> None:
+        if self._setup is not None:
+            self._setup.end()
         if self._instrumentation is None:
             return
         published.publish_mapping(self._published_before)

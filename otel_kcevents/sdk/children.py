@@ -2,15 +2,17 @@
 
 A configured process publishes its configuration in its environment. A child of that process configures itself like it,
 when it is forked or when it imports the package. Children run no `atexit` handlers, so a thread flushes when their main
-thread has ended.
+thread has ended; those of billiard, which Celery uses, do not wait for threads either.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -19,68 +21,91 @@ from types import FrameType
 from typing import Any
 
 from otel_kcevents.record.run import end_killed_block
-from otel_kcevents.sdk import published
-from otel_kcevents.sdk.delivery import Delivery
+from otel_kcevents.sdk.ending import Ending
 from otel_kcevents.store.run_end import end_run
 
-__all__ = ["export_on_termination", "handle_sigterm", "publish_to_children"]
+__all__ = ["block_sigterm_in_forks", "flush_in_children", "handle_sigterm"]
 
 _TERMINATION_TIMEOUT = 12.0  # seconds; the last flush takes at most 10, and then reports what is lost
 
 _MAX_DEFERRALS = 100  # of a millisecond each
 _deferrals = count()
+_registrations = 0  # how often the hooks for forks are registered
 _signal_masks: dict[int, set[Any]] = {}  # by thread: the mask from before its fork
 
 
-def publish_to_children(delivery: Delivery, service_name: str | None) -> None:
-    """Make the processes that multiprocessing starts from this one configure themselves and flush at their end.
+def flush_in_children(ending: Ending, publish: Callable[[], None]) -> None:
+    """Make the processes that multiprocessing and billiard start from this one flush at their end.
 
     Call it once in a process.
 
     Args:
-        delivery: The delivery of this process; a forked child has a copy of it.
-        service_name: Passed to `configure()` in the child.
+        ending: Called at the end of each of these processes; a forked child has a copy of it.
+        publish: Called now and in forked children: publishes the configuration for processes that are not forked.
     """
     from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
 
-    def after_fork(delivery: Delivery) -> None:
-        published.publish_configuration(service_name)
-        _export_at_end_of_child(delivery)
+    def after_fork(ending: Ending) -> None:
+        publish()
+        _flush_at_end_of_child(ending)
 
-    published.publish_configuration(service_name)
-    register_after_fork(delivery, after_fork)
+    publish()
+    register_after_fork(ending, after_fork)
     if parent_process() is not None:
-        _export_at_end_of_child(delivery)
+        _flush_at_end_of_child(ending)
 
 
-def _export_at_end_of_child(delivery: Delivery) -> None:
+def _flush_at_end_of_child(ending: Ending) -> None:
+    from multiprocessing import current_process
+
+    if any(base.__module__.startswith("billiard.") for base in type(current_process()).__mro__):
+        _flush_at_end_of_billiard(ending)
+    else:
+        threading.Thread(target=partial(_wait_and_flush, ending), name="kcevents-end").start()
+    handle_sigterm(ending)
+
+
+def _wait_and_flush(ending: Ending) -> None:
     """Flush when the main thread and the others that the process waits for have ended: they may still record events."""
-
-    def wait_and_export() -> None:
-        main = threading.main_thread()
-        main.join()
-        ignored = (threading.current_thread(), main)
-        while others := [one for one in threading.enumerate() if not one.daemon and one not in ignored]:
-            others[0].join()
-        end_run()
-        delivery.end()
-
-    threading.Thread(target=wait_and_export, name="kcevents-end").start()
-    handle_sigterm(delivery)
+    main = threading.main_thread()
+    main.join()
+    ignored = (threading.current_thread(), main)
+    while others := [one for one in threading.enumerate() if not one.daemon and one not in ignored]:
+        others[0].join()
+    end_run()
+    ending()
 
 
-def export_on_termination(delivery: Delivery) -> None:
-    """Flush on SIGTERM, by which pools and schedulers end a process, unless the program handles the signal.
+def _flush_at_end_of_billiard(ending: Ending) -> None:
+    """Flush at the end of a process of billiard, Celery's fork of multiprocessing, which does not wait for threads.
 
-    Call it once in a process, after the SDK has registered its own fork hooks: a signal must not interrupt those.
-
-    Args:
-        delivery: The delivery of this process.
+    The processes of its pools end by `os._exit`, right after Celery has sent a signal.
     """
+    from multiprocessing.util import Finalize
+
+    def flush(**signal: Any) -> None:
+        end_run(is_final=False)
+        ending()
+
+    Finalize(None, flush, exitpriority=-50)
+    if (signals := sys.modules.get("celery.signals")) is not None:
+        signals.worker_process_shutdown.connect(flush, weak=False)
+
+
+def block_sigterm_in_forks() -> None:
+    """Block SIGTERM during forks, from now on.
+
+    Call it whenever the SDK may have registered fork hooks of its own: a signal must not interrupt those.
+    """
+    global _registrations
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-        os.register_at_fork(before=_block_sigterm, after_in_parent=_unblock_sigterm, after_in_child=_unblock_sigterm)
-    handle_sigterm(delivery)
+        _registrations += 1
+        os.register_at_fork(
+            before=_block_sigterm,
+            after_in_parent=partial(_unblock_sigterm, _registrations),
+            after_in_child=partial(_unblock_sigterm, _registrations, is_child=True),
+        )
 
 
 def _block_sigterm() -> None:
@@ -89,30 +114,37 @@ def _block_sigterm() -> None:
     Python discards signals that a child receives before it is set up, and a handler that interrupts the child's fork
     hooks would find the parent's spans.
     """
-    _signal_masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    thread = threading.get_ident()
+    if thread not in _signal_masks:
+        _signal_masks[thread] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
 
-def _unblock_sigterm() -> None:
+def _unblock_sigterm(registration: int, is_child: bool = False) -> None:
+    """Unblock SIGTERM in the last of the hooks, which run in the order of their registration."""
+    if registration != _registrations:
+        return
     mask = _signal_masks.pop(threading.get_ident(), None)
+    if is_child:
+        _signal_masks.clear()  # those of the parent's other threads
     if mask is not None:  # the fork began before this hook was registered
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def handle_sigterm(delivery: Delivery) -> None:
-    """Flush on SIGTERM if the signal has its default action. Only the main thread can set a handler.
+def handle_sigterm(ending: Ending) -> None:
+    """Flush on SIGTERM, by which pools and schedulers end a process, if the signal has its default action.
+
+    Only the main thread can set a handler.
 
     Args:
-        delivery: The delivery of this process.
+        ending: Called on the signal.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, partial(_terminate, delivery))
+        signal.signal(signal.SIGTERM, partial(_terminate, ending))
 
 
-def _terminate(
-    delivery: Delivery, number: int, frame: FrameType | None
-) -> None:  # pragma: no cover - kills the process
+def _terminate(ending: Ending, number: int, frame: FrameType | None) -> None:  # pragma: no cover - kills the process
     """Flush in another thread, because the interrupted one may hold any lock; then end the process by the signal."""
-    if delivery.is_ending:
+    if ending.is_running:
         return  # the signal interrupted the last flush, which continues
 
     def send_again() -> None:
@@ -133,7 +165,7 @@ def _terminate(
             reason = signal.Signals(number).name
             end_run("killed", reason)
             end_killed_block(reason)
-            delivery.end()
+            ending()
         finally:
             exported.release()
 

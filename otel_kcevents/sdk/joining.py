@@ -13,6 +13,7 @@ from otel_kcevents.sdk.configure import configure
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.scrub_choice import inherit_scrub
 from otel_kcevents.store.log import default_log
+from otel_kcevents.store.run import is_helper
 
 __all__ = ["join_parent"]
 
@@ -39,4 +40,6 @@ def _take_over(parent: int | None) -> None:
     if (configuration := published.published_configuration()) is not None and configuration[0] == parent:
         configure(service_name=configuration[1])
     elif published.published_log_file() == parent:  # the program sets up OpenTelemetry itself
-        keep_in_file(default_log, choose_log_file(None))
+        journal = keep_in_file(default_log, choose_log_file(None))
+        if journal is not None and not is_helper():
+            journal.begin()

@@ -99,7 +99,7 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
     change_run(service=service_name if not service or service.startswith("unknown_service") else service)
     if (log, journal) not in _kept:
         _kept.append((log, journal))
-        log.attach(journal)
+        log.attach(journal, begin=False)
     published.publish_log_file(_kept[0][1].path)
     return journal
 

@@ -225,7 +225,7 @@ class EventLog:
             epoch -= 1  # it arrives late, and happened before
         return epoch
 
-    def attach(self, consumer: Consumer) -> Callable[[], None]:
+    def attach(self, consumer: Consumer, *, begin: bool = True) -> Callable[[], None]:
         """Call *consumer* for each event that is appended from now on.
 
         The consumer is called in the thread that appends, once the log has the event and outside the log's lock,
@@ -239,6 +239,7 @@ class EventLog:
 
         Args:
             consumer: Called as `consumer(event, span_id, trace_id)`; the ids are integers, 0 for none.
+            begin: Whether a journal registers the run of this process now; otherwise its first event does.
 
         Returns:
             A function that detaches the consumer; calling it again does nothing. An event that another thread is
@@ -258,7 +259,7 @@ class EventLog:
                     break
             else:
                 self._attachments = (*self._attachments, attachment)
-        if hasattr(journal, "begin"):
+        if begin and hasattr(journal, "begin"):
             journal.begin()  # this process is now a run in it
 
         def detach() -> None:

@@ -8,6 +8,7 @@ processes that it forks and starts inherit.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "complete_run",
     "current_run",
     "failure_detail",
+    "is_helper",
     "name_run",
     "outcome_of_run",
     "publish_run",
@@ -94,6 +96,18 @@ def _begin(service: str | None = None) -> Run:
 def current_run() -> Run:
     """Return the run of this process. It does not change, except by the functions below and in a forked child."""
     return _current
+
+
+def is_helper() -> bool:
+    """Return whether this process is a helper of multiprocessing, such as a fork server, or does not know its work yet.
+
+    A spawned process runs site customization before it gets the work from its parent. A helper never gets any, but a
+    process that a fork server forks does.
+    """
+    started_by, package = (sys.argv or [""])[0], r"multiprocessing\.|billiard\.|[\w.]*\bloky\."
+    if started_by == "-c":
+        return any(re.match(rf"from (?:{package})\w+(?:\.\w+)* import ", argument) for argument in sys.orig_argv)
+    return started_by == "-m" and any(re.match(package, argument) for argument in sys.orig_argv)
 
 
 def complete_run() -> None:

@@ -20,7 +20,7 @@ def run(name: str, **environment: str) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "whose"), [("own_providers", "tracer and meter"), ("own_meter_provider", "own meter")]
+    ("name", "whose"), [("own_providers", "tracer and meter"), ("own_meter_provider", "the meter")]
 )
 def test_service_name_with_own_providers_is_reported(name: str, whose: str) -> None:
     _, [message] = run(name)
