@@ -142,12 +142,10 @@ def _read_sets(content: Any, report: Report) -> dict[str, str | None]:
         report("sets", f"expected a table such as cloudCost = 'CloudCostSet', got {describe(content)}")
         return sets
     for etl, set_name in content.items():
-        if sets.get(etl) == set_name:
-            continue  # one of the documented sets, as it is
         message = _set_mistake(etl, set_name, sets)
         if message:
             report(f"sets.{etl}" if isinstance(etl, str) else "sets", message)
-        if etl not in DOCUMENTED:
+        if isinstance(etl, str) and etl not in DOCUMENTED:
             sets[etl] = None if message else set_name
     return sets
 
@@ -158,9 +156,9 @@ def _set_mistake(etl: Any, set_name: Any, sets: MappingType[str, str | None]) ->
         if not isinstance(name, str) or not is_name(name) or name == "counters":
             shown = short_repr(name) if isinstance(name, str) else describe(name)
             return f"{shown} cannot name {what}; use letters, digits and _, but not 'counters'"
-    if etl in DOCUMENTED:
+    if etl in DOCUMENTED and set_name != DOCUMENTED[etl]:
         return f"the set of {etl!r} is {DOCUMENTED[etl]!r}, got {set_name!r}; use another name for the etl"
-    if set_name in sets.values():
+    if etl not in DOCUMENTED and set_name in sets.values():
         return f"{set_name!r} is already the set of another etl; use another name"
     return ""
 

@@ -76,8 +76,8 @@ def _neighbour(path: str) -> str:
 
 def _parse_yaml(text: str) -> Any:
     yaml = _parser("yaml", "PyYAML")
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -85,10 +85,12 @@ def _parse_yaml(text: str) -> Any:
         return loader.construct_document(node)
     except RecursionError:
         raise ValueError("the values are nested too deeply") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ValueError(f"it is not valid YAML: {error.problem or error.context}{place}") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as a date with month 13
+        raise ValueError(f"it is not valid YAML: {' '.join(str(error).split())}; a string may need quotes") from None
 
 
 def _refuse_duplicates(root: Any, yaml: Any) -> None:
