@@ -11,7 +11,7 @@ from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.plugin.entry_state import EntryState, Matched
 from otel_kcevents.plugin.import_hook import ImportHook
-from otel_kcevents.plugin.main_module import MainModuleWatch
+from otel_kcevents.plugin.main_module import MainModuleWatch, module_names
 from otel_kcevents.plugin.mapping import Entry, Mapping
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class Instrumentation:
         self._swaps: list[Swap] = []
         self._done: set[tuple[int, str]] = set()  # functions by id, and the places of entries
         self._matched: list[tuple[str, str]] = []
-        self._hook = ImportHook(self.instrument_module)
-        self._main = MainModuleWatch(self.instrument_module)
+        self._main = MainModuleWatch([entry.target for entry in mapping.entries], self._instrument_main)
+        self._hook = ImportHook(self.instrument_module, self._main.pause, self._main.resume)
 
     def begin(self) -> None:
         """Instrument the modules that are loaded, and the others when they are."""
@@ -41,10 +41,10 @@ class Instrumentation:
             _logger.warning("%s", problem)
         if not self._mapping.entries:
             return
+        self._hook.install()
         for module in list(sys.modules.values()):
             if isinstance(module, ModuleType):
                 self.instrument_module(module)
-        self._hook.install()
         self._main.start()
 
     def end(self) -> None:
@@ -71,14 +71,19 @@ class Instrumentation:
             module: The module.
             is_complete: Whether all its code has run; otherwise functions that it lacks may still be defined.
         """
-        name, file = module.__name__, getattr(module, "__file__", None)
+        # Attributes of a lazy module, and those that a module lacks, would run code of the program.
+        namespace = ModuleType.__getattribute__(module, "__dict__")
+        names, file = module_names(namespace), namespace.get("__file__")
         for entry in self._mapping.entries:
             try:
-                if entry.target.matches(name, file):
+                if any(entry.target.matches(name, file) for name in names):
                     for _, function in list(entry.target.functions(module)):
                         self._instrument(entry, function)
             except Exception as error:
                 _logger.warning("%s: %s", entry.place, error_message(error))
+
+    def _instrument_main(self, module: ModuleType) -> None:
+        self.instrument_module(module, is_complete=False)
 
     def _instrument(self, entry: Entry, function: FunctionType) -> None:
         from otel_kcevents.plugin.patching import Swap  # here, so that a program pays for it only if it is used

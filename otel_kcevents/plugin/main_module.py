@@ -1,29 +1,213 @@
 """Instruments the functions of the main module after their definition, before the module calls them.
 
 The code of `script.py`, `-m` and `-c` runs in one go, and its last statement often calls `main()`. In a process that
-multiprocessing has spawned, the main module is imported as `__mp_main__`.
+multiprocessing has spawned, the main module runs again as `__mp_main__`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from types import FrameType, ModuleType
+from typing import Any, Protocol
 
-__all__ = ["MainModuleWatch"]
+from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.plugin.definitions import Definitions, may_define
+from otel_kcevents.plugin.monitoring_events import MonitoringEvents
+from otel_kcevents.plugin.target import Target
+from otel_kcevents.plugin.trace_events import TraceEvents
+
+__all__ = ["FrameEvents", "MainModuleWatch", "module_names"]
+
+_MAIN = ("__main__", "__mp_main__")
+_CODE_NAMES = ("<module>", "_bootstrap")
+_RUNNERS = ("cProfile", "coverage", "debugpy", "joblib", "loky", "pdb", "profile", "pyinstrument", "trace", "viztracer")
+
+
+class FrameEvents(Protocol):
+    """Calls functions when frames start, and before each line of one of them: `MonitoringEvents` or `TraceEvents`."""
+
+    def start(
+        self, code_names: tuple[str, ...], on_frame: Callable[[FrameType], None], on_lost: Callable[[], None]
+    ) -> bool:
+        """Start, and return whether that was possible."""
+
+    def follow(self, frame: FrameType, on_line: Callable[[int | None], None]) -> None:
+        """Call a function with the offset of each line of a frame before it runs, and with None when the frame ends."""
+
+    def pause(self) -> bool:
+        """Pause until `resume`, and return whether that is necessary."""
+
+    def resume(self) -> None:
+        """Continue."""
+
+    def stop(self) -> None:
+        """Stop."""
 
 
 class MainModuleWatch:
-    """Calls a function with the main module while its code runs: after each definition that it may be about.
+    """Calls a function with the main module while its code runs, after each definition that targets may name.
+
+    It is started while Python starts, or by the main module itself, and ends at the last definition that matters.
 
     Args:
-        on_defined: The function; it is called again for the same module, and never raises.
+        targets: What the entries of the mapping name.
+        on_defined: The function. It never raises.
+        events: What to follow the main module with; by default what suits this version of Python.
     """
 
-    def __init__(self, on_defined: Callable[[ModuleType], None]) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        on_defined: Callable[[ModuleType], object],
+        events: FrameEvents | None = None,
+    ) -> None:
+        self._targets = targets
         self._on_defined = on_defined
+        self._events = events or (MonitoringEvents() if hasattr(sys, "monitoring") else TraceEvents())
+        self._definitions: Definitions | None = None
 
     def start(self) -> None:
-        """Begin; it ends by itself at the last definition of the module."""
+        """Follow the main module if it runs, or wait for it if it has not started; nothing if no target can name it."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and not _is_before_main(frame) and main_module_of(frame) is None:
+            frame = frame.f_back
+        if frame is None or _is_worker_start(frame):
+            return
+        module = main_module_of(frame)
+        if module is not None:
+            definitions = self._definitions_of(frame, module)
+            if definitions.names and self._start_events():
+                self._follow(frame, module, definitions)
+        elif any(_may_be_main(target) for target in self._targets):
+            self._start_events()
+
+    def pause(self) -> bool:
+        """Pause while an import runs, if that makes it faster. Returns whether to call `resume`."""
+        return self._events.pause()
+
+    def resume(self) -> None:
+        """Continue after an import."""
+        self._events.resume()
 
     def stop(self) -> None:
-        """End, if it has not ended."""
+        """Stop."""
+        self._definitions = None
+        self._events.stop()
+
+    def _start_events(self) -> bool:
+        started = self._events.start(_CODE_NAMES, self._on_frame, self._warn)
+        if not started:
+            self._warn()
+        return started
+
+    def _warn(self) -> None:
+        _logger.warning(
+            "functions of the main module are not instrumented: a debugger, coverage or another tool traces it. Move"
+            " them to a module that the program imports and name that module, or run the program without the tool"
+        )
+
+    def _on_frame(self, frame: FrameType) -> None:
+        """Start to follow the main module, or stop if there is nothing to wait for."""
+        try:
+            module = main_module_of(frame)
+            if module is None:
+                if _is_worker_start(frame):
+                    self.stop()
+            elif self._definitions is None and not _runs_another(module):
+                definitions = self._definitions_of(frame, module)
+                if definitions.names:
+                    self._follow(frame, module, definitions)
+                else:
+                    self.stop()
+        except Exception as error:
+            self.stop()
+            _logger.warning("functions of the main module are not instrumented: %s", error_message(error))
+
+    def _definitions_of(self, frame: FrameType, module: ModuleType) -> Definitions:
+        names, file = module_names(vars(module)), vars(module).get("__file__")
+        targets = [target for target in self._targets if any(target.matches(name, file) for name in names)]
+        return Definitions(
+            frame.f_code, frame.f_globals, lambda name: any(may_define(target.name, name) for target in targets)
+        )
+
+    def _follow(self, frame: FrameType, module: ModuleType, definitions: Definitions) -> None:
+        def on_line(offset: int | None) -> None:
+            if definitions.have_changed():
+                self._on_defined(module)
+            if offset is None or definitions.are_over(offset):
+                self.stop()
+
+        self._definitions = definitions
+        self._events.follow(frame, on_line)
+
+
+def module_names(namespace: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names by which a mapping may name a module: one, and for the main module also that after `-m`.
+
+    Args:
+        namespace: The globals of the module.
+    """
+    name, spec = namespace.get("__name__"), namespace.get("__spec__")
+    if name in _MAIN:
+        return tuple({"__main__", name, getattr(spec, "name", name)})
+    return (name,) if isinstance(name, str) else ()
+
+
+def main_module_of(frame: FrameType) -> ModuleType | None:
+    """Return the main module if a frame runs its code.
+
+    Args:
+        frame: The frame.
+    """
+    name = frame.f_globals.get("__name__")
+    if frame.f_code.co_name != "<module>" or not isinstance(name, str) or name not in _MAIN:
+        return None
+    module = sys.modules.get(name)
+    return module if isinstance(module, ModuleType) and vars(module) is frame.f_globals else None
+
+
+def _is_before_main(frame: FrameType) -> bool:
+    """Return whether a frame shows that the main module has not started, or in a worker that it will not."""
+    return frame.f_globals.get("__name__") in ("site", "multiprocessing.spawn") or _is_worker_start(frame)
+
+
+def _is_worker_start(frame: FrameType) -> bool:
+    """Return whether a frame is the start of a worker of multiprocessing: its main module has run, if it has one."""
+    return frame.f_code.co_name == "_bootstrap" and frame.f_globals.get("__name__") == "multiprocessing.process"
+
+
+def _runs_another(module: ModuleType) -> bool:
+    """Return whether a main module only runs another one: that of a profiler, or the start of a worker."""
+    namespace = vars(module)
+    spec = getattr(namespace.get("__spec__"), "name", None)
+    file = os.path.basename(str(namespace.get("__file__") or ""))
+    return str(spec or file).partition(".")[0] in _RUNNERS or (not spec and not file and _is_worker())
+
+
+def _is_worker() -> bool:
+    """Return whether multiprocessing has started this process, or a server that forks such processes."""
+    return any(
+        argument.startswith(("from multiprocessing.spawn", "from multiprocessing.forkserver"))
+        for argument in sys.orig_argv
+    )
+
+
+def _may_be_main(target: Target) -> bool:
+    """Return whether a target may name the main module, which has not started, as the command line shows."""
+    program, arguments = sys.argv[0], [argument.removeprefix("-m") for argument in sys.orig_argv[1:]]
+    if any(target.matches(name, None) for name in _MAIN) or _is_worker():
+        return True
+    if program != "-m":
+        path = os.path.abspath(program)
+        files = (path, os.path.join(path, "__main__.py"))
+        return os.path.basename(program) in _RUNNERS or any(target.matches("", file) for file in files)
+    if any(argument.partition(".")[0] in _RUNNERS for argument in arguments):
+        return True
+    if target.is_file:
+        name = os.path.basename(target.module)
+        return any(fnmatchcase(f"{argument.rpartition('.')[2]}.py", name) for argument in (*arguments, "__main__"))
+    return any(target.matches(name, None) for argument in arguments for name in (argument, f"{argument}.__main__"))

@@ -1,0 +1,88 @@
+"""`Definitions`: which names of a running module have been defined since the last look, and when no more can follow."""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+__all__ = ["Definitions", "may_define"]
+
+_MISSING = object()
+_STORES = ("STORE_NAME", "STORE_GLOBAL")
+
+
+class Definitions:
+    """The definitions at the top level of a module while its code runs.
+
+    A definition is any statement that binds a name: `def`, `class`, an import or an assignment. What a name is bound to
+    is compared by identity, so that decorators and redefinitions count, whatever they return.
+
+    Args:
+        code: The code of the module.
+        namespace: The globals of the module.
+        is_relevant: Returns whether a name is relevant.
+
+    Attributes:
+        names: The relevant names that the code binds.
+    """
+
+    def __init__(self, code: CodeType, namespace: dict[str, Any], is_relevant: Callable[[str], bool]) -> None:
+        candidates = {name for name in code.co_names if is_relevant(name)}
+        self.names: frozenset[str] = frozenset()
+        self._namespace = namespace
+        self._last = self._last_return = -1
+        if candidates:
+            self._read_code(code, candidates)
+        self._bound = {name: namespace.get(name, _MISSING) for name in self.names}
+
+    def have_changed(self) -> bool:
+        """Return whether relevant names have been bound since the last call, or since the start."""
+        changed = False
+        for name, value in self._bound.items():
+            current = self._namespace.get(name, _MISSING)
+            if current is not value:
+                self._bound[name] = current
+                changed = True
+        return changed
+
+    def are_over(self, offset: int) -> bool:
+        """Return whether no relevant definition can follow.
+
+        Args:
+            offset: The offset in the code of the module of the instruction that runs next.
+        """
+        return self._last < offset <= self._last_return
+
+    def _read_code(self, code: CodeType, candidates: set[str]) -> None:
+        """Find the names, the offset after which nothing binds them, and where the main part of the code ends.
+
+        Since Python 3.11, exception handlers follow the last `return`. They jump back into the main part.
+        """
+        steps = list(dis.get_instructions(code))
+        stores = [step for step in steps if step.opname in _STORES and step.argval in candidates]
+        self.names = frozenset(step.argval for step in stores)
+        self._last_return = max(step.offset for step in steps if step.opname.startswith("RETURN_"))
+        in_handlers = [step.offset for step in stores if step.offset > self._last_return]
+        self._last = max((step.offset for step in stores if step.offset < self._last_return), default=-1)
+        if in_handlers:  # the main part must get to the lines below them
+            starts = [(offset, line) for offset, line in dis.findlinestarts(code) if line is not None]
+            lowest = max([line for offset, line in starts if offset <= store][-1] for store in in_handlers)
+            above = [offset for offset, line in starts if line <= lowest and offset < self._last_return]
+            self._last = max(self._last, *above)
+        for step in steps:  # a loop around a definition runs it again
+            if "JUMP" in step.opname and step.argval <= self._last < step.offset < self._last_return:
+                self._last = step.offset
+
+
+def may_define(pattern: str, name: str) -> bool:
+    """Return whether a definition of a name at the top level can be, or contain, what a qualified name names.
+
+    Args:
+        pattern: The qualified name, which may be a glob.
+        name: The name at the top level of a module.
+    """
+    wildcards = [pattern.index(sign) for sign in "*?[" if sign in pattern]
+    literal, dot, _ = pattern[: min(wildcards, default=None)].partition(".")
+    return name == literal if dot or not wildcards else name.startswith(literal)

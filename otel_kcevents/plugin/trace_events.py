@@ -1,0 +1,99 @@
+"""`TraceEvents`: the events of module frames by `sys.settrace`, before Python 3.12."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Callable
+from threading import get_ident
+from types import FrameType
+from typing import Any
+
+__all__ = ["TraceEvents"]
+
+
+class TraceEvents:  # pragma: no cover  # Python has one trace function, and coverage needs it
+    """Calls functions when the frames of modules start, and before each line of one of them, in the current thread.
+
+    While it is started, each call of a Python function takes longer. It gives way to any other trace function.
+    """
+
+    def __init__(self) -> None:
+        self._frame: FrameType | None = None
+        self._trace = self._on_call
+        self._local_trace = self._on_event
+        self._is_started = False
+        self._is_paused = False
+
+    def start(
+        self, code_names: tuple[str, ...], on_frame: Callable[[FrameType], None], on_lost: Callable[[], None]
+    ) -> bool:
+        """Start, and return whether that was possible: not if there is a trace function.
+
+        Args:
+            code_names: The names of the code that counts.
+            on_frame: Called with each frame of such code that starts.
+            on_lost: Called when another trace function has been set.
+        """
+        if sys.gettrace() is not None:
+            return False
+        self._code_names, self._on_frame, self._on_lost = code_names, on_frame, on_lost
+        self._thread = get_ident()
+        self._is_started = True
+        atexit.register(self._check)
+        sys.settrace(self._trace)
+        return True
+
+    def follow(self, frame: FrameType, on_line: Callable[[int | None], None]) -> None:
+        """Call a function with the offset of each line of a frame before it runs, and with None when the frame ends.
+
+        Args:
+            frame: The frame, which runs in this thread.
+            on_line: The function.
+        """
+        self._frame, self._on_line = frame, on_line
+        frame.f_trace = self._local_trace
+
+    def pause(self) -> bool:
+        """Pause until `resume`, and return whether it was active."""
+        if not self._is_started or self._is_paused or get_ident() != self._thread:
+            return False
+        if sys.gettrace() is not self._trace:
+            self._check()
+            return False
+        self._is_paused = True
+        sys.settrace(None)
+        return True
+
+    def resume(self) -> None:
+        """Continue, unless another trace function has been set."""
+        self._is_paused = False
+        if self._is_started and sys.gettrace() is None:
+            sys.settrace(self._trace)
+
+    def stop(self) -> None:
+        """Stop."""
+        self._is_started = False
+        atexit.unregister(self._check)
+        if sys.gettrace() is self._trace:
+            sys.settrace(None)
+        if self._frame is not None and self._frame.f_trace is self._local_trace:
+            self._frame.f_trace = None
+        self._frame = None
+
+    def _check(self) -> None:
+        if self._is_started and sys.gettrace() is not self._trace:
+            self.stop()
+            self._on_lost()
+
+    def _on_call(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code.co_name in self._code_names:
+            self._on_frame(frame)
+        return frame.f_trace
+
+    def _on_event(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "line":
+            self._on_line(frame.f_lasti)
+        elif event == "return":
+            self._on_line(None)
+        return frame.f_trace
