@@ -7,13 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 from hypothesis import settings
 from telemetry import Telemetry, Warned
+
+from otel_kcevents.store.calls import retire_counts
 
 pytest_plugins = ["serving"]
 
@@ -71,6 +73,13 @@ def otlp(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
     set_variable("ENDPOINT", "http://127.0.0.1:1")
     set_variable("PROTOCOL", "http/protobuf")
     return set_variable
+
+
+@pytest.fixture(autouse=True)
+def _counts_of_one_test() -> Iterator[None]:
+    """The functions that a test has instrumented are not in the journals of the next one."""
+    yield
+    retire_counts()
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

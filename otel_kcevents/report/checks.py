@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import time_ns
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.timestamps import SECOND, format_time
+from otel_kcevents.store.calls import Calls
 from otel_kcevents.store.journal_state import JournalState, KindState, check_writable, read_state
 
 __all__ = ["check_endpoints", "check_journal", "state_findings"]
@@ -110,6 +111,8 @@ def state_findings(state: JournalState) -> list[_Finding]:
         findings.append(("counters and rows", "not checked: counting the rows took too long"))
     else:
         findings += [("counters and rows", _rows(kind)) for kind in state.kinds]
+    if state.calls:
+        findings.append(("mapped functions", _calls(state.calls)))
     return findings
 
 
@@ -137,3 +140,10 @@ def _rows(kind: KindState) -> str:
         return f"problem: {name}: {counted} counted, {rows} rows from {first} to {last}: some are missing"
     kept = "all kept" if rows == counted else f"retention is reached: the newest {rows} are kept"
     return f"ok: {name}: {counted} counted, {kept}"
+
+
+def _calls(calls: Sequence[Calls]) -> str:
+    uncalled = sum(not one.calls for one in calls)
+    totals = zip(Calls._fields[2:], map(sum, list(zip(*calls, strict=True))[2:]), strict=True)
+    counted = ", ".join(f"{name.replace('_', ' ')} {total}" for name, total in totals)
+    return f"{len(calls)}, {uncalled} of them never called: {counted}"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["CallCounts", "Calls", "all_calls", "all_counts", "counts_of"]
+__all__ = ["CallCounts", "Calls", "all_calls", "all_counts", "counts_of", "retire_counts"]
 
 
 class Calls(NamedTuple):
@@ -43,6 +43,7 @@ class CallCounts:
         entry: The place of the entry, such as `kcevents.toml: functions[2] (costs.etl:save)`.
         function: The module and the qualified name of the function.
         has_size: Whether its events should have a size, if their kind has one.
+        is_retired: Whether the function is no longer instrumented.
         calls: How many calls began.
         events: How many events they recorded.
         errors: How many of the events report a failure.
@@ -52,8 +53,8 @@ class CallCounts:
     """
 
     __slots__ = (
-        *("calls", "entry", "errors", "events", "function", "has_size", "sizes_missing", "windows_missing"),
-        "write_soon",
+        *("calls", "entry", "errors", "events", "function", "has_size", "is_retired", "sizes_missing"),
+        *("windows_missing", "write_soon"),
     )
 
     calls: int
@@ -62,6 +63,7 @@ class CallCounts:
     events: int
     function: str
     has_size: bool
+    is_retired: bool
     sizes_missing: int
     windows_missing: int
     write_soon: Callable[[], object]
@@ -70,6 +72,7 @@ class CallCounts:
         self.entry = entry
         self.function = function
         self.has_size = has_size
+        self.is_retired = False
         self.write_soon = write_soon
         self.start_anew()
 
@@ -105,21 +108,31 @@ def counts_of(
     key = entry, function
     counts = _counts.get(key) or _counts.setdefault(key, CallCounts(entry, function, has_size, write_soon))
     counts.has_size = has_size
+    counts.is_retired = False
     return counts
 
 
 def all_counts() -> list[CallCounts]:
-    """Return all counts of this process, also those of functions that were not called."""
-    return list(_counts.values())
+    """Return the counts of all instrumented functions of this process, also of those that were not called."""
+    return [counts for counts in list(_counts.values()) if not counts.is_retired]
+
+
+def retire_counts() -> None:
+    """Omit the counts so far from lists and journals, because the functions are no longer instrumented.
+
+    If a function is instrumented again, its counts continue: a journal may have the earlier ones.
+    """
+    for counts in all_counts():
+        counts.is_retired = True
 
 
 def all_calls() -> list[Calls]:
-    """Return the calls of this process by entry and function, also of functions that were not called."""
+    """Return the calls of all instrumented functions of this process, by entry and function."""
     return [counts.read() for counts in all_counts()]
 
 
 def _after_fork_in_child() -> None:
-    for counts in all_counts():
+    for counts in list(_counts.values()):
         counts.start_anew()
 
 

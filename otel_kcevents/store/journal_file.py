@@ -11,6 +11,7 @@ from time import monotonic, sleep, time_ns
 
 from otel_kcevents.model.messages import to_utf8
 from otel_kcevents.model.problems import logger
+from otel_kcevents.store.journal_calls import WrittenCalls
 from otel_kcevents.store.journal_connection import JournalConnection
 from otel_kcevents.store.journal_errors import JournalError, explain
 from otel_kcevents.store.journal_rows import INSERT_EVENT, MIGRATIONS, Batch, clamp, row_of
@@ -32,11 +33,11 @@ _DELETE_SUPERFLUOUS = """
     DELETE FROM event WHERE kind = ?1 AND n <= min(
         (SELECT count FROM tally WHERE name = ?1) - ?2, (SELECT min(n) FROM event WHERE kind = ?1) - 1 + ?3
     ) AND id < (SELECT max(id) FROM event)"""  # which may be superfluous: the count includes events without a row
-_DELETE_RUNS = """
-    DELETE FROM run WHERE id IN (
-        SELECT id FROM run LEFT JOIN tally ON tally.name = run.id
-        ORDER BY max(started, coalesce(last, started)) DESC LIMIT -1 OFFSET ?
-    )"""  # a server that started long ago is kept as long as it records events
+_SUPERFLUOUS_RUNS = """
+    SELECT id FROM run LEFT JOIN tally ON tally.name = run.id
+    ORDER BY max(started, coalesce(last, started)) DESC LIMIT -1 OFFSET ?"""  # those that record events are kept
+_DELETE_CALLS = f"DELETE FROM call WHERE run IN ({_SUPERFLUOUS_RUNS})"
+_DELETE_RUNS = f"DELETE FROM run WHERE id IN ({_SUPERFLUOUS_RUNS})"
 _DELETE_TALLIES = "DELETE FROM tally WHERE etl IS NULL AND name <> 'clock' AND name NOT IN (SELECT id FROM run)"
 _DELETE_OLD = """
     DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?) AND time < ?
@@ -90,6 +91,7 @@ class JournalFile:
         self._outcome: tuple[str, str | None] | None = None  # and the detail, once the process is ending
         self._clock = 0
         self._epoch = 0
+        self._calls = WrittenCalls()
         self._until_checked = 0  # events
         self.notices = deque()
         self.wait_for_writers_until = 0.0
@@ -128,7 +130,7 @@ class JournalFile:
             if batch.entries or batch.unlisted:
                 self._add(connection, run, batch)
 
-        self._change(run, add, timeout)
+        self._change(run, add, timeout, len(batch.entries))
         self._written = run
 
     def end(self, run: Run, outcome: str, detail: str | None, timeout: float, is_final: bool) -> None:
@@ -145,11 +147,18 @@ class JournalFile:
             JournalError: It could not be written.
         """
         values = time_ns(), outcome, detail, run.id
-        self._change(run, lambda connection: connection.execute(_END_RUN, values), timeout)
+        self._change(run, lambda connection: connection.execute(_END_RUN, values), timeout, is_end=True)
         self._written = run if is_final else None
         self._outcome = (outcome, detail) if is_final else None
 
-    def _change(self, run: Run, change: Callable[[sqlite3.Connection], object], timeout: float) -> None:
+    def _change(
+        self,
+        run: Run,
+        change: Callable[[sqlite3.Connection], object],
+        timeout: float,
+        events: int = 0,
+        is_end: bool = False,
+    ) -> None:
         """Make a change in one transaction, under the lock."""
         deadline = monotonic() + timeout
         try:
@@ -160,10 +169,12 @@ class JournalFile:
                     self._lock.hold(run.id)  # if files cannot be locked, SQLite would find out after 10 seconds
                 connection = self._begin(deadline)
                 change(connection)
+                self._calls.write(connection, run.id, events, is_end)
                 noted = self._noted if logger.last == self._noted else self._note_problems(connection, run)
                 if self._is_disowned:  # a signal handler has forked, and goes on in the child
                     raise JournalError(f"{self.path} is written by the parent of this process")
                 connection.execute("COMMIT")
+                self._calls.commit()
             except BaseException as error:
                 self._undo(error)
                 raise
@@ -242,6 +253,8 @@ class JournalFile:
 
     def _register(self, connection: sqlite3.Connection, run: Run, batch: Batch) -> None:
         """Add the run, or change what is known about it. A run that goes on has not ended, but may have failed."""
+        if not connection.execute("SELECT 1 FROM run WHERE id = ?", (run.id,)).fetchone():
+            self._calls.forget()
         connection.execute(
             "INSERT OR REPLACE INTO run (id, parent, name, program, service, host, pid, started, trace_id, detail, "
             "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, CASE WHEN ?10 NOTNULL THEN 'failed' END)",
@@ -255,6 +268,7 @@ class JournalFile:
         self._set_back(connection, time_ns())
         (runs,) = connection.execute("SELECT count(*) FROM run").fetchone()
         if runs > _KEPT_RUNS + _SPARE_RUNS:
+            connection.execute(_DELETE_CALLS, (_KEPT_RUNS,))
             connection.execute(_DELETE_RUNS, (_KEPT_RUNS,))
             connection.execute(_DELETE_TALLIES)
 
@@ -371,6 +385,7 @@ class JournalFile:
         self._written = self._outcome = None
         self._kinds.clear()
         self._noted = logger.last  # the parent writes its own
+        self._calls.after_fork_in_child()
 
 
 def _is_locked(error: BaseException) -> bool:

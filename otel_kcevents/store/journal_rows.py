@@ -78,6 +78,19 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE VIEW counter AS SELECT name AS kind, count FROM tally WHERE etl IS NOT NULL ORDER BY name;
     INSERT INTO tally (name, count, last) VALUES ('clock', 0, 0);
     """,
+    """
+    CREATE TABLE call (
+        run TEXT NOT NULL,
+        entry TEXT NOT NULL,
+        function TEXT NOT NULL,
+        calls INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        errors INTEGER NOT NULL,
+        sizes_missing INTEGER NOT NULL,
+        windows_missing INTEGER NOT NULL,
+        PRIMARY KEY (run, entry, function)
+    ) WITHOUT ROWID;
+    """,
 )
 """The statements that lead from each version of the schema to the next."""
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
+from otel_kcevents.store.calls import Calls
+from otel_kcevents.store.journal_calls import read_calls
 from otel_kcevents.store.journal_connection import check_header
 from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_reader import read_journal
@@ -49,6 +51,7 @@ class JournalState(NamedTuple):
         newest: The latest time at which an event was written, in nanoseconds since 1970; 0 for none.
         problems: The newest warnings that its programs logged, the newest first: the time in nanoseconds since 1970,
             the id of the run, and the message.
+        calls: The calls of the functions that mappings name.
     """
 
     size: int
@@ -58,6 +61,7 @@ class JournalState(NamedTuple):
     set_back: int
     newest: int
     problems: tuple[tuple[int, str, str], ...]
+    calls: tuple[Calls, ...] = ()
 
 
 def read_state(path: str, max_problems: int = 100, timeout: float = 2.0) -> JournalState:
@@ -72,17 +76,18 @@ def read_state(path: str, max_problems: int = 100, timeout: float = 2.0) -> Jour
         OSError: The file cannot be read.
     """
 
-    def read(connection: sqlite3.Connection) -> tuple[int, int, list[Any], tuple[KindState, ...] | None]:
+    def read(connection: sqlite3.Connection) -> tuple[int, int, list[Any], list[Calls], tuple[KindState, ...] | None]:
         set_back, newest = connection.execute("SELECT count, last FROM tally WHERE name = 'clock'").fetchone()
         rows = connection.execute("SELECT time, run, message FROM problem ORDER BY id DESC LIMIT ?", (max_problems,))
-        return set_back, newest, rows.fetchall(), _read_kinds(connection, timeout)
+        return set_back, newest, rows.fetchall(), read_calls(connection), _read_kinds(connection, timeout)
 
-    set_back, newest, problems, kinds = read_journal(path, read)
+    set_back, newest, problems, calls, kinds = read_journal(path, read)
     wal_size = 0
     with suppress(FileNotFoundError):
         wal_size = os.stat(f"{path}-wal").st_size
     free = shutil.disk_usage(os.path.dirname(path)).free
-    return JournalState(os.stat(path).st_size, wal_size, free, kinds, set_back, newest, tuple(problems))
+    size = os.stat(path).st_size
+    return JournalState(size, wal_size, free, kinds, set_back, newest, tuple(problems), tuple(calls))
 
 
 def _read_kinds(connection: sqlite3.Connection, timeout: float) -> tuple[KindState, ...] | None:

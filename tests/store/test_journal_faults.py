@@ -26,7 +26,9 @@ from troubled import HOLD_FLOCK, HOLD_SQLITE_LOCK, TroubledProgram, Writer, othe
 
 from otel_kcevents import Journal
 from otel_kcevents.model.event import Event
+from otel_kcevents.store.journal_rows import SCHEMA_VERSION
 
+LATER_VERSION = f"has version 99 of the schema, this package supports {SCHEMA_VERSION} and older; update otel-kcevents"
 LIMIT = 1.0  # seconds that a program loses at most
 
 
@@ -223,7 +225,7 @@ def test_more_than_ten_thousand_waiting_events_are_counted(path: Path, warned: W
         (make_journal_of_another_application, "is a database of another application; choose another file"),
         (make_damaged_header, "is not a journal, or is damaged; move it away"),
         (make_cut_journal, "is damaged (database disk image is malformed); move it away"),
-        (make_later_version, "has version 99 of the schema, this package supports 1 and older; update otel-kcevents"),
+        (make_later_version, LATER_VERSION),
     ],
 )
 def test_file_that_is_not_a_journal_is_not_changed(

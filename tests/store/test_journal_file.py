@@ -27,7 +27,8 @@ from otel_kcevents.store.journal_rows import APPLICATION_ID, MIGRATIONS, SCHEMA_
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.run import Run
 
-SECOND_MIGRATION = "ALTER TABLE event ADD COLUMN cost REAL; CREATE TABLE budget (name TEXT); "
+NEXT_VERSION = SCHEMA_VERSION + 1
+NEXT_MIGRATION = "ALTER TABLE event ADD COLUMN cost REAL; CREATE TABLE budget (name TEXT); "
 DAY = 86_400 * 10**9
 
 
@@ -65,16 +66,15 @@ def test_older_journal_is_migrated(path: Path) -> None:
     """A process that has it open refuses it from then on."""
     with (
         open_file(path) as old,
-        closing(JournalFile(str(path), None, None, etl_of, (*MIGRATIONS, SECOND_MIGRATION))) as new,
+        closing(JournalFile(str(path), None, None, etl_of, (*MIGRATIONS, NEXT_MIGRATION))) as new,
     ):
         append(old, run_of("a"), 0, 3)
         append(new, run_of("b"), 0, 3)
-        with pytest.raises(
-            JournalError, match="has version 2 of the schema, this package supports 1 and older; update otel-kcevents"
-        ):
+        refusal = f"has version {NEXT_VERSION} of the schema, this package supports {SCHEMA_VERSION} and older; update"
+        with pytest.raises(JournalError, match=f"{refusal} otel-kcevents"):
             append(old, run_of("a"), 3, 1)
         append(new, run_of("b"), 3, 1)
-    assert pragmas(path) == (APPLICATION_ID, 2)
+    assert pragmas(path) == (APPLICATION_ID, NEXT_VERSION)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*), count(cost) FROM event").fetchone() == (7, 0)
         assert connection.execute("SELECT count(*) FROM budget").fetchone() == (0,)
@@ -85,20 +85,20 @@ def test_later_version_in_the_write_ahead_log_is_refused(path: Path) -> None:
     with open_file(path) as file:
         append(file, run_of("a"), 0, 3)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {NEXT_VERSION}")
         check_header(str(path))
-        with open_file(path) as file, pytest.raises(JournalError, match="has version 2 of the schema"):
+        with open_file(path) as file, pytest.raises(JournalError, match=f"has version {NEXT_VERSION} of the schema"):
             append(file, run_of("a"), 3, 1)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEXT_VERSION,)
 
 
 def test_failed_migration_changes_nothing(path: Path) -> None:
     write(path, run_of("a"), Event("AssetSetSaved", NIGHT, 0))
-    migrations = (*MIGRATIONS, f"{SECOND_MIGRATION} CREATE TABLE event (id);")
+    migrations = (*MIGRATIONS, f"{NEXT_MIGRATION} CREATE TABLE event (id);")
     file = JournalFile(str(path), None, None, etl_of, migrations)
     with pytest.raises(JournalError, match="table event already exists"):
         append(file, run_of("b"), 0, 1)
-    assert pragmas(path) == (APPLICATION_ID, 1)
+    assert pragmas(path) == (APPLICATION_ID, SCHEMA_VERSION)
     write(path, run_of("b"), Event("AssetSetSaved", NIGHT, 1))
     assert sizes_in(path) == [0, 1]
 
