@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
-from types import FunctionType, ModuleType
+from types import CodeType
 from typing import TYPE_CHECKING
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.plugin.entry_state import EntryState, Matched
+from otel_kcevents.plugin.entry_state import EntryState
 from otel_kcevents.plugin.import_hook import ImportHook
 from otel_kcevents.plugin.main_module import MainModuleWatch, module_names
 from otel_kcevents.plugin.mapping import Entry, Mapping
+from otel_kcevents.plugin.namespaces import namespace_of
 
 if TYPE_CHECKING:
-    from otel_kcevents.plugin.patching import Swap
+    from otel_kcevents.plugin.changes import Changes
+    from otel_kcevents.plugin.entry_functions import EntryFunctions
 
 __all__ = ["Instrumentation"]
 
@@ -23,15 +24,16 @@ __all__ = ["Instrumentation"]
 class Instrumentation:
     """The functions that a mapping instruments in this process.
 
+    What finds and changes functions is imported when the first module is loaded that an entry names.
+
     Args:
         mapping: The mapping.
     """
 
     def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
-        self._swaps: list[Swap] = []
-        self._done: set[tuple[int, str]] = set()  # functions by id, and the places of entries
-        self._matched: list[tuple[str, str]] = []
+        self._changes: Changes | None = None
+        self._started: dict[int, EntryFunctions] = {}  # by the number of the entry
         self._main = MainModuleWatch([entry.target for entry in mapping.entries], self._instrument_main)
         self._hook = ImportHook(self.instrument_module, self._main.pause, self._main.resume)
 
@@ -42,55 +44,65 @@ class Instrumentation:
         if not self._mapping.entries:
             return
         self._hook.install()
-        for module in list(sys.modules.values()):
-            if isinstance(module, ModuleType):
-                self.instrument_module(module)
+        for name, module in list(sys.modules.items()):
+            self.instrument_module(module, _has_run(module), name=name)
         self._main.start()
 
     def end(self) -> None:
-        """Restore everything."""
+        """Restore everything, the last change first."""
         self._main.stop()
         if self._mapping.entries:
             self._hook.remove()
-        for swap in reversed(self._swaps):
-            swap.undo()
-        self._swaps.clear()
-        self._done.clear()
+        if self._changes is not None:
+            self._changes.undo()
+        self._changes = None
+        self._started.clear()
 
     def states(self) -> tuple[EntryState, ...]:
         """Return what each entry has matched so far, in the order of the mapping."""
+        started = self._started
         return tuple(
-            EntryState(entry, functions=tuple(Matched(name) for place, name in self._matched if place == entry.place))
+            started[entry.number].state() if entry.number in started else EntryState(entry)
             for entry in self._mapping.entries
         )
 
-    def instrument_module(self, module: ModuleType, is_complete: bool = True) -> None:
+    def instrument_module(
+        self, module: object, is_complete: bool = True, code: CodeType | None = None, name: str | None = None
+    ) -> None:
         """Instrument the functions of a module that entries name and that are not instrumented yet. Never raises.
 
         Args:
             module: The module.
             is_complete: Whether all its code has run; otherwise functions that it lacks may still be defined.
+            code: The code of the module; default: what its loader returns.
+            name: Its name in `sys.modules`, if it may differ from its own.
         """
-        # Attributes of a lazy module, and those that a module lacks, would run code of the program.
-        namespace = ModuleType.__getattribute__(module, "__dict__")
-        names, file = module_names(namespace), namespace.get("__file__")
-        for entry in self._mapping.entries:
-            try:
-                if any(entry.target.matches(name, file) for name in names):
-                    for _, function in list(entry.target.functions(module)):
-                        self._instrument(entry, function)
-            except Exception as error:
-                _logger.warning("%s: %s", entry.place, error_message(error))
+        try:
+            namespace = namespace_of(module)
+            if namespace is None:
+                return
+            names, file = {*module_names(namespace), *filter(None, [name])}, namespace.get("__file__")
+            file = file if isinstance(file, str) else None
+            for entry in self._mapping.entries:
+                if any(entry.target.matches(held, file) for held in names):
+                    self._functions_of(entry).instrument(module, namespace, is_complete, code)
+            if self._changes is not None:
+                self._changes.forget_dead()
+        except Exception as error:
+            _logger.warning("the functions of %r are not instrumented: %s", name or module, error_message(error))
 
-    def _instrument_main(self, module: ModuleType) -> None:
+    def _instrument_main(self, module: object) -> None:
         self.instrument_module(module, is_complete=False)
 
-    def _instrument(self, entry: Entry, function: FunctionType) -> None:
-        from otel_kcevents.plugin.patching import Swap  # here, so that a program pays for it only if it is used
-        from otel_kcevents.plugin.recording import record_calls
+    def _functions_of(self, entry: Entry) -> EntryFunctions:
+        from otel_kcevents.plugin.changes import Changes
+        from otel_kcevents.plugin.entry_functions import EntryFunctions
 
-        key = (id(function), entry.place)
-        if key not in self._done:
-            self._swaps.append(Swap(function, partial(record_calls, entry, function)))
-            self._done.add(key)
-            self._matched.append((entry.place, f"{function.__module__}:{function.__qualname__}"))
+        self._changes = self._changes or Changes()
+        return self._started.setdefault(entry.number, EntryFunctions(entry, self._changes))
+
+
+def _has_run(module: object) -> bool:
+    """Return whether the code of a module in `sys.modules` has run: it is not lazy, and not being imported."""
+    spec = (namespace_of(module) or {}).get("__spec__")
+    return type(module).__module__ != "importlib.util" and not getattr(spec, "_initializing", False)

@@ -1,39 +1,180 @@
-"""Instruments functions in place: their code is exchanged, so every reference to them counts."""
+"""Instruments functions in place: their code is exchanged, so every reference to them counts.
+
+Replacing an attribute is left for what has no Python code, and for methods that a class inherits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Lock
 from types import FunctionType
 from typing import Any
+from weakref import ref
 
+from otel_kcevents.plugin.namespaces import namespace_of
 from otel_kcevents.record.callables import shape_of
-from otel_kcevents.record.shim import shim_code
+from otel_kcevents.record.late import Recording
+from otel_kcevents.record.proxy import RecordedCallable, special_methods
+from otel_kcevents.record.shim import make_shim, shim_code
 
-__all__ = ["Swap"]
+__all__ = ["Replacement", "Swap", "recorded_callable", "refusal"]
+
+# Packages whose functions run while a call is recorded, so recording their calls would not end.
+_NEVER: frozenset[str] = frozenset(
+    (
+        *("otel_kcevents", "opentelemetry", "sqlite3", "threading", "logging", "contextvars", "weakref", "_weakrefset"),
+        *("abc", "ast", "codecs", "collections", "_collections_abc", "contextlib", "copy", "datetime", "_pydatetime"),
+        *(
+            "encodings",
+            "enum",
+            "functools",
+            "genericpath",
+            "importlib",
+            "inspect",
+            "io",
+            "linecache",
+            "locale",
+            "ntpath",
+        ),
+        *("operator", "os", "posixpath", "queue", "random", "re", "reprlib", "selectors", "sre_compile", "sre_parse"),
+        *("string", "sys", "textwrap", "time", "tokenize", "traceback", "types", "typing", "typing_extensions"),
+        *("warnings", "zoneinfo"),
+    )
+)
+_FUNCTION = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
+
+_lock = Lock()  # held between a look at a function's code and its exchange; nothing is called meanwhile
 
 
-class Swap:
-    """The exchanged code of one function.
+def refusal(function: FunctionType) -> str | None:
+    """Return why the code of a function must not be exchanged; None if it may be.
 
     Args:
         function: The function.
-        wrap: Returns what the shim calls, for a function with the original code.
+    """
+    code, module = function.__code__, str(function.__globals__.get("__name__"))
+    if module.partition(".")[0] in _NEVER or module == "multiprocessing.process":
+        return f"functions of {module} are not instrumented, because recording a call may call them"
+    if code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        return "it is a generator that types.coroutine made awaitable; make it an `async def`, or name its caller"
+    if code.co_flags & _FUNCTION != _FUNCTION:
+        return "its code is not that of a `def` statement"
+    return None
+
+
+class Swap:
+    """The exchanged code of one function, which it does not keep alive.
+
+    Args:
+        function: The function.
+        record: Returns what the shim calls, for a function with the original code.
+
+    Raises:
+        ValueError: No other code can take the place of the function's.
+        Exception: *record* raised it; the function is unchanged.
     """
 
-    def __init__(self, function: FunctionType, wrap: Callable[[FunctionType], Callable[..., Any]]) -> None:
-        self.function: FunctionType = function
-        self._code = function.__code__
-        original = FunctionType(
-            self._code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-        )
-        original.__kwdefaults__ = function.__kwdefaults__
-        original.__qualname__ = function.__qualname__
-        original.__module__ = function.__module__
-        original.__dict__.update(function.__dict__)
-        self._shim = shim_code(function, shape_of(function), wrap(original))
-        function.__code__ = self._shim
+    def __init__(self, function: FunctionType, record: Callable[[FunctionType], Recording]) -> None:
+        self._function = ref(function)
+        self._recording: Recording
+        while True:
+            self._code = function.__code__
+            self._original = _copy(function)
+            self._recording = record(self._original)
+            self._shim = shim_code(function, shape_of(self._original), self._recording)
+            if self._exchange(function, self._code, self._shim):
+                break
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the function still exists."""
+        return self._function() is not None
 
     def undo(self) -> None:
-        """Restore the code of the function, unless it has been exchanged again since."""
-        if self.function.__code__ is self._shim:
-            self.function.__code__ = self._code
+        """Restore the code of the function.
+
+        If another tool has exchanged it since, that tool may have kept the shim, which then only calls the original.
+        The same holds for calls that have not begun yet, such as those of generators.
+        """
+        function = self._function()
+        if function is not None:
+            self._exchange(function, self._shim, self._code)
+        self._recording.stop(self._original)
+
+    @staticmethod
+    def _exchange(function: FunctionType, old: Any, new: Any) -> bool:
+        with _lock:
+            is_same = function.__code__ is old
+            if is_same:
+                function.__code__ = new
+        return is_same
+
+
+class Replacement:
+    """A replaced attribute of a module or a class.
+
+    Args:
+        holder: The module or the class.
+        name: The attribute's name.
+        value: The new value.
+
+    Raises:
+        AttributeError, TypeError: The attribute cannot be set.
+    """
+
+    def __init__(self, holder: Any, name: str, value: Any) -> None:
+        self._holder = holder
+        self._name = name
+        self._is_own: bool = name in self._attributes
+        self._old = self._attributes.get(name)
+        setattr(holder, name, value)
+        self._value = self._attributes.get(name)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is something to undo."""
+        return True
+
+    def undo(self) -> None:
+        """Restore the attribute, unless it has been replaced again since."""
+        if self._attributes.get(self._name) is self._value:
+            if self._is_own:
+                setattr(self._holder, self._name, self._old)
+            else:
+                delattr(self._holder, self._name)
+
+    @property
+    def _attributes(self) -> Mapping[str, Any]:
+        return vars(self._holder) if isinstance(self._holder, type) else namespace_of(self._holder) or {}
+
+
+def _copy(function: FunctionType) -> FunctionType:
+    """Return a function with the same code, which shares the attributes of the function."""
+    copied = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copied.__kwdefaults__ = function.__kwdefaults__
+    copied.__qualname__ = function.__qualname__
+    copied.__module__ = function.__module__
+    copied.__dict__ = function.__dict__
+    return copied
+
+
+def recorded_callable(function: Any, record: Callable[[Any], Recording]) -> RecordedCallable:
+    """Return an object in place of a callable without a `def` statement of its own, such as a function written in C.
+
+    Args:
+        function: The callable.
+        record: Returns what records a call of it.
+    """
+    recording = record(function)
+    call = make_shim(function, shape_of(function), recording)
+    special = special_methods(function)
+    return RecordedCallable(function, partial(recorded_callable, record=record), call, special, (_itself, (function,)))
+
+
+def _itself(function: Any) -> Any:
+    """Return a callable from a pickle, which records again where the mapping is used."""
+    return function

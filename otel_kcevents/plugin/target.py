@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
+import os
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from types import FunctionType, ModuleType
+from importlib.util import source_from_cache
 from typing import Any
 
 from otel_kcevents.model.messages import short_repr
 
 __all__ = ["Target"]
+
+_GLOB = re.compile(r"[*?\[]")
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_PATTERN = re.compile(r"[\w*?\[\]!-]+(\.[\w*?\[\]!-]+)*")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,11 @@ class Target:
             ValueError: It is not a target.
         """
         module, _, name = text.rpartition(":") if isinstance(text, str) else ("", "", "")
-        if not module or not name:
+        if "<locals>" in name:
+            outer = name.partition(".<locals>")[0]
+            raise ValueError(f"{short_repr(text)} is a nested function, which cannot be named; name {outer!r} instead")
+        is_path = module.endswith(".py")
+        if not _is_valid(name) or not (is_path or _is_valid(module)):
             raise ValueError(f"{short_repr(text)} is not a target; expected module:function, such as costs.etl:save")
         return cls(text, module, name)
 
@@ -48,36 +56,63 @@ class Target:
         """Whether it names the file of a module."""
         return self.module.endswith(".py")
 
+    @property
+    def names_one_module(self) -> bool:
+        """Whether it names one module or file; otherwise it has a glob."""
+        return _GLOB.search(self.module) is None
+
+    @property
+    def names_one_function(self) -> bool:
+        """Whether it names one function of a module; otherwise it has a glob."""
+        return _GLOB.search(self.name) is None
+
     def matches(self, name: str, file: str | None) -> bool:
         """Return whether it may name functions of a module.
 
         Args:
-            name: The name of the module; for `__main__` also that of its `__spec__`, in a second call.
+            name: The name of the module, or one of its names.
             file: The path of its file; None if it has none.
         """
-        if self.is_file:
-            return file is not None and (fnmatchcase(file, self.module) or fnmatchcase(file, f"*/{self.module}"))
-        return fnmatchcase(name, self.module)
+        if not self.is_file:
+            return fnmatchcase(name, self.module)
+        return file is not None and self._matches_file(_source(file))
 
-    def functions(self, module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
-        """Yield the qualified names and the functions of a module that it names.
+    def matches_name(self, name: str) -> bool:
+        """Return whether it names a function of a module that it matches.
+
+        A glob does not match special methods such as `__init__`, unless its last part begins with two underscores.
 
         Args:
-            module: A module that it matches.
+            name: The qualified name of the function.
         """
-        for name, value in _members(module, ""):
-            if fnmatchcase(name, self.name):
-                yield name, value
+        last = name.rpartition(".")[2]
+        is_special = last.startswith("__") and last.endswith("__")
+        if is_special and not self.names_one_function and not self.name.rpartition(".")[2].startswith("__"):
+            return False
+        return fnmatchcase(name, self.name)
+
+    def _matches_file(self, file: str) -> bool:
+        wanted = os.path.expanduser(self.module).replace(os.sep, "/")
+        if wanted.startswith(("./", "../")):
+            wanted = os.path.abspath(wanted).replace(os.sep, "/")
+        path = os.path.abspath(file).replace(os.sep, "/")
+        if fnmatchcase(path, wanted) or fnmatchcase(path, f"*/{wanted}"):
+            return True
+        if os.path.basename(path) != os.path.basename(wanted) and not os.path.islink(file):
+            return False  # most modules, without a look at the file system
+        real = os.path.realpath(file).replace(os.sep, "/")
+        return fnmatchcase(real, wanted) or fnmatchcase(real, f"*/{wanted}") or real == os.path.realpath(wanted)
 
 
-def _members(holder: Any, prefix: str) -> Iterator[tuple[str, FunctionType]]:
-    for name, value in list(vars(holder).items()):
-        if isinstance(value, (staticmethod, classmethod)):
-            value = value.__func__
-        value = inspect.unwrap(value) if callable(value) else value
-        if isinstance(value, FunctionType):
-            yield prefix + name, value
-        elif isinstance(value, type) and value.__module__ == (
-            holder.__module__ if isinstance(holder, type) else holder.__name__
-        ):
-            yield from _members(value, f"{prefix}{name}.")
+def _is_valid(name: str) -> bool:
+    return (_PATTERN if _GLOB.search(name) else _NAME).fullmatch(name) is not None
+
+
+def _source(file: str) -> str:
+    """Return the path of the source of a file with compiled code."""
+    if not file.endswith(".pyc"):
+        return file
+    try:
+        return source_from_cache(file)
+    except ValueError:  # it is beside its source
+        return file[:-1]

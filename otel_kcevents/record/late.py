@@ -33,6 +33,16 @@ class Recording(partial[Any]):
     def __reduce__(self) -> Remade:
         return self.remade
 
+    def stop(self, function: Callable[..., Any]) -> None:
+        """Call *function* from now on, and record nothing.
+
+        Args:
+            function: The function that it has recorded.
+        """
+        # A call that is running keeps what it runs in `recorded`.
+        state = {"marks": (), "remade": (partial, (function,)), "recorded": self.func}
+        self.__setstate__((function, self.args, self.keywords, state))  # type: ignore[attr-defined]
+
 
 class LateCallable:
     """A callable that is decorated again at its first call.

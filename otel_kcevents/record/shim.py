@@ -18,7 +18,7 @@ from typing import Any
 
 from otel_kcevents.record.callables import Shape, body_of
 
-__all__ = ["inner_of", "make_shim", "shim_code"]
+__all__ = ["inner_of", "is_decorated", "make_shim", "shim_code"]
 
 _PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
 
@@ -101,16 +101,22 @@ def shim_code(function: FunctionType, shape: Shape, inner: Callable[..., Any]) -
         function: The function.
         shape: The kind of result that a call of *function* returns.
         inner: The function that gets the arguments, as for `make_shim`.
+
+    Raises:
+        ValueError: No other code can have the same parameters, because their names are not identifiers.
     """
     own = function.__code__
-    parameters, arguments, prefix, _ = _parameters(own, 0)
-    code = _compile(shape, parameters, arguments, prefix, own.co_freevars)
+    parameters, arguments, prefix, count = _parameters(own, 0)
+    if count != own.co_argcount:
+        raise ValueError(f"the parameters of {function.__qualname__} are not identifiers: {own.co_varnames}")
+    code = _compile(shape, parameters, arguments, prefix, len(own.co_freevars))
     if sys.version_info >= (3, 11):
         code = code.replace(co_qualname=own.co_qualname)
     return code.replace(
         co_name=own.co_name,
         co_filename=own.co_filename,
         co_firstlineno=own.co_firstlineno,
+        co_freevars=own.co_freevars,
         co_consts=tuple(inner if held == _CONSTANT else held for held in code.co_consts),
     )
 
@@ -126,13 +132,22 @@ def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:
     body, _ = body_of(function)
     if type(body) is not FunctionType:
         return None
-    if body.__closure__ and body.__code__.co_freevars[0].startswith(_PREFIX):
+    code = body.__code__
+    if body.__closure__ and is_decorated(body):
         inner: Callable[..., Any] = body.__closure__[0].cell_contents
         return inner
-    code = body.__code__
     if any(name.startswith(_PREFIX) for name in code.co_varnames[code.co_argcount :]):  # of `shim_code`
-        return next((held for held in code.co_consts if callable(held)), None)
+        return next(filter(callable, code.co_consts), None)
     return None
+
+
+def is_decorated(function: FunctionType) -> bool:
+    """Return whether a function is a shim of `make_shim`; false if its code is that of `shim_code`.
+
+    Args:
+        function: The function.
+    """
+    return any(name.startswith(_PREFIX) for name in function.__code__.co_freevars[:1])
 
 
 def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
@@ -159,18 +174,17 @@ def _parameters(code: CodeType, bound: int) -> tuple[str, str, str, int]:
 
 
 @lru_cache(maxsize=1024)
-def _compile(
-    shape: Shape, parameters: str, arguments: str, prefix: str, variables: tuple[str, ...] | None = None
-) -> CodeType:
+def _compile(shape: Shape, parameters: str, arguments: str, prefix: str, variables: int | None = None) -> CodeType:
     """Return the code of a shim, all of it on its first line.
 
-    Its only free variable is the function that it calls. If *variables* are given, they are its free variables, and
-    the function that it calls is a local variable with a constant.
+    Its only free variable is the function that it calls. If *variables* is given, it has that many free variables,
+    which it does not use, and the function that it calls is a local variable with a constant.
     """
     outer, prologue = f"{prefix}inner", ""
     if variables is not None:
-        outer, prologue = ", ".join(variables), f"{prefix}inner = {_CONSTANT!r}\n        "
-        if variables:  # code that is never reached makes them free variables
+        outer = ", ".join(f"{prefix}{number}" for number in range(variables))
+        prologue = f"{prefix}inner = {_CONSTANT!r}\n        "
+        if outer:  # code that is never reached makes them free variables
             prologue = f"if 0: {outer}\n        {prologue}"
     header = "async def" if shape in ("coroutine", "async generator") else "def"
     body = _BODIES[shape].format(prefix, arguments=arguments)

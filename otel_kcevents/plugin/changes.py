@@ -1,0 +1,78 @@
+"""`Changes`: what the plugin has changed in the program, by whom, and how to undo it."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.record.proxy import RecordedCallable
+
+__all__ = ["Change", "Changes"]
+
+
+class Change(Protocol):
+    """A change of the program."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is something to undo."""
+
+    def undo(self) -> None:
+        """Undo it."""
+
+
+class Changes:
+    """What the plugin has changed in the program. The functions of modules that are unloaded can be freed."""
+
+    def __init__(self) -> None:
+        self._changes: dict[Change, None] = {}  # in their order
+        self._claims: WeakKeyDictionary[Any, dict[tuple[int, str], object]] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[FunctionType, None] = WeakKeyDictionary()
+
+    def add(self, change: Change, made: FunctionType | None = None) -> None:
+        """Remember a change.
+
+        Args:
+            change: The change.
+            made: The function that it has put in the place of an attribute.
+        """
+        self._changes[change] = None
+        if made is not None:
+            self._made[made] = None
+
+    def claim(self, entry: int, held: Any, attribute: str = "") -> bool:
+        """Return whether an entry has not claimed a function, or an attribute, before. Only one thread gets True.
+
+        Args:
+            entry: The number of the entry.
+            held: The function, or the module or the class of the attribute.
+            attribute: The name of the attribute.
+        """
+        token = object()
+        return self._claims.setdefault(held, {}).setdefault((entry, attribute), token) is token
+
+    def made(self, value: Any) -> bool:
+        """Return whether a change has put a value in the place of an attribute.
+
+        Args:
+            value: The value.
+        """
+        function = value.__call__ if issubclass(type(value), RecordedCallable) else value
+        return type(function) is FunctionType and function in self._made
+
+    def forget_dead(self) -> None:
+        """Forget the changes of functions that no longer exist."""
+        for change in [change for change in list(self._changes) if not change.is_alive]:
+            self._changes.pop(change, None)
+
+    def undo(self) -> None:
+        """Undo all changes, the last one first. Never raises."""
+        while self._changes:
+            change, _ = self._changes.popitem()
+            try:
+                change.undo()
+            except Exception as error:
+                _logger.warning("a change of the program is not undone: %s", error_message(error))

@@ -1,0 +1,264 @@
+"""Finds the functions that a target names in a module, whatever has taken the place of their names.
+
+A target names a `def` statement. A name in a module usually leads to the function with its code, directly or through
+wrappers. If it leads to another object, such as a command of click, the functions of the module are searched for the
+one with that qualified name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from otel_kcevents.plugin.layers import layers_of, qualified_name
+from otel_kcevents.plugin.namespaces import Namespace, functions_with, members_of
+from otel_kcevents.plugin.problem import hint
+from otel_kcevents.plugin.target import Target
+from otel_kcevents.record.callables import ROUTINES
+from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial
+from otel_kcevents.record.renamed import RenamedFunction
+from otel_kcevents.record.shim import is_decorated
+
+__all__ = ["Found", "Search", "override_of"]
+
+IsOurs = Callable[[Any], bool]
+
+_MAX_NAMES = 10  # in a message
+
+
+@dataclass(frozen=True)
+class Found:
+    """A function that a target names.
+
+    Attributes:
+        name: Its qualified name.
+        function: The function whose code is to be exchanged, or the value of an attribute to be replaced.
+        owner: The class through which it was named; None if it was not named as the attribute of a class.
+        attribute: The name of the attribute to be replaced; None for a function whose code is to be exchanged.
+        value: What the class or the module holds under the name, such as a classmethod.
+    """
+
+    name: str
+    function: Any
+    owner: type | None = None
+    attribute: str | None = None
+    value: Any = None
+
+
+@dataclass
+class Search:
+    """What a target names in one module.
+
+    Args:
+        target: The target.
+        module: The module's name.
+        namespace: The module's global names.
+        is_ours: Whether a function was put there by the plugin.
+
+    Attributes:
+        found: The functions.
+        problems: Why there are none.
+        notes: Why some were left out on purpose.
+    """
+
+    target: Target
+    module: str
+    namespace: Namespace
+    is_ours: IsOurs
+    found: list[Found] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, is_complete: bool, code: CodeType | None, may_search_all: bool) -> None:
+        """Search.
+
+        Args:
+            is_complete: Whether the code of the module has run; otherwise a missing function is not a problem.
+            code: The code of the module, if it is known.
+            may_search_all: Whether all functions of the process may be searched for those that no name leads to.
+        """
+        if self.target.names_one_function:
+            self._find_one(is_complete, may_search_all)
+        else:
+            self._find_all(code, may_search_all)
+
+    # One name
+
+    def _find_one(self, is_complete: bool, may_search_all: bool) -> None:
+        name = self.target.name
+        value, owner, is_inherited, attribute = self._look_up(name)
+        if issubclass(type(value), RecordedCallable) and self.is_ours(value):
+            value = value.__call__
+        layers = layers_of(value)
+        if self._is_decorated(name, layers):
+            return
+        function = _function_of(layers, name)
+        if function is not None and not is_inherited:
+            self.found.append(Found(name, function, owner, value=value))
+        elif owner is not None and is_inherited:
+            self._add_inherited(name, owner, attribute, value)
+        elif (value is not None or is_complete) and may_search_all and self._search_all({name}, pick_last=True):
+            return
+        elif callable(value) and not isinstance(value, type):
+            self._add_callable(name, owner, attribute, value)
+        elif is_complete:
+            self.problems.append(self._why_missing(name, value))
+
+    def _look_up(self, name: str) -> tuple[Any, type | None, bool, str]:
+        """Return what a qualified name leads to, its class, whether the class inherits it, and the attribute."""
+        held: Any = self.namespace
+        owner: type | None = None
+        *outer, last = name.split(".")
+        for part in outer:
+            value, _ = _member(held, owner, part)
+            if not issubclass(type(value), type):
+                return None, None, False, last
+            held, owner = vars(value), value
+        value, is_inherited = _member(held, owner, last)
+        return value, owner, is_inherited, _mangled(owner, last) if owner is not None else last
+
+    def _add_inherited(self, name: str, owner: type, attribute: str, value: Any) -> None:
+        plain = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+        if type(plain) is FunctionType or (type(plain) in ROUTINES and not attribute.startswith("__")):
+            self.found.append(Found(name, plain, owner, attribute, value))
+            return
+        base = next((held for held in owner.__mro__ if attribute in vars(held)), owner)
+        self.problems.append(
+            f"{name} is inherited, and cannot be replaced; name it on {base.__module__}:{base.__name__}"
+        )
+
+    def _add_callable(self, name: str, owner: type | None, attribute: str, value: Any) -> None:
+        if owner is None:
+            self.found.append(Found(name, value, None, attribute, value))
+        else:
+            self.problems.append(f"{name} has no Python code, and methods without it cannot be instrumented")
+
+    def _why_missing(self, name: str, value: Any) -> str:
+        if isinstance(value, type):
+            return f"{name} is a class; name a method of it, such as {name}.__init__"
+        if isinstance(value, ModuleType):
+            return f"{name} is a module; write {value.__name__}:FUNCTION"
+        if value is not None:
+            return f"{name} is not a function but {type(value).__qualname__}"
+        members = members_of(self.namespace, self.module)
+        names = [path for path, value, _ in members if "__" not in path and _function_of(layers_of(value), path)]
+        near = hint(name, names) if names else ""
+        if not near.startswith("did"):
+            near = f"expected one of {', '.join([*names[:_MAX_NAMES], '…'])}" if len(names) > _MAX_NAMES else near
+        return f"{self.module} has no function {name}" + (f"; {near}" if near else "")
+
+    # All names of a glob
+
+    def _find_all(self, code: CodeType | None, may_search_all: bool) -> None:
+        names: set[str] = set()
+        has_opaque = False
+        for name, value, owner in members_of(self.namespace, self.module):
+            if not self.target.matches_name(name):
+                continue
+            layers = layers_of(value)
+            function = _function_of(layers, name)
+            has_opaque = has_opaque or (function is None and callable(value) and not isinstance(value, type))
+            if function is not None and function.__globals__.get("__name__") == self.module:
+                names.add(name)
+                if not self._is_decorated(name, layers):
+                    self.found.append(Found(name, function, owner, value=value))
+        missing = None if code is None else {name for name in _defined(code) if self.target.matches_name(name)} - names
+        if may_search_all and (has_opaque if missing is None else missing):
+            self._search_all(missing)
+
+    def _search_all(self, names: set[str] | None, pick_last: bool = False) -> bool:
+        """Search all functions of the module for those with the given names, or that match; return if there are any.
+
+        Args:
+            names: The names; None for all that the target names.
+            pick_last: Whether only the last of several `def` statements with one name counts.
+        """
+        functions = functions_with(self.namespace)
+        below = {id(layer) for function in functions if self._is_foreign(function) for layer in layers_of(function)}
+        named = [(qualified_name(function) or "", function) for function in functions if id(function) not in below]
+        if below and any(qualified_name(held) in (names or ()) for held in functions if id(held) in below):
+            self.notes.append(f"{self.target.name} is decorated by otel_kcevents already")
+        hits = [
+            (name, held)
+            for name, held in named
+            if (name in names if names is not None else "<" not in name and self.target.matches_name(name))
+        ]
+        if pick_last and hits:
+            last = max(held.__code__.co_firstlineno for _, held in hits)
+            hits = [(name, held) for name, held in hits if held.__code__.co_firstlineno == last]
+        self.found += [Found(name, held) for name, held in hits]
+        return bool(hits or self.notes)
+
+    # Decorated functions
+
+    def _is_decorated(self, name: str, layers: Iterable[Any]) -> bool:
+        """Return whether a function, or one that wraps it here, is decorated by this package; add a note if so."""
+        layers = list(layers)
+        is_decorated = any(map(self._is_foreign, layers))
+        if not is_decorated and layers and type(layers[-1]) is FunctionType:
+            is_decorated = any(
+                self._is_foreign(value) and any(layer is layers[-1] for layer in layers_of(value))
+                for value in self.namespace.values()
+                if type(value) in (FunctionType, RenamedFunction)
+            )
+        if is_decorated:
+            self.notes.append(f"{name} is decorated by otel_kcevents already")
+        return is_decorated
+
+    def _is_foreign(self, layer: Any) -> bool:
+        """Return whether a layer is a decorated callable of this package that the plugin has not put there."""
+        kind = type(layer)
+        if kind is FunctionType:
+            return is_decorated(layer) and not self.is_ours(layer)
+        return issubclass(kind, (RenamedFunction, RecordedCallable, RecordedPartial)) and not self.is_ours(layer)
+
+
+def override_of(owner: type, attribute: str, name: str) -> Found | None:
+    """Return the method of a class that overrides another one; None if it inherits the method.
+
+    Args:
+        owner: The class.
+        attribute: The name of the attribute.
+        name: The qualified name to give it.
+    """
+    value = vars(owner).get(attribute)
+    function = _function_of(layers_of(value), name)
+    return None if function is None else Found(name, function, owner, value=value)
+
+
+def _function_of(layers: Iterable[Any], name: str) -> FunctionType | None:
+    """Return the function of a `def` statement among layers: the one with that qualified name, or the innermost one."""
+    functions = [layer for layer in layers if type(layer) is FunctionType]
+    return next((layer for layer in functions if qualified_name(layer) == name), functions[-1] if functions else None)
+
+
+def _mangled(owner: type, name: str) -> str:
+    is_private = name.startswith("__") and not name.endswith("__")
+    return f"_{owner.__name__.lstrip('_')}{name}" if is_private else name
+
+
+def _member(held: Any, owner: type | None, name: str) -> tuple[Any, bool]:
+    """Return the value of an attribute of a module or a class, and whether the class inherits it."""
+    if owner is None:
+        return held.get(name), False
+    name = _mangled(owner, name)
+    for base in owner.__mro__:
+        if name in vars(base):
+            return vars(base)[name], base is not owner
+    return None, False
+
+
+def _defined(code: CodeType, prefix: str = "") -> Iterator[str]:
+    """Yield the qualified names of the `def` statements of a module's code that are not nested in functions."""
+    for held in code.co_consts:
+        if not isinstance(held, CodeType):
+            continue
+        if held.co_name.startswith("<generic parameters of "):
+            yield from _defined(held, prefix)
+        elif held.co_flags & 0x2:  # CO_NEWLOCALS: of a function
+            if not held.co_name.startswith("<"):
+                yield prefix + held.co_name
+        else:
+            yield from _defined(held, f"{prefix}{held.co_name}.")

@@ -1,0 +1,63 @@
+"""Reads modules without running any code of theirs, such as that of a lazy module."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+__all__ = ["Namespace", "functions_with", "members_of", "namespace_of"]
+
+Namespace = dict[str, Any]
+"""The global names of a module."""
+
+
+def namespace_of(module: object) -> Namespace | None:
+    """Return the global names of a module; None for an object in place of a module that has none.
+
+    The code of a module that `importlib.util.LazyLoader` loads runs at the first use of an attribute, so its type's
+    own methods are not called.
+
+    Args:
+        module: The module.
+    """
+    try:
+        held = object.__getattribute__(module, "__dict__")
+    except AttributeError:
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, type | None]]:
+    """Yield the attributes of a module, and those of the classes that it defines: path, value and class.
+
+    Args:
+        namespace: The global names of the module.
+        module: The module's name.
+    """
+    seen: set[int] = set()
+
+    def members(held: Any, prefix: str, owner: type | None) -> Iterator[tuple[str, Any, type | None]]:
+        for name, value in list(held.items()):
+            if not isinstance(name, str):
+                continue
+            yield prefix + name, value, owner
+            if issubclass(type(value), type) and id(value) not in seen and vars(value).get("__module__") == module:
+                seen.add(id(value))
+                yield from members(vars(value), f"{prefix}{name}.", value)
+
+    return members(namespace, "", None)
+
+
+def functions_with(namespace: Namespace) -> list[FunctionType]:
+    """Return all functions whose global names are those of a module, whatever holds them.
+
+    It looks at all objects of the process, which takes some 10 ms per 100,000.
+
+    Args:
+        namespace: The global names of the module.
+    """
+    return [
+        held for held in gc.get_referrers(namespace) if type(held) is FunctionType and held.__globals__ is namespace
+    ]
