@@ -16,10 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # measure this checkout, not an installed version
 
-from benchmarks import document, growth, imports, journal, logs, peers, price, serving
+from benchmarks import document, growth, imports, journal, logs, mapped, peers, price, serving
 
 _PARTS = {
     "price": price,
+    "mapped": mapped,
     "imports": imports,
     "growth": growth,
     "document": document,

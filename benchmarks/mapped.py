@@ -1,0 +1,184 @@
+"""The price of the plugin: a mapped call relative to a decorated one, and what it adds to a program's start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+
+from benchmarks import undecorated
+from benchmarks.hand import ROWS, Period
+from benchmarks.measure import Rounds, Row, Side, alternate, child_environment, repeat_call, run_child
+from benchmarks.pipeline import WINDOW, Drop
+from benchmarks.undecorated import ITEMS
+from otel_kcevents import EventLogProcessor, allocation
+from otel_kcevents.plugin.instrumentation import Instrumentation
+from otel_kcevents.plugin.mapping import mapping_of
+
+__all__ = ["rows"]
+
+_MODES = {"on": "SDK", "off": "SDK, sampler off", "none": "no SDK"}
+_SHAPES = ("plain function", "method", "coroutine", "generator of 3 items")
+_LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+_DISABLED = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "kcevents"}
+_MAPPING = "OTEL_PYTHON_KCEVENTS_MAPPING"
+_SETUPS = {
+    # The plugin calls configure(). A distribution is loaded only if it has this name.
+    "without a distribution": {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none"},
+    "with opentelemetry-distro": {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")},
+}
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """Measure the calls in a process for each mode, and the starts in new processes, which take turns."""
+    for mode, title in _MODES.items():
+        found = run_child("-m", "benchmarks.mapped", mode, *(("3", "100") if quick else ("31", "500")))
+        for shape, rounds in zip(_SHAPES, found, strict=True):
+            yield Row(f"a mapped call: {shape}, {title}", "a decorated call", rounds, "µs", "1.15")
+    if not _LAUNCHER.exists() or not entry_points(group="opentelemetry_instrumentor", name="kcevents"):
+        yield Row("starting a program with the plugin", "without", note="not installed: opentelemetry-instrumentation")
+        return
+    with TemporaryDirectory() as folder:
+        yield from _start_rows(Path(folder), 1 if quick else 15)
+
+
+@allocation.load
+def load(window: Period) -> list[int]:
+    """Load by a plain function, decorated."""
+    return ROWS
+
+
+class Loader:
+    """Loads by a decorated method."""
+
+    @allocation.load
+    def load(self, window: Period) -> list[int]:
+        """Load by a method, decorated."""
+        return ROWS
+
+
+@allocation.load
+async def load_async(window: Period) -> list[int]:
+    """Load by a coroutine function, decorated."""
+    return ROWS
+
+
+@allocation.load
+def load_items(window: Period) -> Iterator[int]:
+    """Load by a generator function, decorated."""
+    yield from ITEMS
+
+
+def _measure(mode: str, rounds: int, calls: int) -> Sequence[Rounds]:
+    """Measure the calls of each shape, with the providers of the process, which a mapped function uses."""
+    settle: Callable[[], object] = bool
+    if mode != "none":
+        provider = TracerProvider(ALWAYS_OFF if mode == "off" else ALWAYS_ON)
+        provider.add_span_processor(BatchSpanProcessor(Drop()))
+        provider.add_span_processor(EventLogProcessor())
+        trace.set_tracer_provider(provider)
+        settle = provider.force_flush
+    names = ("load", "Loader.load", "load_async", "load_items")
+    functions = [{"target": f"{undecorated.__name__}:{name}", "record": "allocation.load"} for name in names]
+    Instrumentation(mapping_of({"functions": functions}, "the benchmark")).begin()
+
+    loop = asyncio.new_event_loop()
+
+    def await_calls(function: Callable[[Period], Awaitable[object]]) -> Side:
+        async def repeat(calls: int) -> None:
+            for _ in range(calls):
+                await function(WINDOW)
+
+        return lambda calls: loop.run_until_complete(repeat(calls))
+
+    def exhaust(function: Callable[[Period], Iterable[object]]) -> Side:
+        return repeat_call(lambda window: deque(function(window), 0), WINDOW)
+
+    pairs = (
+        [repeat_call(function, WINDOW) for function in (undecorated.load, load)],
+        [repeat_call(function, WINDOW) for function in (undecorated.Loader().load, Loader().load)],
+        [await_calls(function) for function in (undecorated.load_async, load_async)],
+        [exhaust(function) for function in (undecorated.load_items, load_items)],
+    )
+    return [alternate(pair, rounds, calls, settle) for pair in pairs]
+
+
+def _start_rows(folder: Path, rounds: int) -> Iterator[Row]:
+    empty, twenty = folder / "empty.toml", folder / "twenty.toml"
+    empty.write_text("")
+    entry = '[[functions]]\ntarget = "costs.module_{0}:Store.save"\nrecord = "allocation.save"\nsize = "rows"\n'
+    twenty.write_text("".join(entry.format(number) for number in range(20)))
+    nothing = folder / "nothing.py"
+    nothing.write_text("")
+    for title, setup in _SETUPS.items():
+        if title.startswith("with ") and not entry_points(group="opentelemetry_distro"):
+            yield Row(f"starting an empty program, {title}", "without the plugin", note="not installed")
+            continue
+        kinds = {
+            "the plugin": setup,
+            "the plugin and an empty mapping": {**setup, _MAPPING: str(empty)},
+            "the plugin and a mapping of 20 entries": {**setup, _MAPPING: str(twenty)},
+        }
+        times = _alternate_starts(nothing, [{**setup, **_DISABLED}, *kinds.values()], rounds, folder)
+        for place, kind in enumerate(kinds, 1):
+            pairs = [(each[place], each[0]) for each in times]
+            yield Row(f"starting an empty program, {title}: {kind}", "without", pairs, "ms", difference=True)
+
+    program = folder / "imports.py"
+    for number in range(1000):
+        (folder / f"imported_{number}.py").write_text("def save(rows):\n    return rows\n")
+    program.write_text("".join(f"import imported_{number}\n" for number in range(1000)))
+    missing = folder / "missing.toml"
+    missing.write_text(entry.format("missing"))
+    kinds = {"an empty mapping": str(empty), "an entry that matches none of them": str(missing)}
+    environments = [_SETUPS["without a distribution"] | {_MAPPING: path} for path in ("", *kinds.values())]
+    times = _alternate_starts(program, environments, rounds, folder)
+    for place, kind in enumerate(kinds, 1):
+        pairs = [(each[place], each[0]) for each in times]
+        yield Row(f"a program that imports 1,000 modules: {kind}", "no mapping", pairs, "ms", difference=True)
+
+
+def _alternate_starts(
+    program: Path, environments: Sequence[Mapping[str, str]], rounds: int, folder: Path
+) -> Sequence[Sequence[float]]:
+    """Run a program under the launcher in each environment by turns, after a round that compiles the bytecode.
+
+    Returns:
+        For each round, the processor time of each run in milliseconds.
+    """
+    common = {**child_environment(), "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    measured = []
+    for turn in range(-1, rounds):
+        times = [0.0] * len(environments)
+        for place in range(len(environments)):
+            at = (turn + place) % len(environments)
+            times[at] = _run({**common, **environments[at]}, program)
+        measured.append(times)
+    return measured[1:]
+
+
+def _run(environment: dict[str, str], program: Path) -> float:
+    command = [str(_LAUNCHER), sys.executable, str(program)]
+    child = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{program.name} failed under opentelemetry-instrument with code {child.returncode}")
+    return (usage.ru_utime + usage.ru_stime) * 1e3
+
+
+if __name__ == "__main__":
+    mode, *numbers = sys.argv[1:]
+    print(json.dumps(_measure(mode, *map(int, numbers))))
