@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,17 +33,14 @@ __all__ = ["rows"]
 _MODES = {"on": "SDK", "off": "SDK, sampler off", "none": "no SDK"}
 _SHAPES = ("plain function", "method", "coroutine", "generator of 3 items")
 _LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
-_DISABLED = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "kcevents"}
 _MAPPING = "OTEL_PYTHON_KCEVENTS_MAPPING"
-_SETUPS = {
-    # The plugin calls configure(). A distribution is loaded only if it has this name.
-    "without a distribution": {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none"},
-    "with opentelemetry-distro": {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")},
-}
+_NO_PLUGIN = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "kcevents"}
+_NO_DISTRIBUTION = {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none"}  # only these names are loaded
+_NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Measure the calls in a process for each mode, and the starts in new processes, which take turns."""
+    """Measure the calls in a process for each mode, and the starts of programs in new processes."""
     for mode, title in _MODES.items():
         found = run_child("-m", "benchmarks.mapped", mode, *(("3", "100") if quick else ("31", "500")))
         for shape, rounds in zip(_SHAPES, found, strict=True):
@@ -51,7 +49,7 @@ def rows(quick: bool) -> Iterator[Row]:
         yield Row("starting a program with the plugin", "without", note="not installed: opentelemetry-instrumentation")
         return
     with TemporaryDirectory() as folder:
-        yield from _start_rows(Path(folder), 1 if quick else 15)
+        yield from _start_rows(Path(folder), quick)
 
 
 @allocation.load
@@ -92,7 +90,10 @@ def _measure(mode: str, rounds: int, calls: int) -> Sequence[Rounds]:
         settle = provider.force_flush
     names = ("load", "Loader.load", "load_async", "load_items")
     functions = [{"target": f"{undecorated.__name__}:{name}", "record": "allocation.load"} for name in names]
-    Instrumentation(mapping_of({"functions": functions}, "the benchmark")).begin()
+    instrumentation = Instrumentation(mapping_of({"functions": functions}, "the benchmark"))
+    instrumentation.begin()
+    if not all(state.functions for state in instrumentation.states()):
+        raise RuntimeError("the mapping does not instrument each function")
 
     loop = asyncio.new_event_loop()
 
@@ -115,58 +116,59 @@ def _measure(mode: str, rounds: int, calls: int) -> Sequence[Rounds]:
     return [alternate(pair, rounds, calls, settle) for pair in pairs]
 
 
-def _start_rows(folder: Path, rounds: int) -> Iterator[Row]:
-    empty, twenty = folder / "empty.toml", folder / "twenty.toml"
-    empty.write_text("")
+def _start_rows(folder: Path, quick: bool) -> Iterator[Row]:
+    """Measure programs in new processes, which take turns, after a round that compiles the bytecode."""
     entry = '[[functions]]\ntarget = "costs.module_{0}:Store.save"\nrecord = "allocation.save"\nsize = "rows"\n'
-    twenty.write_text("".join(entry.format(number) for number in range(20)))
+    mappings = {0: folder / "empty.toml", 1: folder / "one.toml", 20: folder / "twenty.toml"}
+    for entries, path in mappings.items():
+        path.write_text("".join(entry.format(number) for number in range(entries)))
+    empty, one, twenty = ({_MAPPING: str(path)} for path in mappings.values())
+    measure = partial(_alternate_starts, folder, 0 if quick else 15)
+
     nothing = folder / "nothing.py"
     nothing.write_text("")
-    for title, setup in _SETUPS.items():
-        if title.startswith("with ") and not entry_points(group="opentelemetry_distro"):
-            yield Row(f"starting an empty program, {title}", "without the plugin", note="not installed")
+    for title, setup in (("without a distribution", _NO_DISTRIBUTION), ("with opentelemetry-distro", _NO_EXPORT)):
+        kinds = {"the plugin": {}, "the plugin and an empty mapping": empty, "the plugin and 20 entries": twenty}
+        what = f"starting an empty program, {title}"
+        if setup is _NO_EXPORT and not entry_points(group="opentelemetry_distro"):
+            yield Row(f"{what}: the plugin", "without the plugin", note="not installed")
             continue
-        kinds = {
-            "the plugin": setup,
-            "the plugin and an empty mapping": {**setup, _MAPPING: str(empty)},
-            "the plugin and a mapping of 20 entries": {**setup, _MAPPING: str(twenty)},
-        }
-        times = _alternate_starts(nothing, [{**setup, **_DISABLED}, *kinds.values()], rounds, folder)
+        times = measure(nothing, [setup | part for part in (_NO_PLUGIN, *kinds.values())])
         for place, kind in enumerate(kinds, 1):
             pairs = [(each[place], each[0]) for each in times]
-            yield Row(f"starting an empty program, {title}: {kind}", "without", pairs, "ms", difference=True)
+            yield Row(f"{what}: {kind}", "without the plugin", pairs, "ms", difference=True)
 
-    program = folder / "imports.py"
-    for number in range(1000):
+    modules = 50 if quick else 1000
+    for number in range(modules):
         (folder / f"imported_{number}.py").write_text("def save(rows):\n    return rows\n")
-    program.write_text("".join(f"import imported_{number}\n" for number in range(1000)))
-    missing = folder / "missing.toml"
-    missing.write_text(entry.format("missing"))
-    kinds = {"an empty mapping": str(empty), "an entry that matches none of them": str(missing)}
-    environments = [_SETUPS["without a distribution"] | {_MAPPING: path} for path in ("", *kinds.values())]
-    times = _alternate_starts(program, environments, rounds, folder)
+    importing = folder / "importing.py"
+    importing.write_text("".join(f"import imported_{number}\n" for number in range(modules)))
+    kinds = {"an empty mapping": empty, "an entry that matches none of them": one}
+    times = measure(importing, [_NO_DISTRIBUTION | part for part in ({}, *kinds.values())])
     for place, kind in enumerate(kinds, 1):
         pairs = [(each[place], each[0]) for each in times]
-        yield Row(f"a program that imports 1,000 modules: {kind}", "no mapping", pairs, "ms", difference=True)
+        yield Row(f"a program that imports {modules:,} modules: {kind}", "no mapping", pairs, "ms", difference=True)
 
 
 def _alternate_starts(
-    program: Path, environments: Sequence[Mapping[str, str]], rounds: int, folder: Path
+    folder: Path, rounds: int, program: Path, environments: Sequence[dict[str, str]]
 ) -> Sequence[Sequence[float]]:
-    """Run a program under the launcher in each environment by turns, after a round that compiles the bytecode.
+    """Run a program in each environment by turns, after a round that compiles the bytecode; with 0 rounds, only that.
 
     Returns:
         For each round, the processor time of each run in milliseconds.
     """
     common = {**child_environment(), "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    if not rounds:
+        common = child_environment()  # does not compile the libraries again
     measured = []
-    for turn in range(-1, rounds):
+    for turn in range(rounds + 1):
         times = [0.0] * len(environments)
         for place in range(len(environments)):
             at = (turn + place) % len(environments)
-            times[at] = _run({**common, **environments[at]}, program)
+            times[at] = _run(common | environments[at], program)
         measured.append(times)
-    return measured[1:]
+    return measured[1:] or measured
 
 
 def _run(environment: dict[str, str], program: Path) -> float:

@@ -18,7 +18,17 @@ from benchmarks.hand import ROWS, Load, Period, format_ends, load_by_hand, load_
 from benchmarks.measure import ROOT
 from benchmarks.pipeline import WINDOW
 
-PARTS = {"price": 3, "imports": 1, "growth": 2, "document": 1, "journal": 7, "serving": 3, "peers": 1, "logs": 1}
+PARTS = {
+    "price": 3,
+    "mapped": 20,
+    "imports": 1,
+    "growth": 2,
+    "document": 1,
+    "journal": 7,
+    "serving": 3,
+    "peers": 1,
+    "logs": 1,
+}
 FIGURE = re.compile(r"(\d+\.\d\d|[+-]\d+ ms|[\d.,]+( ms| /s)?) \(\S+ to \S+\)")
 
 

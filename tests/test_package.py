@@ -131,3 +131,13 @@ def test_importing_the_package_imports_nothing_else() -> None:
 def test_decorating_does_not_import_the_sdk_or_a_server() -> None:
     heavy = ("opentelemetry.sdk", "http.server", "multiprocessing", "wrapt", "asyncio", "sqlite3", "urllib.parse")
     assert imports_of("from otel_kcevents import allocation", *heavy) == []
+
+
+def test_program_that_does_not_use_the_package_imports_nothing() -> None:
+    assert imports_of("pass", "otel_kcevents", "opentelemetry") == []
+
+
+def test_configuring_without_export_imports_no_exporter() -> None:
+    heavy = ("opentelemetry.sdk.metrics", "otel_kcevents.sdk.otlp", "otel_kcevents.store.journal", "sqlite3")
+    unused = ("otel_kcevents.plugin", "otel_kcevents.record.recorder", "otel_kcevents.serve", "difflib")
+    assert imports_of("from otel_kcevents import configure\nconfigure()", *heavy, *unused) == []

@@ -44,6 +44,15 @@ def test_own_providers_of_the_program_are_named() -> None:
     assert endpoints == "traces: http://127.0.0.1:1 | metrics: http://127.0.0.1:1"
 
 
+def test_providers_without_an_exporter_of_metrics_are_named() -> None:
+    out, _ = run_program("print_facts", "configured", OTEL_SERVICE_NAME="nightly")
+    _, providers, *_ = out.splitlines()
+    assert providers == (
+        "tracer provider: opentelemetry.sdk.trace.TracerProvider, set by configure() | "
+        "meter provider: none | service: nightly | exporters: none set by configure()"
+    )
+
+
 def test_command_knows_the_endpoints_of_its_environment(otlp: SetVariable) -> None:
     facts = command_facts()
     assert facts.writer == "the command otel-kcevents"
