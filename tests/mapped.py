@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from conftest import clean_environment
@@ -16,7 +17,12 @@ _NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRIC
 
 
 def instrument(
-    *command: object, mapping: Path | None = None, journal: Path | None = None, code: int = 0, **environment: str
+    *command: object,
+    mapping: Path | None = None,
+    journal: Path | None = None,
+    options: Sequence[str] = (),
+    code: int = 0,
+    **environment: str,
 ) -> tuple[str, str]:
     """Run Python under `opentelemetry-instrument`, without exporting.
 
@@ -24,6 +30,7 @@ def instrument(
         command: What follows `python`: a script or `-m` and a module, and arguments.
         mapping: The file of the mapping.
         journal: The file of the journal.
+        options: Options of the launcher.
         code: The expected exit code.
         environment: Variables to add to `clean_environment()`.
 
@@ -35,7 +42,7 @@ def instrument(
     if journal is not None:
         environment["OTEL_PYTHON_KCEVENTS_LOG_FILE"] = str(journal)
     finished = subprocess.run(
-        [_LAUNCHER, sys.executable, *map(str, command)],
+        [_LAUNCHER, *options, sys.executable, *map(str, command)],
         env=clean_environment(**{**_NO_EXPORT, **environment}),
         capture_output=True,
         text=True,

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry import trace
-
 from otel_kcevents.model.messages import error_message
+from otel_kcevents.sdk.process_setup import needed_providers
 
 __all__ = ["Section", "read_section"]
 
@@ -40,18 +39,18 @@ def read_section(path: str) -> Section:
 
         config = load_config_file(path)
     except ModuleNotFoundError:
-        return Section(problems=("it is not read; install it: pip install opentelemetry-configuration",))
+        return Section(problems=("it is not read; install its reader: pip install opentelemetry-configuration",))
     except Exception as error:
         return Section(problems=(f"it is not used: {error_message(error)}",))
     if config.disabled:
         return Section({"enabled": False})
     languages = config.instrumentation_development
-    options = ((languages and languages.python) or {}).get("kcevents") or {}
+    options: dict[str, Any] = ((languages and languages.python) or {}).get("kcevents") or {}
     has_sdk = config.tracer_provider is not None or config.meter_provider is not None
     problems = []
-    if has_sdk and options.get("enabled", True) and type(trace.get_tracer_provider()).__name__ == "ProxyTracerProvider":
+    if has_sdk and options.get("enabled", True) is not False and all(needed_providers()):
         problems.append(
-            "only this section of the file is used, because nothing has set up OpenTelemetry from it; "
-            "install opentelemetry-distro, or call configure_sdk() of opentelemetry.configuration before"
+            "only this section of the file is used, because nothing has set up OpenTelemetry from the file; "
+            "install opentelemetry-distro, or let the program call configure_sdk() of opentelemetry.configuration"
         )
     return Section(options, tuple(problems))

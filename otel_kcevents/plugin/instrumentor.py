@@ -83,13 +83,12 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
             _logger.warning("no functions are instrumented: %s", error_message(error))
 
     def _uninstrument(self, **options: Any) -> None:
-        if self._setup is not None:
-            self._setup.end()
-        if self._instrumentation is None:
-            return
-        published.publish_mapping(self._published_before)
         try:
-            self._instrumentation.end()
+            if self._setup is not None:
+                self._setup.end()
+            if self._instrumentation is not None:
+                published.publish_mapping(self._published_before)
+                self._instrumentation.end()
         except Exception as error:
-            _logger.warning("not all functions are restored: %s", error_message(error))
+            _logger.warning("not everything is restored: %s", error_message(error))
         self._instrumentation = None
