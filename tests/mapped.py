@@ -1,15 +1,24 @@
-"""Helpers for tests of programs that run under `opentelemetry-instrument` with a mapping."""
+"""Helpers for tests of mappings: functions that one instruments, and programs under `opentelemetry-instrument`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from conftest import clean_environment
+from telemetry import Telemetry
 
-__all__ = ["MAPPINGS", "instrument"]
+from otel_kcevents.plugin.mapping import mapping_of
+from otel_kcevents.plugin.patching import Swap
+from otel_kcevents.plugin.recording import record_calls
+from otel_kcevents.record.target import Target
+
+__all__ = ["MAPPINGS", "instrument", "mapped"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 MAPPINGS = Path(__file__).parents[1] / "examples" / "mappings"
 _LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
@@ -51,3 +60,31 @@ def instrument(
     )
     assert finished.returncode == code, finished.stderr
     return finished.stdout, finished.stderr
+
+
+def mapped(telemetry: Telemetry, function: _F, record: str | None = "allocation.load", **options: Any) -> _F:
+    """Instrument a function in place, as an entry of a mapping does.
+
+    Args:
+        telemetry: Where the events go.
+        function: The function; `__func__` of a method.
+        record: The key `record` of the entry.
+        options: The other keys of the entry, but not `target`.
+
+    Returns:
+        The function.
+
+    Raises:
+        TypeError: An option does not suit the function.
+    """
+    item = {"target": "costs.etl:step", "record": record, **options}
+    mapping = mapping_of({"sets": {"cloudCost": "CloudCostSet"}, "functions": [item]}, "kcevents.toml")
+    assert mapping.problems == ()
+    (entry,) = mapping.entries
+    target = None
+    if entry.etl and entry.set_name:
+        providers = telemetry.tracer_provider, telemetry.meter_provider
+        target = Target(entry.etl, entry.set_name, telemetry.log, *providers)
+    python_function: Any = function
+    Swap(python_function, lambda original: record_calls(entry, python_function, original, target))
+    return function

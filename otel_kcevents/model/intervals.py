@@ -10,7 +10,7 @@ from typing import NamedTuple
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import DAY, SECOND
 
-__all__ = ["Duration", "parse_duration", "parse_interval", "parse_moment"]
+__all__ = ["Duration", "Moment", "parse_duration", "parse_interval", "parse_moment", "read_moment"]
 
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
 _UNITS = {"s": SECOND, "m": _MINUTE, "h": _HOUR, "d": DAY, "w": 7 * DAY}
@@ -62,24 +62,38 @@ def _duration(match: re.Match[str]) -> Duration:
     )
 
 
-class _Moment(NamedTuple):
-    """A date or a time that was read.
+class Moment(NamedTuple):
+    """A date or a time on the clock of its zone.
 
     Attributes:
         local: The time on the clock of its zone, in nanoseconds since 1970 on that clock.
         offset: How far that clock is ahead of UTC, in nanoseconds; None if the string has no zone.
         unit: The smallest unit that the string has: month, day, hour or, for anything smaller, minute.
-        body: The string without its zone.
+        body: The string without its zone; empty if it was not read from a string.
     """
 
     local: int
     offset: int | None
     unit: str
-    body: str
+    body: str = ""
 
     @property
     def ns(self) -> int:
+        """The time in nanoseconds since 1970 (UTC)."""
         return self.local - (self.offset or 0)
+
+    def plus(self, duration: Duration, sign: int = 1) -> int:
+        """Return the time a duration later, in nanoseconds since 1970 (UTC). Months are those of its own calendar.
+
+        Args:
+            duration: The duration.
+            sign: -1 for a duration earlier.
+
+        Raises:
+            ValueError: The month has no such day.
+        """
+        local = _add_months(self.local, sign * duration.months) + sign * duration.ns
+        return self._replace(local=local).ns
 
 
 def parse_moment(text: str) -> int | None:
@@ -95,7 +109,7 @@ def parse_moment(text: str) -> int | None:
     Raises:
         ValueError: The time does not exist.
     """
-    moment = _read(text)
+    moment = read_moment(text)
     return None if moment is None else moment.ns
 
 
@@ -117,7 +131,7 @@ def parse_interval(text: str) -> tuple[int | None, int | None] | None:
         if separator in text:
             first, _, last = text.partition(separator)
             return _between(first, last, separator == "/")
-    moment = _read(text)
+    moment = read_moment(text)
     if moment is None or moment.unit not in ("month", "day", "hour"):
         return None
     length = {"day": DAY, "hour": _HOUR}.get(moment.unit)
@@ -126,30 +140,37 @@ def parse_interval(text: str) -> tuple[int | None, int | None] | None:
 
 
 def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | None] | None:
-    start, end = _read(first), _read(last)
+    start, end = read_moment(first), read_moment(last)
     if not is_iso:
         return None if start is None or end is None else (start.ns, end.ns)
     if start is not None and end is None:
         if last == "..":
             return start.ns, None
         if duration := _pattern(_DURATION).fullmatch(last):
-            return start.ns, _shift(start, duration, 1)
+            return start.ns, start.plus(_duration(duration))
         common = start.body[: -len(last)]
-        end = _read(common + last) if common.endswith(("-", ":", "T", "t", " ")) else None
+        end = read_moment(common + last) if common.endswith(("-", ":", "T", "t", " ")) else None
     if end is None:
         return None
     if start is None:
         if first == "..":
             return None, end.ns
         duration = _pattern(_DURATION).fullmatch(first)
-        return None if duration is None else (_shift(end, duration, -1), end.ns)
+        return None if duration is None else (end.plus(_duration(duration), -1), end.ns)
     if end.offset is None:  # ISO 8601: the zone of the start holds for the end as well
         end = end._replace(offset=start.offset)
     return start.ns, end.ns
 
 
-def _read(text: str) -> _Moment | None:
-    """Return a date or a time; None if *text* has another form."""
+def read_moment(text: str) -> Moment | None:
+    """Return a date or a time with its zone and its smallest unit; None if *text* has another form.
+
+    Args:
+        text: The date or time, as for `parse_moment`.
+
+    Raises:
+        ValueError: The time does not exist.
+    """
     match = _pattern(_MOMENT).fullmatch(text)
     if match is None:
         return None
@@ -165,13 +186,7 @@ def _read(text: str) -> _Moment | None:
     local = since.days * DAY + since.seconds * SECOND + (int(fraction.ljust(9, "0")) if fraction else 0)
     unit = "month" if day is None else "day" if hour is None else "hour" if minute is None else "minute"
     body = text if zone is None else text[: match.start("zone")]
-    return _Moment(local, None if zone is None else -offset if sign == "-" else offset, unit, body)
-
-
-def _shift(moment: _Moment, duration: re.Match[str], sign: int) -> int:
-    """Return *moment* plus or minus a duration. Years and months are those of the calendar in its time zone."""
-    months, ns = _duration(duration)
-    return moment._replace(local=_add_months(moment.local, sign * months) + sign * ns).ns
+    return Moment(local, None if zone is None else -offset if sign == "-" else offset, unit, body)
 
 
 def _add_months(local: int, months: int) -> int:

@@ -14,7 +14,7 @@ from otel_kcevents.model.intervals import parse_moment
 from otel_kcevents.model.messages import describe_time
 from otel_kcevents.model.timestamps import SECOND, format_time, to_ns
 
-__all__ = ["end_to_ns", "ends_of", "to_plain"]
+__all__ = ["end_to_ns", "ends_of", "pair_of", "to_plain"]
 
 _PAIRS = (("start", "end"), ("start_time", "end_time"), ("left", "right"))
 _KEYS = (*_PAIRS, ("Start", "End"))  # a TimePeriod of AWS Cost Explorer, whose end is exclusive
@@ -24,6 +24,8 @@ _ARROW_UNITS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 def to_plain(value: Any) -> Any:
     """Return a time of another library as a datetime, a date or an ISO 8601 string; any other value unchanged.
+
+    Another scalar of pyarrow is returned as a value of Python.
 
     Raises:
         ValueError: The value is a missing time, such as NaT.
@@ -72,18 +74,23 @@ def ends_of(value: Any) -> tuple[int | None, int | None] | None:
     """
     if _name_of(value) == ("pandas", "Period"):
         return end_to_ns(value.start_time), end_to_ns((value + 1).start_time)
+    pair = pair_of(value)
+    return None if pair is None else (end_to_ns(pair[0]), end_to_ns(pair[1]))
+
+
+def pair_of(value: Any) -> tuple[Any, Any] | None:
+    """Return start and end of an object or a mapping as they are; None if it does not have both.
+
+    Args:
+        value: A value as for `ends_of`, but not a pandas Period.
+    """
     if isinstance(value, Mapping):
         if isinstance(value.get("window"), Mapping):
             value = value["window"]
-        pair = next((names for names in _KEYS if all(name in value for name in names)), None)
-        ends = [value[name] for name in pair or ()]
-    else:
-        pair = next((names for names in _PAIRS if all(hasattr(value, name) for name in names)), None)
-        ends = [getattr(value, name) for name in pair or ()]
-    if pair is None:
-        return None
-    start, end = map(end_to_ns, ends)
-    return start, end
+        names = next((names for names in _KEYS if all(name in value for name in names)), None)
+        return None if names is None else (value[names[0]], value[names[1]])
+    names = next((names for names in _PAIRS if all(hasattr(value, name) for name in names)), None)
+    return None if names is None else (getattr(value, names[0]), getattr(value, names[1]))
 
 
 def _name_of(value: Any) -> tuple[str, str] | None:
@@ -134,6 +141,7 @@ _CONVERTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("pyarrow", "TimestampScalar"): _from_pyarrow,
     ("pyarrow", "Date32Scalar"): _date_from_pyarrow,
     ("pyarrow", "Date64Scalar"): _date_from_pyarrow,
+    ("pyarrow", "Scalar"): lambda scalar: scalar.as_py(),  # the base class, after those above
     ("google", "Timestamp"): lambda time: format_time(time.seconds * SECOND + time.nanos),
     ("arrow", "Arrow"): lambda time: time.datetime,
     **dict.fromkeys((("whenever", name) for name in _OF_WHENEVER), str),

@@ -6,42 +6,134 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from otel_kcevents.model.messages import error_message
+from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.plugin.callers import called_from
 from otel_kcevents.plugin.calls import function_counts
+from otel_kcevents.plugin.conditions import matches
+from otel_kcevents.plugin.mapped_recorder import KeepingRecorder, MappedRecorder
 from otel_kcevents.plugin.mapping import Entry
+from otel_kcevents.plugin.named_function import NamedFunction
+from otel_kcevents.plugin.options import SizeOptions
+from otel_kcevents.plugin.window_field import window_field
+from otel_kcevents.record.callables import is_async_generator
 from otel_kcevents.record.fields import fields_of
-from otel_kcevents.record.late import Recording
-from otel_kcevents.record.recorder import CallRecorder, Recorder
-from otel_kcevents.record.target import default_target
+from otel_kcevents.record.late import LateCallable, Recording
+from otel_kcevents.record.paths import Path, compile_path
+from otel_kcevents.record.recorder import Recorder
+from otel_kcevents.record.signatures import Args, Kwargs
+from otel_kcevents.record.target import Target, target_of
 from otel_kcevents.record.wrappers import recording_of
+from otel_kcevents.store.calls import CallCounts
 
 __all__ = ["record_calls"]
 
 
-def record_calls(entry: Entry, function: FunctionType, original: Callable[..., Any]) -> Recording:
+def record_calls(
+    entry: Entry,
+    function: FunctionType,
+    original: Callable[..., Any],
+    target: Target | None = None,
+    shares_warnings: bool = False,
+) -> Recording:
     """Return the function that a shim of *function* calls: it calls *original*, and records the call.
 
     Args:
         entry: The entry that names the function.
         function: The function, whose signature the paths of the entry are compiled for.
         original: A function with the original code.
+        target: Where the events go; default: the default log and the global providers.
+        shares_warnings: Whether each warning is logged once for all functions of this entry and name.
 
     Raises:
         TypeError: A path or an option does not suit the function.
     """
-    assert entry.etl is not None
-    assert entry.set_name is not None
-    assert entry.operation is not None
-    target = default_target(entry.etl, entry.set_name)
-    options = entry.options
-    recorder = Recorder(target, entry.operation)
-    window, size = fields_of(
-        recorder, original, options.window and options.window.path, options.size and options.size.path
-    )
     name = f"{function.__module__}.{function.__qualname__}"
+    keep = {key: _compiled("keep", path, original) for key, path in entry.options.keep}
     counts = function_counts(entry, function)
-    calls = CallRecorder(target, entry.operation, name, window, size, counts=counts)
-    return recording_of(original, calls, ((target.log, target.etl, entry.operation),), (_again, (entry, original)))
+    marks: tuple[Any, ...] = ()
+    recorder: MappedRecorder
+    if entry.etl is None or entry.set_name is None or entry.operation is None:
+        recorder = KeepingRecorder(entry, name, keep, counts)
+    else:
+        target = target or target_of(entry.etl, entry.set_name)
+        recorder = _recorder_of(entry, name, original, target, keep, counts)
+        marks = ((target.log, target.etl, entry.operation),)
+    if shares_warnings:
+        recorder.share_warnings()
+    applies = _condition_of(entry, function, original, recorder)
+    return recording_of(original, recorder, marks, (_again, (entry, original)), applies)
 
 
-def _again(entry: Entry, original: Any) -> Any:
-    return record_calls(entry, original, original)
+def _recorder_of(
+    entry: Entry, name: str, original: Callable[..., Any], target: Target, keep: dict[str, Path], counts: CallCounts
+) -> MappedRecorder:
+    options = entry.options
+    assert entry.operation is not None
+    try:
+        field = "window"
+        window = None if options.window is None else window_field(options.window, original)
+        field = "size"
+        fields = fields_of(Recorder(target, entry.operation), original, window, _size_source(options.size))
+    except TypeError as error:
+        raise TypeError(f"{field}: {error}") from None
+    fails_when = options.fails_when
+    if fails_when is not None and fails_when.function and is_async_generator(original):
+        raise TypeError(f"fails_when: {name} is an async generator, which has no result; remove it")
+    named = None if fails_when is None or fails_when.function is None else NamedFunction(fails_when.function)
+    decides = None if fails_when is None or named else _compiled("fails_when", fails_when.path, original)
+    error_path = None if options.error is None else _compiled("error", options.error, original)
+    return MappedRecorder(target, entry, name, fields, keep, named, decides, error_path, counts)
+
+
+def _compiled(key: str, source: str, function: Callable[..., Any]) -> Path:
+    try:
+        path = compile_path(source, function)
+    except TypeError as error:
+        raise TypeError(f"{key}: {error}") from None
+    return path
+
+
+def _size_source(options: SizeOptions | None) -> Any:
+    if options is None:
+        return None
+    return options.path or (NamedFunction(options.function) if options.function else False)
+
+
+def _condition_of(
+    entry: Entry, function: FunctionType, original: Callable[..., Any], recorder: MappedRecorder
+) -> Callable[[Args, Kwargs], bool] | None:
+    """Return what decides, by `where` and `within`, whether a call counts; None if all calls do."""
+    options = entry.options
+    if not options.where and not options.within:
+        return None
+    is_within = called_from(options.within, function) if options.within else None
+    conditions = [(_compiled("where", source, original), globs) for source, globs in options.where]
+
+    def is_met(path: Path, globs: tuple[str, ...], args: Args, kwargs: Kwargs) -> bool:
+        value = path.read(args, kwargs, None)
+        return any(matches(one, globs) for one in (value or ())) if path.fans_out else matches(value, globs)
+
+    def applies(args: Args, kwargs: Kwargs) -> bool:
+        try:
+            if is_within is not None and not is_within():
+                return False
+            return all(is_met(path, globs, args, kwargs) for path, globs in conditions)
+        except Exception as error:
+            recorder.warn("a call whose `where` cannot be read", error)
+            return False
+
+    return applies
+
+
+def _again(entry: Entry, original: Any) -> LateCallable:
+    """Return the callable for the shim of an unpickled function, which may be incomplete until it is called."""
+
+    def record() -> Callable[..., Any]:
+        try:  # a worker may unpickle the function for each task
+            return record_calls(entry, original, original, shares_warnings=True)
+        except Exception as error:
+            _logger.warning("%s: %s", entry.place, error_message(error))
+            return original  # type: ignore[no-any-return]
+
+    return LateCallable(record, (_again, (entry, original)))

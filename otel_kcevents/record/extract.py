@@ -38,23 +38,27 @@ class FieldReader:
 
     Attributes:
         read: Reads the field: an integer for a size, anything that `Window.of` converts for a window, or None.
-        when: `before` the call begins, `after` it has returned, or for each `item` of a generator, with the item as the
-            result; `sizes.add_size` and `windows.cover` combine the values of the items.
+        when: `before` the call begins, `after` it has returned, before and after it for the `growth` of a size, or for
+            each `item` of a generator, with the item as the result; `sizes.add_size` and `windows.cover` combine the
+            values of the items.
         argument: The name of the argument that the field is read from; None if it is read from something else.
         again: Whether a field that is missing before the call is read again after the call.
+        is_part: Whether it is read from an attribute of the argument.
     """
 
     read: Extractor
-    when: Literal["before", "after", "item"] = "after"
+    when: Literal["before", "after", "growth", "item"] = "after"
     argument: str | None = None
     again: bool = False
+    is_part: bool = False
 
 
 def size_reader(source: str | Callable[[Call], Any] | Literal[False], function: Callable[..., Any]) -> FieldReader:
     """Return a reader of a call's size; if a path has several (`[*]`), it reads their sum.
 
     Args:
-        source: A path, a function of the call, or False for no size.
+        source: A path, a function of the call, or False for no size. With a `+` before a path, the size is how much the
+            value grows during the call.
         function: The function that is called, not a partial of one.
 
     Raises:
@@ -62,14 +66,19 @@ def size_reader(source: str | Callable[[Call], Any] | Literal[False], function: 
     """
     if source is False:
         return FieldReader(lambda args, kwargs, result: None, "before")
+    grows = isinstance(source, str) and source.startswith("+")
+    source = source[1:] if isinstance(source, str) and grows else source
     read, path = source_reader(source, function, lambda sizes: reduce(add_size, sizes, 0))
+    if grows and path is not None and path.root in ("return", "yield"):
+        raise TypeError(f"{short_repr(f'+{source}')} cannot be read before the call; use a path from an argument")
 
     def read_size(args: Args, kwargs: Kwargs, result: Any) -> int | None:
         value = read(args, kwargs, result)
         return None if value is None else to_size(value)
 
     argument = path.name if path is not None and path.root == "argument" else None
-    return FieldReader(read_size, "item" if path is not None and path.root == "yield" else "after", argument)
+    is_item = path is not None and path.root == "yield"
+    return FieldReader(read_size, "growth" if grows else "item" if is_item else "after", argument)
 
 
 def source_reader(

@@ -35,7 +35,9 @@ def fields_of(
         return window_field, size
     if size is not None:
         size_field = size_reader(size, function)
-        if recorder.operation == "save" and size_field.argument:  # a save may empty what it saves, a load fills it
+        if (
+            recorder.operation == "save" and size_field.argument and size_field.when == "after"
+        ):  # a save may empty what it saves, a load fills it
             size_field = replace(size_field, when="before")
         return window_field, size_field
     if not recorder.is_sized or is_generator(function):
@@ -43,6 +45,5 @@ def fields_of(
     if recorder.operation != "save":
         return window_field, FieldReader(result_size)
     holder = (window_field and window_field.argument) or "window"
-    is_part = isinstance(window, str) and window.startswith(f"{holder}.")
-    whole = argument_reader(holder, function) if is_part else None
+    whole = argument_reader(holder, function) if window_field and window_field.is_part else None
     return window_field, FieldReader(first_size(function, holder, whole), "before")

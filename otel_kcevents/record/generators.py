@@ -10,7 +10,8 @@ from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import INVALID_SPAN
 
 from otel_kcevents.model.window import Window
-from otel_kcevents.record.recorder import NO_RESULT, CallRecorder, StartedSpan
+from otel_kcevents.record.call_recorder import NO_RESULT, CallRecorder
+from otel_kcevents.record.recorder import StartedSpan
 from otel_kcevents.record.signatures import Args, Kwargs
 from otel_kcevents.record.sizes import add_size
 from otel_kcevents.record.windows import PendingWindow, cover

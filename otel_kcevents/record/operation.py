@@ -14,13 +14,14 @@ from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window, current_time
+from otel_kcevents.record.call_recorder import CallRecorder, ExceptionTypes
 from otel_kcevents.record.callables import Shape, is_async_generator, is_partial, name_of, shape_of
 from otel_kcevents.record.extract import Call, FieldReader
 from otel_kcevents.record.failures import is_clean_exit
 from otel_kcevents.record.fields import fields_of
 from otel_kcevents.record.late import LateCallable, Remade
 from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial, reject_indirect, special_methods
-from otel_kcevents.record.recorder import CallRecorder, ExceptionTypes, Recorder, StartedSpan
+from otel_kcevents.record.recorder import Recorder, StartedSpan
 from otel_kcevents.record.renamed import RenamedFunction, is_renamed
 from otel_kcevents.record.shim import inner_of, make_shim
 from otel_kcevents.record.target import Target

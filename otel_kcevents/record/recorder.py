@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from sys import is_finalizing
 from time import time_ns
 from typing import Any, TypeAlias
@@ -14,26 +13,17 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, set_span_in_context
 
 from otel_kcevents.model.event import OPERATIONS, Event, Failure
-from otel_kcevents.model.messages import describe, error_message
+from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.model.window import Window, current_time
+from otel_kcevents.model.window import Window
 from otel_kcevents.model.wire import event_attributes, failure_of, span_attributes
-from otel_kcevents.record.extract import FieldReader
-from otel_kcevents.record.failures import is_clean_exit, record_failure
-from otel_kcevents.record.signatures import Args, Extractor, Kwargs
-from otel_kcevents.record.sizes import result_size, to_size
+from otel_kcevents.record.failures import record_failure
+from otel_kcevents.record.sizes import to_size
 from otel_kcevents.record.target import Target
-from otel_kcevents.record.windows import PendingWindow
 from otel_kcevents.store.calls import CallCounts
 
-__all__ = ["NO_RESULT", "CallRecorder", "ExceptionTypes", "Recorder", "StartedSpan"]
+__all__ = ["Recorder", "StartedSpan"]
 
-
-NO_RESULT = object()
-"""Stands for the result of a call that has none."""
-
-ExceptionTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
-"""One type of exceptions, or several."""
 
 StartedSpan: TypeAlias = tuple[Span, Context, Context]
 """A started span, the context around it, and the context inside it: the same one if nothing is traced."""
@@ -222,167 +212,11 @@ class Recorder:
             if isinstance(error, KeyError):  # the message is the key alone
                 reason = f"KeyError({reason})"
             with suppress(Exception):  # of the program's handlers and filters
-                _logger.warning("%s: %s is omitted (logged once): %s", self.name, field, reason)
+                _logger.warning("%s: %s is omitted (logged once): %s", self._place_of(field), field, reason)
 
-
-class CallRecorder(Recorder):
-    """Records the calls of one function; reads their sizes and windows from arguments and results.
-
-    Args:
-        target: Where the events go.
-        operation: The operation, such as `save`.
-        function_name: The qualified name of the function.
-        window: Reads the window; None for no window.
-        size: Reads the size; None for no size.
-        fails_when: Returns whether a result means a failure; None if none does.
-        ignore: The types of exceptions that count as neither success nor failure.
-        counts: Counts the calls and the events; None to count nothing.
-
-    Attributes:
-        is_sized_before: Whether the size is read before the call.
-        reads_before: Whether `begin` has to be called before the call.
-        item_size: Reads the size of a generator's item, which it gets as the result.
-        item_window: Reads the window of a generator's item, likewise.
-    """
-
-    def __init__(
-        self,
-        target: Target,
-        operation: str,
-        function_name: str,
-        window: FieldReader | None = None,
-        size: FieldReader | None = None,
-        fails_when: Callable[[Any], object] | None = None,
-        ignore: ExceptionTypes = (),
-        counts: CallCounts | None = None,
-    ) -> None:
-        super().__init__(target, operation, function_name)
-        self._counts = counts
-        self._first_window = window.read if window and window.when == "before" else None
-        self._first_size = size.read if size and size.when == "before" else None
-        self._last_window = window.read if window and (window.when == "after" or window.again) else None
-        self._has_window_on_failure = self._first_window is not None and self._last_window is None
-        self._size = size.read if size and size.when == "after" else None
-        self._fails_when = fails_when
-        self._ignore = ignore
-        self.is_sized_before: bool = self._first_size is not None
-        self.reads_before: bool = self.is_sized_before or (window is not None and window.when != "item")
-        self.item_window: Extractor | None = window.read if window and window.when == "item" else None
-        self.item_size: Extractor | None = size.read if size and size.when == "item" else None
-
-    def of_items(self) -> CallRecorder:
-        """Return the recorder of a call that returned a generator, which counts its items unless a size is named."""
-        if self._size is not result_size:
-            return self
-        recorder = copy(self)
-        recorder._size = None
-        return recorder
-
-    def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
-        """Read the window and the size of a call that begins: the call may change what it is given.
-
-        Args:
-            args: The positional arguments.
-            kwargs: The keyword arguments.
-
-        Returns:
-            The window and the size; None for one that is not read now, or cannot be read.
-        """
-        window: Window | PendingWindow | None = None
-        size = value = None
-        is_pending = self._last_window is not None
-        if self._first_window is not None:
-            try:
-                value = self._first_window(args, kwargs, None)
-                window = None if value is None else Window.of(value)
-            except Exception as error:
-                if value is not None or not is_pending or not isinstance(error, (AttributeError, LookupError)):
-                    self.warn("the window", error)
-                    is_pending = False
-        if value is None and is_pending:
-            window = PendingWindow(current_time())
-        if self._first_size is not None:
-            size = self._read("the size", self._first_size, args, kwargs, None, True)
-        return window, size
-
-    def _end_window(
-        self, window: PendingWindow, args: Args, kwargs: Kwargs, result: Any, has_result: bool
-    ) -> Window | None:
-        assert self._last_window is not None
-        return self.window_of(self._read("the window", self._last_window, args, kwargs, result, has_result), window.now)
-
-    def finish_call(
-        self,
-        span: Span,
-        args: Args,
-        kwargs: Kwargs,
-        result: Any,
-        window: Window | PendingWindow | None,
-        size: int | None,
-    ) -> None:
-        """Record a call that returned; `fails_when` decides whether it failed.
-
-        Args:
-            span: The span of the call.
-            args: The positional arguments.
-            kwargs: The keyword arguments.
-            result: What the call returned; NO_RESULT for a generator that was closed early.
-            window: The window, as far as it is known: read when the call began, or from a generator's items.
-            size: The size, likewise.
-        """
-        has_result = result is not NO_RESULT
-        if not has_result:
-            result = None
-        if isinstance(window, PendingWindow):
-            window = self._end_window(window, args, kwargs, result, has_result)
-        fails_when = self._fails_when
-        if fails_when is not None and has_result and (failure := self._failure_from(fails_when, result)):
-            return self.fail(span, failure, window)
-        if self._size is not None:
-            try:
-                named = self._size(args, kwargs, result)
-                size = named if has_result or named is not None else size  # else the number of items so far
-            except Exception as error:
-                if has_result:
-                    self.warn("the size", error)
-                    size = None
-        self.finish(span, size, window)
-
-    def fail_call(
-        self, span: Span, args: Args, kwargs: Kwargs, error: BaseException, window: Window | PendingWindow | None
-    ) -> None:
-        """Record a call that raised an exception.
-
-        Args:
-            span: The span of the call.
-            args: The positional arguments.
-            kwargs: The keyword arguments.
-            error: The exception.
-            window: The window, as far as it is known.
-        """
-        if isinstance(error, self._ignore):
-            return self.skip(span)
-        if isinstance(window, PendingWindow):
-            window = self._end_window(window, args, kwargs, None, False)
-        if is_clean_exit(error):
-            self.finish(span, None, window)
-        else:
-            self.fail(span, error, window)
-
-    def _read(self, field: str, read: Extractor, args: Args, kwargs: Kwargs, result: Any, has_result: bool) -> Any:
-        """Read a field of a call; None if that raises, with a warning if there is a result to read from."""
-        try:
-            return read(args, kwargs, result)
-        except Exception as error:
-            if has_result:
-                self.warn(field, error)
-            return None
-
-    def _failure_from(self, fails_when: Callable[[Any], object], result: Any) -> Failure | None:
-        """Return the failure that *result* means according to `fails_when`; None for a success."""
-        if not self.attempt("fails_when", lambda: bool(fails_when(result))):
-            return None
-        return Failure("FailedResult", f"{self.name} returned {describe(result)}", self.operation)
+    def _place_of(self, field: str) -> str:
+        """Return what a warning about a field starts with."""
+        return self.name
 
 
 def _is_new(span: Span, context: Context) -> bool:

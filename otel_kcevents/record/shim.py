@@ -18,7 +18,7 @@ from typing import Any
 
 from otel_kcevents.record.callables import Shape, body_of
 
-__all__ = ["inner_of", "is_decorated", "make_shim", "shim_code"]
+__all__ = ["inner_of", "is_decorated", "is_shim", "make_shim", "shim_code"]
 
 _PREFIX = "_kcevents_"  # of the names in a shim that are not the function's
 
@@ -119,6 +119,16 @@ def shim_code(function: FunctionType, shape: Shape, inner: Callable[..., Any]) -
         co_freevars=own.co_freevars,
         co_consts=tuple(inner if held == _CONSTANT else held for held in code.co_consts),
     )
+
+
+def is_shim(code: CodeType) -> bool:
+    """Return whether code is that of a shim.
+
+    Args:
+        code: The code.
+    """
+    names = (*code.co_varnames[code.co_argcount :], *code.co_freevars[:1])
+    return any(name.startswith(_PREFIX) for name in names)
 
 
 def inner_of(function: Callable[..., Any]) -> Callable[..., Any] | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.messages import describe
+from otel_kcevents.model.moments import to_plain
 from otel_kcevents.record.set_types import Role, has_option_keys, is_option_name, role_of
 from otel_kcevents.record.signatures import Args, Extractor, Kwargs, signature_of
 
@@ -73,7 +74,13 @@ def to_size(value: Any) -> int:
         except TypeError:
             if not hasattr(value, "__index__"):  # an array without dimensions has both
                 raise
-    size = index(value)
+    try:
+        size = index(value)
+    except TypeError:
+        plain = to_plain(value)
+        if plain is value or type(plain) is not int:
+            raise
+        size = plain
     if not 0 <= size <= MAX_SIZE:
         raise ValueError(f"{describe(size)} is not a size; expected an integer from 0 to {MAX_SIZE}")
     return size

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from opentelemetry.context import attach, get_current
 
 from otel_kcevents.model.window import Window
+from otel_kcevents.record.call_recorder import NO_RESULT, CallRecorder
 from otel_kcevents.record.callables import Shape
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, inside_context, restore
-from otel_kcevents.record.recorder import NO_RESULT, CallRecorder, StartedSpan
+from otel_kcevents.record.recorder import StartedSpan
 from otel_kcevents.record.set_types import is_library_set
 from otel_kcevents.record.shim import make_shim
 from otel_kcevents.record.signatures import Args, Kwargs

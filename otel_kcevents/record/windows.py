@@ -81,7 +81,9 @@ def window_reader(source: str | Callable[[Call], Any] | None, function: Callable
     if path.root == "yield":
         return FieldReader(read, "item")
     is_argument = path.root == "argument"
-    return FieldReader(read, "before", path.name if is_argument else None, again=not is_argument or source != path.name)
+    is_part = is_argument and isinstance(source, str) and source.startswith(f"{path.name}.")
+    again = not is_argument or source != path.name
+    return FieldReader(read, "before", path.name if is_argument else None, again, is_part)
 
 
 def _default_reader(function: Callable[..., Any]) -> FieldReader | None:

@@ -10,11 +10,12 @@ from typing import Any
 from opentelemetry.context import attach
 
 from otel_kcevents.model.messages import short_repr
+from otel_kcevents.record.call_recorder import CallRecorder
 from otel_kcevents.record.callables import Shape, body_of, shape_of
 from otel_kcevents.record.generators import AsyncGeneratorRun, GeneratorRun, restore
 from otel_kcevents.record.late import Recording, Remade
-from otel_kcevents.record.recorder import CallRecorder
 from otel_kcevents.record.shim import inner_of, make_shim
+from otel_kcevents.record.signatures import Args, Kwargs
 from otel_kcevents.record.unfinished import ORDINARY, StartedCall, record_unfinished
 
 __all__ = ["marks_of", "recording_of", "rewrap", "wrap"]
@@ -65,7 +66,13 @@ def wrap(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], re
     return wrapper
 
 
-def recording_of(function: _Function, recorder: CallRecorder, marks: tuple[Any, ...], remade: Remade) -> Recording:
+def recording_of(
+    function: _Function,
+    recorder: CallRecorder,
+    marks: tuple[Any, ...],
+    remade: Remade,
+    applies: Callable[[Args, Kwargs], bool] | None = None,
+) -> Recording:
     """Return the function that the shim of a function calls: it calls the function, and records the call.
 
     Args:
@@ -73,8 +80,13 @@ def recording_of(function: _Function, recorder: CallRecorder, marks: tuple[Any, 
         recorder: Records the calls.
         marks: What `marks_of` returns for the shim.
         remade: The content of its pickle.
+        applies: Returns whether a call, by its arguments, is recorded; None if all calls are.
     """
-    inner = Recording(_INNER[shape_of(function)](function, recorder))
+    shape = shape_of(function)
+    called = _INNER[shape](function, recorder)
+    if applies is not None:
+        called = _if_applies(applies, called, _unrecorded(function, recorder, shape))
+    inner = Recording(called)
     inner.marks = marks  # not on the shim, whose attributes `functools.wraps` copies
     inner.remade = remade
     return inner
@@ -142,6 +154,27 @@ def _generator(function: _Function, recorder: CallRecorder, run: type[AsyncGener
         reads = started is not None and recorder.reads_before
         window, size = recorder.begin(args, kwargs) if reads else (None, None)
         return run(generator, recorder, args, kwargs, started, window, size)
+
+    return start
+
+
+def _if_applies(applies: Callable[[Args, Kwargs], bool], recorded: _Function, unrecorded: _Function) -> _Function:
+    """Return what a shim of any shape calls: it returns the coroutine or the run of one of the two functions."""
+
+    def choose(*args: Any, **kwargs: Any) -> Any:
+        return (recorded if applies(args, kwargs) else unrecorded)(*args, **kwargs)
+
+    return choose
+
+
+def _unrecorded(function: _Function, recorder: CallRecorder, shape: Shape) -> _Function:
+    """Return what a shim calls for a call that is not recorded."""
+    if shape != "async generator":
+        return function
+
+    def start(*args: Any, **kwargs: Any) -> AsyncGeneratorRun:
+        # not the generator itself, which an event loop that shuts down would close twice
+        return AsyncGeneratorRun(function(*args, **kwargs), recorder, args, kwargs, None, None, None)
 
     return start
 

@@ -211,7 +211,7 @@ def test_pyarrow_null_and_number_are_not_times() -> None:
     for kind in (pyarrow.timestamp("s"), pyarrow.date32()):
         with pytest.raises(ValueError, match=r"a null of pyarrow is not a .*; use None"):
             Window.of((pyarrow.scalar(None, kind), None))
-    with pytest.raises(TypeError, match="Int64Scalar to a time"):
+    with pytest.raises(TypeError, match="1726696800 to a time"):
         Window.of((pyarrow.scalar(1726696800), None))
 
 

@@ -1,0 +1,75 @@
+"""`window_field`: reads the window of a call from what the `window` key of an entry names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from typing import Any, Literal
+
+from otel_kcevents.model.window import Window
+from otel_kcevents.plugin.named_function import NamedFunction
+from otel_kcevents.plugin.options import WindowOptions
+from otel_kcevents.plugin.window_values import to_moment, to_window
+from otel_kcevents.record.extract import FieldReader
+from otel_kcevents.record.paths import Path, compile_path
+from otel_kcevents.record.signatures import Args, Kwargs
+from otel_kcevents.record.windows import cover, window_reader
+
+__all__ = ["window_field"]
+
+
+def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldReader:
+    """Return a reader of a call's window.
+
+    Args:
+        options: Where the window comes from.
+        function: The function that is called.
+
+    Raises:
+        TypeError: A path starts from something that calls of the function do not have.
+    """
+    if options.function is not None:
+        field = window_reader(NamedFunction(options.function), function)
+        assert field is not None
+        return field
+    if options.path is None:
+        return _between(options, function)
+    field = window_reader(options.path, function)
+    assert field is not None
+    if options != WindowOptions(path=options.path, read=options.read):
+        path = compile_path(options.path, function)
+
+        def read(args: Args, kwargs: Kwargs, result: Any) -> Window | None:
+            value = path.read(args, kwargs, result)
+            if not path.fans_out:
+                return to_window(value, options)
+            return reduce(cover, [to_window(one, options) for one in value or ()], None)
+
+        field = replace(field, read=read)
+    if options.read is None or field.when == "item":
+        return field
+    return replace(field, when=options.read, again=False)
+
+
+def _between(options: WindowOptions, function: Callable[..., Any]) -> FieldReader:
+    """Return a reader of a window from a path each for the start and the end; if one is omitted, it is open."""
+    start, end = [source and compile_path(source, function) for source in (options.start, options.end)]
+    paths = [path for path in (start, end) if path]
+    roots = {path.root for path in paths}
+
+    def read(args: Args, kwargs: Kwargs, result: Any) -> Window | None:
+        first = _end_of(start, min, args, kwargs, result) if start else None
+        last = _end_of(end, max, args, kwargs, result) if end else None
+        return None if first is None and last is None else to_window((first, last), options)
+
+    def _end_of(path: Path, choose: Any, args: Args, kwargs: Kwargs, result: Any) -> Any:
+        value = path.read(args, kwargs, result)
+        if not path.fans_out:
+            return value
+        return choose(value or (), key=lambda one: to_moment(one, options).ns, default=None)
+
+    when: Literal["before", "after", "item"] = "after" if "return" in roots else options.read or "before"
+    again = when == "before" and options.read is None
+    argument = next((path.name for path in paths if path.root == "argument"), None)
+    return FieldReader(read, "item" if "yield" in roots else when, argument, again)
