@@ -52,10 +52,11 @@ def test_mapping_without_a_match_imports_no_recorder(tmp_path: Path, text: str) 
     assert [name for name in unneeded if name in modules] == []
 
 
-def test_program_without_a_mapping_imports_the_log_only() -> None:
+def test_program_without_a_mapping_imports_no_sdk() -> None:
+    """Until it starts a span."""
     modules = state()["modules"]
-    assert "otel_kcevents.record.processor" in modules
-    unneeded = ("opentelemetry.sdk.metrics", "otel_kcevents.plugin.mapping", "otel_kcevents.record.paths", "tomllib")
+    assert "otel_kcevents.plugin.instrumentor" in modules
+    unneeded = ("opentelemetry.sdk", "otel_kcevents.plugin.mapping", "otel_kcevents.record.paths", "tomllib")
     assert [name for name in unneeded if name in modules] == []
 
 
