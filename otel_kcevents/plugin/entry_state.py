@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from otel_kcevents.plugin.mapping import Entry
 
 __all__ = ["EntryState", "Matched"]
 
 
-@dataclass(frozen=True)
-class Matched:
+class Matched(NamedTuple):
     """A function that an entry has instrumented.
 
     Attributes:
@@ -27,8 +26,7 @@ class Matched:
     is_in_place: bool = True
 
 
-@dataclass(frozen=True)
-class EntryState:
+class EntryState(NamedTuple):
     """What an entry has matched so far.
 
     Attributes:

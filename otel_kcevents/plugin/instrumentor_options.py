@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from otel_kcevents.model.messages import describe
 from otel_kcevents.plugin.problem import Problem, Report, check_keys
@@ -20,8 +19,7 @@ __all__ = ["InstrumentorOptions", "read_instrumentor_options"]
 _NAMES = ("mapping", "sets", "functions", "log_file", "enabled")
 
 
-@dataclass(frozen=True)
-class InstrumentorOptions:
+class InstrumentorOptions(NamedTuple):
     """What `KcEventsInstrumentor` is to do.
 
     Attributes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from otel_kcevents.model.event import DOCUMENTED, OPERATIONS, is_name
 from otel_kcevents.model.messages import describe, error_message, short_repr
@@ -24,8 +23,7 @@ _SECTIONS = ("sets", "functions")
 _KEYS = ("target", "record", *OPTIONS, "subclasses")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """The functions that one target names, and how their calls are recorded.
 
     Attributes:
@@ -45,7 +43,7 @@ class Entry:
     etl: str | None = None
     operation: str | None = None
     set_name: str | None = None
-    options: Options = field(default_factory=Options)
+    options: Options = Options()
     subclasses: bool = False
 
     @property
@@ -62,8 +60,7 @@ class Entry:
         return _place(self.origin, self.number, self.target.text, key)
 
 
-@dataclass(frozen=True)
-class Mapping:
+class Mapping(NamedTuple):
     """The valid entries of a mapping, and the mistakes in the others.
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 from otel_kcevents.model.intervals import Duration, parse_duration
@@ -48,8 +47,7 @@ _EXCEPTION = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)*")
 _NEEDS_RECORD = ("window", "size", "fails_when", "error", "ignore")
 
 
-@dataclass(frozen=True)
-class WindowOptions:
+class WindowOptions(NamedTuple):
     """Where the window comes from: a path, a path each for the start and the end, or a function of the call.
 
     Attributes:
@@ -75,8 +73,7 @@ class WindowOptions:
     function: str | None = None
 
 
-@dataclass(frozen=True)
-class SizeOptions:
+class SizeOptions(NamedTuple):
     """Where the size comes from. Without a source, no size is recorded.
 
     Attributes:
@@ -88,8 +85,7 @@ class SizeOptions:
     function: str | None = None
 
 
-@dataclass(frozen=True)
-class FailureOptions:
+class FailureOptions(NamedTuple):
     """When a call that returned has failed.
 
     Attributes:
@@ -103,8 +99,7 @@ class FailureOptions:
     function: str | None = None
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How the calls of an entry are recorded. What is None or empty has the default of the decorators.
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from otel_kcevents.model.messages import short_repr
 
@@ -15,8 +14,7 @@ Report: TypeAlias = Callable[[str, str], None]
 """Takes a mistake: the key that it is about, such as `window.format`, and the message."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A mistake in a mapping.
 
     Attributes:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.util import source_from_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from otel_kcevents.model.messages import short_repr
 
@@ -18,8 +17,7 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PATTERN = re.compile(r"[\w*?\[\]!-]+(\.[\w*?\[\]!-]+)*")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Names the `def` statements of functions.
 
     Attributes:
