@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from functools import cache
 from typing import NamedTuple
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.timestamps import DAY, SECOND
+from otel_kcevents.model.timestamps import DAY, SECOND, pattern
 
 __all__ = ["Duration", "Moment", "parse_duration", "parse_interval", "parse_moment", "read_moment"]
 
@@ -24,11 +23,6 @@ _DURATION = (
     r"P(?=\d|T)(?:(\d{1,5})Y)?(?:(\d{1,6})M)?(?:(\d{1,7})W)?(?:(\d{1,8})D)?"
     r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,12})M)?(?:(\d{1,12})S)?)?"
 )
-
-
-@cache  # compiled when first needed: compiling both takes 1 ms, which would slow down every import
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source, re.ASCII)
 
 
 class Duration(NamedTuple):
@@ -49,9 +43,9 @@ def parse_duration(text: str) -> Duration | None:
     Args:
         text: The duration.
     """
-    if match := _pattern(r"(\d{1,9})([smhdw])").fullmatch(text):
+    if match := pattern(r"(\d{1,9})([smhdw])").fullmatch(text):
         return Duration(0, int(match[1]) * _UNITS[match[2]])
-    match = _pattern(_DURATION).fullmatch(text)
+    match = pattern(_DURATION).fullmatch(text)
     return None if match is None else _duration(match)
 
 
@@ -146,7 +140,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
     if start is not None and end is None:
         if last == "..":
             return start.ns, None
-        if duration := _pattern(_DURATION).fullmatch(last):
+        if duration := pattern(_DURATION).fullmatch(last):
             return start.ns, start.plus(_duration(duration))
         common = start.body[: -len(last)]
         end = read_moment(common + last) if common.endswith(("-", ":", "T", "t", " ")) else None
@@ -155,7 +149,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
     if start is None:
         if first == "..":
             return None, end.ns
-        duration = _pattern(_DURATION).fullmatch(first)
+        duration = pattern(_DURATION).fullmatch(first)
         return None if duration is None else (end.plus(_duration(duration), -1), end.ns)
     if end.offset is None:  # ISO 8601: the zone of the start holds for the end as well
         end = end._replace(offset=start.offset)
@@ -171,7 +165,7 @@ def read_moment(text: str) -> Moment | None:
     Raises:
         ValueError: The time does not exist.
     """
-    match = _pattern(_MOMENT).fullmatch(text)
+    match = pattern(_MOMENT).fullmatch(text)
     if match is None:
         return None
     year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes = match.groups()

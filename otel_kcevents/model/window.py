@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
@@ -13,7 +12,7 @@ from typing import Any
 from otel_kcevents.model.intervals import parse_interval
 from otel_kcevents.model.messages import describe, describe_time, short_repr
 from otel_kcevents.model.moments import end_to_ns, ends_of, to_plain
-from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, to_datetime, to_ns
+from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, pattern, to_datetime, to_ns
 
 __all__ = ["Window", "current_time"]
 
@@ -21,9 +20,9 @@ _CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be differ
 _MAX_LENGTH = 256  # of a window as a string: enough for two times with the names of their zones
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
-_DURATION = re.compile(r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?", re.ASCII)
-_YEARS = re.compile(r"\d{4}[,-]\d{4}", re.ASCII)
-_UNIX_PAIR = re.compile(r"(\d{1,12})[,-](\d{1,12})", re.ASCII)
+_DURATION = r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?"
+_YEARS = r"\d{4}[,-]\d{4}"
+_UNIX_PAIR = r"(\d{1,12})[,-](\d{1,12})"
 _EXAMPLES = (
     "a string such as 24h, 7d, yesterday, lastmonth, 2020-04-01, 2020-04, 2020-04-01/2020-04-03 or "
     "2020-04-01T05:00Z/2020-04-01T06:00Z"
@@ -172,7 +171,7 @@ class Window:
                 window = _interval(text)
                 if window is not None:
                     return window
-                if _YEARS.fullmatch(text):
+                if pattern(_YEARS).fullmatch(text):
                     raise ValueError("it may be years or Unix times; write dates, such as 2015-01-01/2017-01-01")
                 ends = _parse(text, _now_ns(now))
                 if ends is not None:
@@ -238,7 +237,7 @@ def _parse(text: str, now: int) -> tuple[int, int] | None:
     Raises:
         ValueError: A time does not exist.
     """
-    if match := _DURATION.fullmatch(text):
+    if match := pattern(_DURATION).fullmatch(text):
         count, unit, offset, offset_unit = match.groups()
         length = int(count) * _UNITS[unit]
         if offset is None:
@@ -247,7 +246,7 @@ def _parse(text: str, now: int) -> tuple[int, int] | None:
         else:
             end = now - int(offset) * _UNITS[offset_unit]
         return (end - length, end) if length else None
-    if match := _UNIX_PAIR.fullmatch(text):
+    if match := pattern(_UNIX_PAIR).fullmatch(text):
         return int(match[1]) * SECOND, int(match[2]) * SECOND
     if text.count(",") == 1:
         start, _, last = text.partition(",")

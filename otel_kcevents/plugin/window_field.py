@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -46,10 +45,10 @@ def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldR
                 return to_window(value, options)
             return reduce(cover, [to_window(one, options) for one in value or ()], None)
 
-        field = replace(field, read=read)
+        field = field._replace(read=read)
     if options.read is None or field.when == "item":
         return field
-    return replace(field, when=options.read, again=False)
+    return field._replace(when=options.read, again=False)
 
 
 def _between(options: WindowOptions, function: Callable[..., Any]) -> FieldReader:

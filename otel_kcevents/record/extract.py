@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import name_of
@@ -32,8 +32,7 @@ class Call:
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class FieldReader:
+class FieldReader(NamedTuple):
     """Reads the window or the size of a call.
 
     Attributes:

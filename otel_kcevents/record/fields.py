@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from otel_kcevents.record.callables import is_generator
@@ -38,7 +37,7 @@ def fields_of(
         if (
             recorder.operation == "save" and size_field.argument and size_field.when == "after"
         ):  # a save may empty what it saves, a load fills it
-            size_field = replace(size_field, when="before")
+            size_field = size_field._replace(when="before")
         return window_field, size_field
     if not recorder.is_sized or is_generator(function):
         return window_field, None

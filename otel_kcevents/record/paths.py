@@ -19,12 +19,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextvars import ContextVar
-from dataclasses import dataclass
 from itertools import chain
 from keyword import iskeyword
 from operator import attrgetter, itemgetter
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.record.callables import is_async_generator, is_generator, name_of
@@ -40,16 +39,14 @@ _Step: TypeAlias = tuple[str, Any]  # "name", "index", "key" or "each", and its 
 
 _ROOTS: dict[str, Root] = {"return": "return", "result": "return", "yield": "yield", "kept": "kept", "env": "env"}
 _NAME = r"(?P<name>(?!\d)(?:\w|[^\x00-\x7f])+)"  # \w does not match combining characters
-_FIRST = re.compile(_NAME)
-_STEP = re.compile(rf"\.{_NAME}|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>(?!['\"])[^\[\]]+))\]")
+_STEP = rf"\.{_NAME}|\[(?:(?P<index>-?[0-9]+)|(?P<each>\*)|(?P<key>(?!['\"])[^\[\]]+))\]"
 
 _NOT_COLLECTIONS = (str, bytes, bytearray, Iterator)
 
 _kept: ContextVar[Mapping[str, Any]] = ContextVar("otel_kcevents_kept", default=MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """A path, compiled for one function.
 
     Attributes:
@@ -173,7 +170,7 @@ def _parse(source: str, remedy: Callable[[], str] = str) -> tuple[str, list[_Ste
     steps: list[_Step] = []
     position = 0
     while position < len(source) or not steps:
-        match = (_STEP if steps else _FIRST).match(source, position)
+        match = re.compile(_STEP if steps else _NAME).match(source, position)
         if match is None or match.lastgroup is None:
             raise TypeError(
                 f"{short_repr(source)} is not a path: cannot read {short_repr(source[position:])} "

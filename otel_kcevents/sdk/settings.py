@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from otel_kcevents.model.messages import short_repr
@@ -44,15 +44,14 @@ _COMPRESSIONS = {"grpc": ("gzip", "none"), "http/protobuf": ("gzip", "deflate", 
 _MAX_TIMEOUT = 60.0  # seconds; the data behind a slow attempt must be retried within minutes
 
 # One header as OpenTelemetry accepts it: a name, and a value that is URL-encoded or needs no encoding.
-_HEADER = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
+_HEADER = r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ !#-+\--:<-\[\]-~]*"
 _HEADER_NAMES = {
-    "grpc": re.compile(r"[a-z0-9_.-]+(?<!-bin)"),  # a key of gRPC's metadata; those that end in -bin hold bytes
-    "http/protobuf": re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+"),  # a token of RFC 9110
+    "grpc": r"[a-z0-9_.-]+(?<!-bin)",  # a key of gRPC's metadata; those that end in -bin hold bytes
+    "http/protobuf": r"[!#-'*+\-.0-9A-Z^-z|~]+",  # a token of RFC 9110
 }
 
 
-@dataclass(frozen=True)
-class BatchSettings:
+class BatchSettings(NamedTuple):
     """The settings of the SDK's batch processor.
 
     Attributes:
@@ -186,7 +185,8 @@ def _check_headers(variable: str, headers: str, protocol: str) -> None:
     for header in filter(None, (part.strip() for part in headers.split(","))):
         name, value = (unquote(part).strip() for part in header.partition("=")[::2])
         can_be_sent = value.isascii() and (not value or value.isprintable())
-        if not (_HEADER.fullmatch(header) and _HEADER_NAMES[protocol].fullmatch(name.lower()) and can_be_sent):
+        is_valid = re.fullmatch(_HEADER, header) and re.fullmatch(_HEADER_NAMES[protocol], name.lower())
+        if not (is_valid and can_be_sent):
             raise ValueError(
                 f"{variable} is malformed; expected name=value, separated by commas, values URL-encoded "
                 "(the value is not shown: it may contain a secret)"
