@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
@@ -15,6 +13,14 @@ from otel_kcevents.sdk import published
 
 if TYPE_CHECKING:
     from otel_kcevents.plugin.instrumentation import Instrumentation
+
+try:
+    from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"KcEventsInstrumentor needs {error.name!r}, which is not installed; run pip install 'otel-kcevents[plugin]'",
+        name=error.name,
+    ) from error
 
 __all__ = ["KcEventsInstrumentor"]
 

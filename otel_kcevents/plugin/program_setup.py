@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Literal
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
@@ -31,8 +32,11 @@ class ProgramSetup:
     """Sets up a program: at once what does not affect it, and providers when it needs them."""
 
     def __init__(self) -> None:
-        self._undo: list[Callable[[], object]] = []  # not empty while providers may be needed
+        self._undo: list[Callable[[], object]] = []
+        self._undo_waiting: list[Callable[[], object]] = []
         self._is_setting_up = False
+        self._has_set_providers = False
+        self._has_imported = False
 
     def begin(self, log_file: str | os.PathLike[str] | Literal[False] | None, *, is_used: bool) -> None:
         """Set up the log, its journal, and the flush at the end; wait for the need of providers if none are set.
@@ -50,7 +54,7 @@ class ProgramSetup:
         if is_used:
             SETUP.export_at_end()
         if needed_providers()[0]:
-            self._wait()
+            self._wait(is_used)
         elif not is_used:
             SETUP.retain_events(default_log)
             observe(default_log, None)
@@ -62,43 +66,87 @@ class ProgramSetup:
 
     def end(self) -> None:
         """Stop waiting for the need of providers; what is set up stays."""
-        while self._undo:
-            self._undo.pop()()
+        _call_all(self._undo_waiting)
+        _call_all(self._undo)
 
-    def _wait(self) -> None:
-        if not self._undo:
-            self._undo = [_call_at_first_span(self._on_first_span), _call_when_set(self._on_tracer_provider)]
+    def _wait(self, is_used: bool) -> None:
+        if self._undo:
+            return
+        self._undo = [self._replace_setter(trace, "tracer"), self._replace_setter(metrics, "meter")]
+        self._undo_waiting = [
+            _call_at_first_span(self._set_tracer_provider),
             # A program that has set a tracer provider, but no meter provider, still needs one for the counter.
-            self._undo.append(default_log.attach(lambda *event: self._set_providers()))
+            default_log.attach(lambda *event: self._set_providers()),
+        ]
+        if is_used and hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+            os.register_at_fork(before=self._before_fork)
 
-    def _on_first_span(self) -> None:
+    def _before_fork(self) -> None:
+        """Import what the set-up needs, so that not every child does."""
+        if self._undo_waiting and not self._has_imported:
+            self._has_imported = True
+            from otel_kcevents.sdk.providers import import_exporters
+
+            import_exporters()
+
+    def _set_tracer_provider(self) -> None:
         if needed_providers()[0]:
             self._set_providers()
 
-    def _on_tracer_provider(self) -> None:
-        if self._undo and not (self._is_setting_up or SETUP.is_complete):
-            _never_raise(SETUP.retain_events, default_log)
-
     def _set_providers(self) -> None:
         with FORK_LOCK:
-            if self._is_setting_up:
-                return  # the set-up itself starts a span
-            if self._undo and not SETUP.is_complete:
-                self._is_setting_up = True
-                exports_metrics = bool(exporters("metrics", lambda message: None))
-                _never_raise(
-                    SETUP.set_providers, None, default_log, ("traces", "metrics") if exports_metrics else ("traces",)
-                )
-                _never_raise(SETUP.export_at_end)
-                self._is_setting_up = False
-            self.end()
+            if self._is_setting_up or not self._undo_waiting:
+                return  # the set-up itself starts a span, or another thread has been first
+            self._is_setting_up = True
+            if not SETUP.is_complete:
+                try:
+                    has_metrics = bool(exporters("metrics", lambda message: None))
+                    SETUP.set_providers(None, default_log, ("traces", "metrics") if has_metrics else ("traces",))
+                except Exception as error:
+                    _logger.warning("nothing is exported: %s", error_message(error))
+                    _keep_hand_written_events()
+                self._has_set_providers = True
+                SETUP.export_at_end()
+            _call_all(self._undo_waiting)
+            self._is_setting_up = False
+
+    def _replace_setter(self, module: Any, kind: str) -> Callable[[], None]:
+        """Let the program set a provider when ours is already set; return a function that undoes this."""
+        name = f"set_{kind}_provider"
+        original = getattr(module, name)
+
+        @wraps(original)
+        def set_provider(provider: Any) -> None:
+            if self._has_set_providers and getattr(module, f"get_{kind}_provider")() in SETUP.ending.own:
+                # The API accepts one provider, and has no way to replace it. Spans of earlier tracers stay with ours.
+                original.__globals__[f"_{kind.upper()}_PROVIDER"] = provider
+            else:
+                original(provider)
+            with suppress(Exception):  # from a provider of another library
+                SETUP.retain_events(default_log)
+
+        def undo() -> None:
+            if getattr(module, name) is set_provider:
+                setattr(module, name, original)
+
+        setattr(module, name, set_provider)
+        return undo
 
 
-def _never_raise(function: Callable[..., object], *args: Any) -> None:
-    try:
-        function(*args)
-    except Exception as error:
-        _logger.warning("the export is not set up: %s", error_message(error))
+def _call_all(functions: list[Callable[[], object]]) -> None:
+    while functions:
+        functions.pop()()
+
+
+def _keep_hand_written_events() -> None:
+    """Set a provider that exports nothing, if the program has none, because its spans lead their events to the log."""
+    if needed_providers()[0]:
+        from opentelemetry.sdk.trace import TracerProvider
+
+        provider = TracerProvider(shutdown_on_exit=False)
+        SETUP.ending.own.append(provider)
+        trace.set_tracer_provider(provider)
+    SETUP.set_providers(None, default_log, ())
 
 
 def _call_at_first_span(on_first_span: Callable[[], None]) -> Callable[[], None]:
@@ -115,20 +163,3 @@ def _call_at_first_span(on_first_span: Callable[[], None]) -> Callable[[], None]
 
     proxy._tracer = property(_tracer)
     return lambda: setattr(proxy, "_tracer", original)
-
-
-def _call_when_set(on_tracer_provider: Callable[[], None]) -> Callable[[], None]:
-    """Call a function when the program has set a tracer provider; return a function that undoes this."""
-    original = trace.set_tracer_provider
-
-    @wraps(original)
-    def set_tracer_provider(tracer_provider: trace.TracerProvider) -> None:
-        original(tracer_provider)
-        on_tracer_provider()
-
-    def undo() -> None:
-        if trace.set_tracer_provider is set_tracer_provider:
-            trace.set_tracer_provider = original
-
-    trace.set_tracer_provider = set_tracer_provider
-    return undo

@@ -14,7 +14,7 @@ import threading
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from itertools import count
 from time import sleep
 from types import FrameType
@@ -52,6 +52,8 @@ def flush_in_children(ending: Ending, publish: Callable[[], None]) -> None:
 
     publish()
     register_after_fork(ending, after_fork)
+    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        os.register_at_fork(after_in_child=partial(_flush_in_uvicorn_workers, ending))
     if parent_process() is not None:
         _flush_at_end_of_child(ending)
 
@@ -91,6 +93,26 @@ def _flush_at_end_of_billiard(ending: Ending) -> None:
     Finalize(None, flush, exitpriority=-50)
     if (signals := sys.modules.get("celery.signals")) is not None:
         signals.worker_process_shutdown.connect(flush, weak=False)
+
+
+def _flush_in_uvicorn_workers(ending: Ending) -> None:
+    """Flush on SIGTERM in a process that gunicorn has forked for uvicorn's worker class.
+
+    The class resets all signals. When uvicorn has shut down, it restores what it found and sends itself the signal.
+    """
+    for module in ("uvicorn.workers", "uvicorn_worker._workers"):
+        worker: Any = getattr(sys.modules.get(module), "UvicornWorker", None)
+        if worker is not None and not hasattr(worker.init_signals, "__wrapped__"):
+            worker.init_signals = _then(worker.init_signals, partial(handle_sigterm, ending))
+
+
+def _then(first: Callable[..., Any], second: Callable[[], None]) -> Callable[..., None]:
+    @wraps(first)
+    def both(*args: Any) -> None:
+        first(*args)
+        second()
+
+    return both
 
 
 def block_sigterm_in_forks() -> None:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
 
@@ -57,7 +56,7 @@ class ProcessSetup:
         self.is_complete = False
         self.service_name = None
         self._process: int | None = None  # the one in which the exit handlers are registered
-        self._retaining: WeakKeyDictionary[Any, list[EventLog]] = WeakKeyDictionary()
+        self._retaining: list[tuple[Any, EventLog]] = []  # the providers and the logs of processors
         self._refused: list[EventLog] = []
 
     def set_providers(
@@ -112,10 +111,9 @@ class ProcessSetup:
 
         provider: Any = trace.get_tracer_provider()
         if hasattr(provider, "add_span_processor"):
-            logs = self._retaining.setdefault(provider, [])
-            if log not in logs:
-                logs.append(log)
+            if not any(one is provider and other is log for one, other in self._retaining):
                 provider.add_span_processor(EventLogProcessor(log))
+                self._retaining.append((provider, log))
         elif log is not default_log and log not in self._refused:
             self._refused.append(log)
             _logger.warning(

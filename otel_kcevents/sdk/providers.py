@@ -6,6 +6,7 @@ The SDK's metrics and the exporters are imported only if something is exported: 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from otel_kcevents.sdk.console import ConsoleClient
     from otel_kcevents.sdk.otlp import OtlpClient
 
-__all__ = ["build_providers"]
+__all__ = ["build_providers", "import_exporters"]
 
 
 def build_providers(
@@ -71,6 +72,14 @@ def build_providers(
     for message in dict.fromkeys(warnings):
         _logger.warning("%s", message)
     return provider if traces else None, meter_provider
+
+
+def import_exporters() -> None:
+    """Import what `build_providers` needs for the exporters that the environment specifies. Never raises."""
+    signals: tuple[settings.Signal, ...] = ("traces", "metrics")
+    for signal in signals:
+        with suppress(Exception):  # which `build_providers` raises again
+            _clients(signal, [])
 
 
 def _clients(signal: settings.Signal, warnings: list[str]) -> dict[str, OtlpClient | ConsoleClient]:
