@@ -85,14 +85,16 @@ class Instrumentation:
             file = file if isinstance(file, str) else None
             for entry in self._mapping.entries:
                 if any(entry.target.matches(held, file) for held in names):
-                    self._functions_of(entry).instrument(module, namespace, is_complete, code)
+                    # An entry for __main__ is also read in the Python programs that this one starts.
+                    may_lack = "__main__" in names and entry.target.matches("__main__", None)
+                    self._functions_of(entry).instrument(module, namespace, is_complete and not may_lack, code)
             if self._changes is not None:
                 self._changes.forget_dead()
         except Exception as error:
             _logger.warning("the functions of %r are not instrumented: %s", name or module, error_message(error))
 
-    def _instrument_main(self, module: object) -> None:
-        self.instrument_module(module, is_complete=False)
+    def _instrument_main(self, module: object, code: CodeType, is_complete: bool) -> None:
+        self.instrument_module(module, is_complete, code)
 
     def _functions_of(self, entry: Entry) -> EntryFunctions:
         from otel_kcevents.plugin.changes import Changes

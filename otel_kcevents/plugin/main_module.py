@@ -10,17 +10,21 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from types import FrameType, ModuleType
-from typing import Any, Protocol
+from types import CodeType, FrameType
+from typing import Any, Protocol, TypeAlias
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.plugin.definitions import Definitions, may_define
 from otel_kcevents.plugin.monitoring_events import MonitoringEvents
+from otel_kcevents.plugin.namespaces import namespace_of
 from otel_kcevents.plugin.target import Target
 from otel_kcevents.plugin.trace_events import TraceEvents
 
-__all__ = ["FrameEvents", "MainModuleWatch", "module_names"]
+__all__ = ["FrameEvents", "MainModuleWatch", "OnDefined", "module_names"]
+
+OnDefined: TypeAlias = Callable[[object, CodeType, bool], object]
+"""A function of the main module, its code, and whether all is defined that targets may name."""
 
 _MAIN = ("__main__", "__mp_main__")
 _CODE_NAMES = ("<module>", "_bootstrap")
@@ -49,7 +53,7 @@ class FrameEvents(Protocol):
 
 
 class MainModuleWatch:
-    """Calls a function with the main module while its code runs, after each definition that targets may name.
+    """Calls a function while the code of the main module runs, after each definition that targets may name.
 
     It is started while Python starts, or by the main module itself, and ends at the last definition that matters.
 
@@ -62,26 +66,26 @@ class MainModuleWatch:
     def __init__(
         self,
         targets: Sequence[Target],
-        on_defined: Callable[[ModuleType], object],
+        on_defined: OnDefined,
         events: FrameEvents | None = None,
     ) -> None:
         self._targets = targets
         self._on_defined = on_defined
         self._events = events or (MonitoringEvents() if hasattr(sys, "monitoring") else TraceEvents())
         self._definitions: Definitions | None = None
+        self._is_runner = False
 
     def start(self) -> None:
         """Follow the main module if it runs, or wait for it if it has not started; nothing if no target can name it."""
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and not _is_before_main(frame) and main_module_of(frame) is None:
+        while frame is not None and not _is_before_main(frame) and _main_module_of(frame) is None:
             frame = frame.f_back
         if frame is None or _is_worker_start(frame):
             return
-        module = main_module_of(frame)
-        if module is not None:
-            definitions = self._definitions_of(frame, module)
+        if not _is_before_main(frame):
+            definitions = self._definitions_of(frame)
             if definitions.names and self._start_events():
-                self._follow(frame, module, definitions)
+                self._follow(frame, _main_module_of(frame), definitions)
         elif any(_may_be_main(target) for target in self._targets):
             self._start_events()
 
@@ -106,43 +110,57 @@ class MainModuleWatch:
 
     def _warn(self) -> None:
         _logger.warning(
-            "functions of the main module are not instrumented: a debugger, coverage or another tool traces it. Move"
-            " them to a module that the program imports and name that module, or run the program without the tool"
+            "functions of the main module are not instrumented: coverage, a debugger or another tool traces it. Name"
+            " functions of modules that the program imports, or run the program without the tool or on Python 3.12"
         )
 
     def _on_frame(self, frame: FrameType) -> None:
         """Start to follow the main module, or stop if there is nothing to wait for."""
         try:
-            module = main_module_of(frame)
-            if module is None:
-                if _is_worker_start(frame):
-                    self.stop()
-            elif self._definitions is None and not _runs_another(module):
-                definitions = self._definitions_of(frame, module)
+            module = _main_module_of(frame, anywhere=self._is_runner)
+            if _is_worker_start(frame):
+                self.stop()
+            elif module is None or self._definitions is not None:
+                return
+            elif _runs_another(frame):
+                self._is_runner = True
+            else:
+                definitions = self._definitions_of(frame)
                 if definitions.names:
                     self._follow(frame, module, definitions)
-                else:
+                elif not self._is_runner:
                     self.stop()
+                    self._on_defined(module, frame.f_code, True)
         except Exception as error:
             self.stop()
             _logger.warning("functions of the main module are not instrumented: %s", error_message(error))
 
-    def _definitions_of(self, frame: FrameType, module: ModuleType) -> Definitions:
-        names, file = module_names(vars(module)), vars(module).get("__file__")
+    def _definitions_of(self, frame: FrameType) -> Definitions:
+        names, file = module_names(frame.f_globals), frame.f_globals.get("__file__")
         targets = [target for target in self._targets if any(target.matches(name, file) for name in names)]
         return Definitions(
             frame.f_code, frame.f_globals, lambda name: any(may_define(target.name, name) for target in targets)
         )
 
-    def _follow(self, frame: FrameType, module: ModuleType, definitions: Definitions) -> None:
+    def _follow(self, frame: FrameType, module: object, definitions: Definitions) -> None:
+        code = frame.f_code
+
         def on_line(offset: int | None) -> None:
-            if definitions.have_changed():
-                self._on_defined(module)
-            if offset is None or definitions.are_over(offset):
+            is_over = offset is None or definitions.are_over(offset)
+            if is_over:
                 self.stop()
+            if definitions.have_changed() or is_over:
+                self._on_defined(module, code, is_over)
 
         self._definitions = definitions
         self._events.follow(frame, on_line)
+
+
+class _Globals:
+    """Stands in for a module with globals that belong to none."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.__dict__ = namespace
 
 
 def module_names(namespace: Mapping[str, Any]) -> tuple[str, ...]:
@@ -157,17 +175,20 @@ def module_names(namespace: Mapping[str, Any]) -> tuple[str, ...]:
     return (name,) if isinstance(name, str) else ()
 
 
-def main_module_of(frame: FrameType) -> ModuleType | None:
-    """Return the main module if a frame runs its code.
+def _main_module_of(frame: FrameType, anywhere: bool = False) -> object:
+    """Return the main module if a frame runs its code; None otherwise.
 
     Args:
         frame: The frame.
+        anywhere: Whether its globals may be those of no module, as under a profiler.
     """
     name = frame.f_globals.get("__name__")
     if frame.f_code.co_name != "<module>" or not isinstance(name, str) or name not in _MAIN:
         return None
     module = sys.modules.get(name)
-    return module if isinstance(module, ModuleType) and vars(module) is frame.f_globals else None
+    if module is not None and namespace_of(module) is frame.f_globals:
+        return module
+    return _Globals(frame.f_globals) if anywhere else None
 
 
 def _is_before_main(frame: FrameType) -> bool:
@@ -180,26 +201,25 @@ def _is_worker_start(frame: FrameType) -> bool:
     return frame.f_code.co_name == "_bootstrap" and frame.f_globals.get("__name__") == "multiprocessing.process"
 
 
-def _runs_another(module: ModuleType) -> bool:
+def _runs_another(frame: FrameType) -> bool:
     """Return whether a main module only runs another one: that of a profiler, or the start of a worker."""
-    namespace = vars(module)
-    spec = getattr(namespace.get("__spec__"), "name", None)
-    file = os.path.basename(str(namespace.get("__file__") or ""))
-    return str(spec or file).partition(".")[0] in _RUNNERS or (not spec and not file and _is_worker())
+    spec = getattr(frame.f_globals.get("__spec__"), "name", None)
+    file = os.path.basename(str(frame.f_globals.get("__file__") or ""))
+    return str(spec or file).partition(".")[0] in _RUNNERS or (not spec and not file and _starts("spawn", "forkserver"))
 
 
-def _is_worker() -> bool:
-    """Return whether multiprocessing has started this process, or a server that forks such processes."""
-    return any(
-        argument.startswith(("from multiprocessing.spawn", "from multiprocessing.forkserver"))
-        for argument in sys.orig_argv
-    )
+def _starts(*modules: str) -> bool:
+    """Return whether this process was started for one of these modules of multiprocessing."""
+    prefixes = tuple(f"from multiprocessing.{module} " for module in modules)
+    return any(argument.startswith(prefixes) for argument in sys.orig_argv)
 
 
 def _may_be_main(target: Target) -> bool:
     """Return whether a target may name the main module, which has not started, as the command line shows."""
     program, arguments = sys.argv[0], [argument.removeprefix("-m") for argument in sys.orig_argv[1:]]
-    if any(target.matches(name, None) for name in _MAIN) or _is_worker():
+    if _starts("resource_tracker"):
+        return False
+    if any(target.matches(name, None) for name in _MAIN) or _starts("spawn", "forkserver"):
         return True
     if program != "-m":
         path = os.path.abspath(program)
