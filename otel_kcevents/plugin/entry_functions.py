@@ -119,7 +119,7 @@ class EntryFunctions:
     def _record(self, found: Found, original: Any) -> Recording:
         recording = record_calls(self._entry, found.function, original)
         is_method = found.owner is not None and not isinstance(found.value, staticmethod)
-        return count_once(self, recording, original) if self._entry.subclasses and is_method else recording
+        return count_once(self._entry.place, recording, original) if self._entry.subclasses and is_method else recording
 
     # Subclasses
 

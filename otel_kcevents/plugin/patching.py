@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 from weakref import ref
 
@@ -65,7 +65,7 @@ def refusal(function: FunctionType) -> str | None:
 
 
 class Swap:
-    """The exchanged code of one function, which it does not keep alive.
+    """The exchanged code of one function. The function can be freed together with its module.
 
     Args:
         function: The function.
@@ -77,15 +77,17 @@ class Swap:
     """
 
     def __init__(self, function: FunctionType, record: Callable[[FunctionType], Recording]) -> None:
+        is_done = False
+        while not is_done:  # another thread may exchange it meanwhile
+            original = _copy(function)
+            recording = record(original)
+            shim = shim_code(function, shape_of(original), recording)
+            is_done = _exchange(function, original.__code__, shim)
+        # Weak references: only the shim keeps the others alive, and with them the globals of the function.
         self._function = ref(function)
-        self._recording: Recording
-        while True:
-            self._code = function.__code__
-            self._original = _copy(function)
-            self._recording = record(self._original)
-            self._shim = shim_code(function, shape_of(self._original), self._recording)
-            if self._exchange(function, self._code, self._shim):
-                break
+        self._original = ref(original)
+        self._recording = ref(recording)
+        self._shim = ref(shim)
 
     @property
     def is_alive(self) -> bool:
@@ -98,18 +100,20 @@ class Swap:
         If another tool has exchanged it since, that tool may have kept the shim, which then only calls the original.
         The same holds for calls that have not begun yet, such as those of generators.
         """
-        function = self._function()
-        if function is not None:
-            self._exchange(function, self._shim, self._code)
-        self._recording.stop(self._original)
+        function, original, recording = self._function(), self._original(), self._recording()
+        if original is not None and recording is not None:
+            if function is not None:
+                _exchange(function, self._shim(), original.__code__)
+            recording.stop(original)
 
-    @staticmethod
-    def _exchange(function: FunctionType, old: Any, new: Any) -> bool:
-        with _lock:
-            is_same = function.__code__ is old
-            if is_same:
-                function.__code__ = new
-        return is_same
+
+def _exchange(function: FunctionType, old: CodeType | None, new: CodeType) -> bool:
+    """Exchange the code of a function if it is still *old*, and return whether it was."""
+    with _lock:
+        is_same = function.__code__ is old
+        if is_same:
+            function.__code__ = new
+    return is_same
 
 
 class Replacement:

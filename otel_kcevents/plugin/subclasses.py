@@ -14,12 +14,12 @@ from typing import Any
 
 from otel_kcevents.plugin.patching import Replacement
 from otel_kcevents.record.callables import shape_of
-from otel_kcevents.record.late import Recording
+from otel_kcevents.record.late import LateCallable, Recording
 from otel_kcevents.record.shim import make_shim
 
 __all__ = ["SubclassWatch", "count_once", "inherited_method", "subclasses_of"]
 
-_Calls = tuple[tuple[Any, tuple[object, FunctionType]], ...]
+_Calls = tuple[tuple[Any, tuple[str, FunctionType]], ...]
 
 _active: ContextVar[_Calls] = ContextVar("otel_kcevents_active", default=())
 """The counted calls that are running in this context: the object, and the group and the method of each."""
@@ -54,7 +54,7 @@ class SubclassWatch:
     """
 
     def __init__(self, owner: type, on_defined: Callable[[type], None]) -> None:
-        self._on_defined = on_defined
+        self._notify = _Notify(on_defined)
         self._replaced: list[tuple[type, Replacement]] = []
         self.extend(owner)
 
@@ -66,14 +66,14 @@ class SubclassWatch:
         """
         if any(owner is held for held, _ in self._replaced):
             return
-        own = vars(owner).get("__init_subclass__")
+        own, notify = vars(owner).get("__init_subclass__"), self._notify
 
         def __init_subclass__(cls: Any, /, **options: Any) -> None:
             if own is None:
                 super(owner, cls).__init_subclass__(**options)  # type: ignore[arg-type]  # it is a class
             else:
                 own.__get__(None, cls)(**options)
-            self._on_defined(cls)
+            notify(cls)
 
         self._replaced.append((owner, Replacement(owner, "__init_subclass__", classmethod(__init_subclass__))))
 
@@ -86,7 +86,21 @@ class SubclassWatch:
         """End."""
         for _, replaced in reversed(self._replaced):
             replaced.undo()
-        self._on_defined = lambda owner: None  # another tool may have kept the method
+        self._notify.on_defined = None  # another tool may have kept the method
+
+
+class _Notify:
+    """Calls a function with a new class; in a class that is unpickled in another process it does nothing."""
+
+    def __init__(self, on_defined: Callable[[type], None] | None = None) -> None:
+        self.on_defined = on_defined
+
+    def __call__(self, owner: type) -> None:
+        if self.on_defined is not None:
+            self.on_defined(owner)
+
+    def __reduce__(self) -> tuple[type[_Notify], tuple[()]]:
+        return _Notify, ()
 
 
 def inherited_method(owner: type, attribute: str, value: Any, record: Callable[[FunctionType], Recording]) -> Any:
@@ -119,7 +133,7 @@ def _call_inherited(owner: type, attribute: str, is_static: bool, /, *args: Any,
     return getattr(super(owner, args[0]), attribute)(*args[1:], **kwargs)
 
 
-def count_once(group: object, recording: Recording, original: FunctionType) -> Recording:
+def count_once(group: str, recording: Recording, original: FunctionType) -> Recording:
     """Return what calls a method without recording it inside a counted call of an override, on the same object.
 
     Args:
@@ -132,7 +146,7 @@ def count_once(group: object, recording: Recording, original: FunctionType) -> R
     def is_inside(args: tuple[Any, ...]) -> bool:
         """Return whether an override has called the method on the same object; recursive calls are counted."""
         return bool(args) and any(
-            held is args[0] and of is group and method is not original for held, (of, method) in _active.get()
+            held is args[0] and of == group and method is not original for held, (of, method) in _active.get()
         )
 
     def plain(*args: Any, **kwargs: Any) -> Any:
@@ -153,8 +167,16 @@ def count_once(group: object, recording: Recording, original: FunctionType) -> R
         return _Steps(recording(*args, **kwargs), _Active(args, me))
 
     counted = Recording({"plain": plain, "coroutine": coroutine}.get(shape, steps))
-    counted.marks, counted.remade = recording.marks, recording.remade
+    counted.marks = recording.marks
+    counted.remade = (_count_again, (group, *recording.remade, original))
     return counted
+
+
+def _count_again(group: str, remake: Callable[..., Recording], remade: tuple[Any, ...], original: Any) -> LateCallable:
+    """Return what the shim of an unpickled method calls."""
+    return LateCallable(
+        lambda: count_once(group, remake(*remade), original), (_count_again, (group, remake, remade, original))
+    )
 
 
 class _Active:
@@ -165,7 +187,7 @@ class _Active:
         method: The group and the method.
     """
 
-    def __init__(self, args: tuple[Any, ...], method: tuple[object, FunctionType]) -> None:
+    def __init__(self, args: tuple[Any, ...], method: tuple[str, FunctionType]) -> None:
         self._call = (args[0] if args else None, method)
         self._outside: _Calls = ()
         self._inside: _Calls = ()
