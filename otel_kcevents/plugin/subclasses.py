@@ -172,11 +172,16 @@ def count_once(group: str, recording: Recording, original: FunctionType) -> Reco
     return counted
 
 
-def _count_again(group: str, remake: Callable[..., Recording], remade: tuple[Any, ...], original: Any) -> LateCallable:
+def _count_again(
+    group: str, remake: Callable[..., LateCallable], remade: tuple[Any, ...], original: Any
+) -> LateCallable:
     """Return what the shim of an unpickled method calls."""
-    return LateCallable(
-        lambda: count_once(group, remake(*remade), original), (_count_again, (group, remake, remade, original))
-    )
+
+    def decorate() -> Callable[..., Any]:
+        recording = remake(*remade).decorated
+        return count_once(group, recording, original) if isinstance(recording, Recording) else recording
+
+    return LateCallable(decorate, (_count_again, (group, remake, remade, original)))
 
 
 class _Active:
