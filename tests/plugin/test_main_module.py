@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TESTS
 from mapped import instrument
 
 # The tracer of coverage and the trace function of the plugin exclude each other before Python 3.12.
-NO_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
+NO_COVERAGE: dict[str, Any] = {"COVERAGE_PROCESS_CONFIG": ""}
 
 
 @pytest.fixture
