@@ -12,6 +12,7 @@ from otel_kcevents.plugin.entry_state import EntryState
 from otel_kcevents.plugin.import_hook import ImportHook
 from otel_kcevents.plugin.main_module import MainModuleWatch, module_names
 from otel_kcevents.plugin.mapping import Entry, Mapping
+from otel_kcevents.plugin.module_filter import ModuleFilter
 from otel_kcevents.plugin.namespaces import namespace_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Instrumentation:
         self._mapping = mapping
         self._changes: Changes | None = None
         self._started: dict[int, EntryFunctions] = {}  # by the number of the entry
-        self._main = MainModuleWatch([entry.target for entry in mapping.entries], self._instrument_main)
+        targets = [entry.target for entry in mapping.entries]
+        self._filter = ModuleFilter(targets)
+        self._main = MainModuleWatch(targets, self._instrument_main)
         self._hook = ImportHook(self.instrument_module, self._main.pause, self._main.resume)
 
     def begin(self) -> None:
@@ -83,6 +86,8 @@ class Instrumentation:
                 return
             names, file = {*module_names(namespace), *filter(None, [name])}, namespace.get("__file__")
             file = file if isinstance(file, str) else None
+            if not self._filter.may_name(names, file):
+                return
             for entry in self._mapping.entries:
                 if any(entry.target.matches(held, file) for held in names):
                     # An entry for __main__ is also read in the Python programs that this one starts.
