@@ -72,18 +72,19 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
             _logger.warning("%s", problem)
         if not options.is_enabled:
             return
+        mapping = options.mapping
         try:
             self._setup = self._setup or ProgramSetup()
-            self._setup.begin(options.log_file, is_used=options.mapping is not None)
+            self._setup.begin(options.log_file, is_used=bool(mapping and mapping.entries))
         except Exception as error:
             _logger.warning("the export and the log are not set up: %s", error_message(error))
         published.publish_config_file()
         self._published_before = published.publish_mapping(options.mapping_file)
         try:
-            if options.mapping is not None:
+            if mapping is not None and (mapping.entries or mapping.problems):
                 from otel_kcevents.plugin.instrumentation import Instrumentation
 
-                self._instrumentation = Instrumentation(options.mapping)
+                self._instrumentation = Instrumentation(mapping)
                 self._instrumentation.begin()
         except Exception as error:
             _logger.warning("no functions are instrumented: %s", error_message(error))

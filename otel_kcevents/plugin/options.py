@@ -41,9 +41,9 @@ Word: TypeAlias = Literal["none", "false", "true", "empty"]
 _WINDOW_KEYS = ("path", "start", "end", "match", "format", "length", "inclusive", "read")
 _WORDS = ("none", "false", "true", "empty")
 _SCALARS = (str, int, float, bool)
-_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_FUNCTION = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*"
 _SKIP = "airflow.exceptions:AirflowSkipException"
-_EXCEPTION = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)*")
+_EXCEPTION = r"[^\W\d]\w*([.:][^\W\d]\w*)*"
 _NEEDS_RECORD = ("window", "size", "fails_when", "error", "ignore")
 
 
@@ -129,7 +129,7 @@ def is_function_name(value: Any) -> bool:
     Args:
         value: The value.
     """
-    return isinstance(value, str) and _FUNCTION.fullmatch(value) is not None
+    return isinstance(value, str) and re.fullmatch(_FUNCTION, value) is not None
 
 
 def read_options(item: Mapping[str, Any], report: Report) -> Options:
@@ -309,14 +309,14 @@ def _read_where(value: Any, report: Report) -> tuple[tuple[str, tuple[str, ...]]
     return tuple(conditions)
 
 
-def _strings(value: Any, key: str, report: Report, form: re.Pattern[str] | None, example: str) -> tuple[str, ...]:
+def _strings(value: Any, key: str, report: Report, form: str | None, example: str) -> tuple[str, ...]:
     """Return a string, or a list of strings, as a tuple."""
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, (list, tuple)):
         report(key, f"expected a string such as {example!r}, or a list of them, got {_shown(value)}")
         return ()
     for one in listed:
-        if not isinstance(one, str) or not one or (form is not None and not form.fullmatch(one)):
+        if not isinstance(one, str) or not one or (form is not None and not re.fullmatch(form, one)):
             report(key, f"expected a string such as {example!r}, got {_shown(one)}")
             return ()
     return tuple(listed)

@@ -12,9 +12,9 @@ from otel_kcevents.model.messages import short_repr
 
 __all__ = ["Target"]
 
-_GLOB = re.compile(r"[*?\[]")
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_PATTERN = re.compile(r"[\w*?\[\]!-]+(\.[\w*?\[\]!-]+)*")
+_GLOB = r"[*?\[]"
+_NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+_PATTERN = r"[\w*?\[\]!-]+(\.[\w*?\[\]!-]+)*"
 
 
 class Target(NamedTuple):
@@ -57,12 +57,12 @@ class Target(NamedTuple):
     @property
     def names_one_module(self) -> bool:
         """Whether it names one module or file; otherwise it has a glob."""
-        return _GLOB.search(self.module) is None
+        return re.search(_GLOB, self.module) is None
 
     @property
     def names_one_function(self) -> bool:
         """Whether it names one function of a module; otherwise it has a glob."""
-        return _GLOB.search(self.name) is None
+        return re.search(_GLOB, self.name) is None
 
     def matches(self, name: str, file: str | None) -> bool:
         """Return whether it may name functions of a module.
@@ -103,7 +103,7 @@ class Target(NamedTuple):
 
 
 def _is_valid(name: str) -> bool:
-    return (_PATTERN if _GLOB.search(name) else _NAME).fullmatch(name) is not None
+    return re.fullmatch(_PATTERN if re.search(_GLOB, name) else _NAME, name) is not None
 
 
 def _source(file: str) -> str:
