@@ -16,12 +16,17 @@ from otel_kcevents.plugin.patching import Swap
 from otel_kcevents.plugin.recording import record_calls
 from otel_kcevents.record.target import Target
 
-__all__ = ["MAPPINGS", "instrument", "mapped"]
+__all__ = ["LAUNCHER", "MAPPINGS", "PROVIDERS", "instrument", "mapped"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 MAPPINGS = Path(__file__).parents[1] / "examples" / "mappings"
-_LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+PROVIDERS = {
+    "distribution": {"OTEL_LOGS_EXPORTER": "none"},
+    "ours": {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none"},  # as without opentelemetry-distro
+}
+"""The environment in which the launcher sets the providers of `opentelemetry-distro`, and in which it sets none."""
 _NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 
 
@@ -51,7 +56,7 @@ def instrument(
     if journal is not None:
         environment["OTEL_PYTHON_KCEVENTS_LOG_FILE"] = str(journal)
     finished = subprocess.run(
-        [_LAUNCHER, *options, sys.executable, *map(str, command)],
+        [LAUNCHER, *options, sys.executable, *map(str, command)],
         env=clean_environment(**{**_NO_EXPORT, **environment}),
         capture_output=True,
         text=True,

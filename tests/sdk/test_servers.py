@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 import pytest
-from conftest import TESTS, clean_environment, wait_until
+from conftest import wait_until
 
 pytest.importorskip(
     "opentelemetry.exporter.otlp.proto.http", reason="pip install opentelemetry-exporter-otlp to run these"
@@ -26,6 +22,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from receivers import Received, http_receiver
+from servers import request, running
 
 from otel_kcevents import Journal
 
@@ -73,34 +70,8 @@ FORKING += ["celery, prefork", "celery, recycled children"]
 ONLY_ATTACHED = [name for name in SERVERS if "only attached" in name]
 
 
-@contextmanager
-def running(folder: Path, command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process group that runs a command during the `with` block; its output goes to a file in *folder*."""
-    with (folder / "output").open("wb") as output:
-        program = subprocess.Popen(
-            [sys.executable, "-m", *command.split()],
-            cwd=TESTS / "programs",
-            env=clean_environment(TEST_FOLDER=str(folder), **environment),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        yield program
-        program.wait(60)
-    finally:
-        if program.poll() is None:
-            os.killpg(program.pid, signal.SIGKILL)
-            program.wait()
-
-
-def request(folder: Path, path: str = "/") -> bool:
-    """Send a request to the server, whose output has its port; return whether it has answered."""
-    listening = re.search(r"http://127\.0\.0\.1:(\d+)", (folder / "output").read_text())
-    try:
-        return bool(listening and urlopen(f"http://127.0.0.1:{listening[1]}{path}", timeout=20).read())
-    except OSError:
-        return False
+def python(command: str) -> list[str]:
+    return [sys.executable, "-m", *command.split()]
 
 
 def end_after_events(folder: Path, name: str, run: Run) -> tuple[Received, Journal]:
@@ -109,7 +80,10 @@ def end_after_events(folder: Path, name: str, run: Run) -> tuple[Received, Journ
     environment = {"TEST_ATTACH" if name in ONLY_ATTACHED else "OTEL_PYTHON_KCEVENTS_LOG_FILE": journal.path}
     if "--preload" in run.command:
         environment["TEST_EVENT_AT_IMPORT"] = "1"
-    with http_receiver() as received, running(folder, run.command, **received.environment, **environment) as program:
+    with (
+        http_receiver() as received,
+        running(folder, python(run.command), **received.environment, **environment) as program,
+    ):
         if run in QUEUES.values():
             wait_until(lambda: len(list(folder.glob("done/*"))) == EVENTS, 60)
             if "--max-tasks-per-child" in run.command:  # each child exports at its own end
@@ -160,7 +134,10 @@ def test_each_process_is_a_run_that_knows_its_parent(
 def test_worker_that_gunicorn_aborts_exports(tmp_path: Path) -> None:
     """The worker hangs for longer than the timeout."""
     command = f"{GUNICORN} --timeout 1 web:wsgi"
-    with http_receiver() as received, running(tmp_path, command, **received.environment) as server:
+    with (
+        http_receiver() as received,
+        running(tmp_path, python(command), **received.environment) as server,
+    ):
         wait_until(lambda: "Booting worker" in (tmp_path / "output").read_text())
         assert not request(tmp_path, "/hang")
         wait_until(lambda: received.total)
