@@ -184,7 +184,7 @@ def _read_window(value: Any, report: Report) -> WindowOptions | None:
     read = value.get("read")
     if read not in (None, "before", "after"):
         report("window.read", f"expected 'before' or 'after', got {_shown(read)}")
-    if read == "before" and any(path and root_of(path)[0] in ("return", "yield") for path in paths.values()):
+    if read == "before" and any(path is not None and _needs_result(path) for path in paths.values()):
         report("window.read", "the result does not exist before the call; remove read")
     inclusive = value.get("inclusive", False)
     if not isinstance(inclusive, bool):
@@ -328,15 +328,20 @@ def _checked_path(value: Any, key: str, report: Report, forbidden: tuple[str, ..
         report(key, f"expected a path such as 'self.date', got {_shown(value)}")
         return None
     try:
-        root, name = root_of(value)
+        root, _ = root_of(value)
     except TypeError as error:
         report(key, str(error))
         return None
-    if root in forbidden and name != "result":  # an argument may have this name
+    if root in forbidden and _needs_result(value):
         reads = "the items of a generator" if root == "yield" else "the result"
         report(key, f"{short_repr(value)} reads {reads}, which {key.partition('.')[0]} cannot; use an argument")
         return None
     return value
+
+
+def _needs_result(path: str) -> bool:
+    root, name = root_of(path)
+    return root in ("return", "yield") and name != "result"  # an argument may have this name
 
 
 def _shown(value: Any) -> str:

@@ -109,6 +109,9 @@ def _condition_of(
         return None
     is_within = called_from(options.within, function) if options.within else None
     conditions = [(_compiled("where", source, original), globs) for source, globs in options.where]
+    for path, _ in conditions:
+        if path.root == "return":
+            raise TypeError(f"where: {path.name!r} does not exist before the call; use an argument")
 
     def is_met(path: Path, globs: tuple[str, ...], args: Args, kwargs: Kwargs) -> bool:
         value = path.read(args, kwargs, None)

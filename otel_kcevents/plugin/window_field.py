@@ -48,6 +48,8 @@ def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldR
         field = field._replace(read=read)
     if options.read is None or field.when == "item":
         return field
+    if options.read == "before" and field.when == "after":
+        raise TypeError(f"{options.path!r} does not exist before the call; remove read")
     return field._replace(when=options.read, again=False)
 
 

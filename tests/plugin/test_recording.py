@@ -1,0 +1,519 @@
+"""From an entry of a mapping to the events of a function: call shapes, `size`, `keep`, defaults, problems."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextvars import copy_context
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mapped import mapped
+from telemetry import DAY, Pause, Telemetry, Warned
+
+from otel_kcevents.record.paths import keep
+
+# Call shapes
+
+
+class Loader:
+    """A class of a program: each method has another shape."""
+
+    window = "2022-06-03"
+
+    def method(self, count: int) -> list[int]:
+        """Return items, or raise."""
+        return [1] * count if count >= 0 else self._fail()
+
+    @classmethod
+    def of_class(cls, count: int) -> list[int]:
+        """Return items, or raise."""
+        return [1] * count if count >= 0 else cls._fail()
+
+    @staticmethod
+    def static(count: int) -> list[int]:
+        """Return items, or raise."""
+        return [1] * count if count >= 0 else Loader._fail()
+
+    async def coroutine(self, count: int) -> list[int]:
+        """Return items, or raise."""
+        await Pause()
+        return self.method(count)
+
+    def awaitable(self, count: int) -> Awaitable[list[int]]:
+        """Return a coroutine."""
+        return self.coroutine(count)
+
+    def items(self, count: int) -> Generator[int, Any, str]:
+        """Yield items, or raise."""
+        for _ in range(count) if count >= 0 else self._fail():
+            yield 1
+        return "done"
+
+    def generator(self, count: int) -> Iterator[int]:
+        """Return a generator."""
+        return self.items(count)
+
+    async def async_items(self, count: int) -> AsyncIterator[int]:
+        """Yield items, or raise."""
+        for _ in range(count) if count >= 0 else self._fail():
+            await Pause()
+            yield 1
+
+    @staticmethod
+    def _fail() -> Any:
+        raise ValueError("no rows")
+
+
+def call(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of any shape, and return its result or its items."""
+
+    async def collect(result: Any) -> Any:
+        return [item async for item in result] if inspect.isasyncgen(result) else await result
+
+    result = function(*args)
+    if inspect.isawaitable(result) or inspect.isasyncgen(result):
+        return asyncio.run(collect(result))
+    return [*result]
+
+
+SHAPES = ["method", "of_class", "static", "coroutine", "awaitable", "items", "generator", "async_items"]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_records_success_and_failure(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    held = vars(Loader)[name]
+    function = getattr(held, "__func__", held)
+    code = function.__code__
+    try:
+        mapped(telemetry, function, window="env.DAY", where={"count": "*"}, ignore="KeyError")
+        monkeypatch.setenv("DAY", "2022-06-03")
+        assert call(getattr(Loader(), name), 3) == [1, 1, 1]
+        with pytest.raises(ValueError, match="no rows"):
+            call(getattr(Loader(), name), -1)
+    finally:
+        function.__code__ = code
+    assert [(event.kind, event.size, event.window) for event in telemetry.events] == [
+        ("AllocationSetLoaded", 3, DAY),
+        ("AllocationSetComputeError", None, DAY),
+    ]
+
+
+def test_nested_and_recursive_calls_have_nested_spans(telemetry: Telemetry) -> None:
+    def load(depth: int) -> list[int]:
+        return [*load(depth - 1), depth] if depth else []
+
+    mapped(telemetry, load)(2)
+    assert [event.size for event in telemetry.events] == [0, 1, 2]
+    inner, middle, outer = telemetry.spans
+    assert inner.parent is not None
+    assert middle.parent is not None
+    assert (inner.parent.span_id, middle.parent.span_id) == (middle.context.span_id, outer.context.span_id)
+
+
+def test_generator_receives_what_is_sent_and_thrown(telemetry: Telemetry) -> None:
+    def items() -> Generator[Any, Any, str]:
+        received = yield "first"
+        try:
+            yield received
+        except KeyError:
+            yield "caught"
+        return "result"
+
+    mapped(telemetry, items, fails_when={"path": "return", "is": "result"})
+    run = items()
+    assert [next(run), run.send("sent"), run.throw(KeyError)] == ["first", "sent", "caught"]
+    with pytest.raises(StopIteration, match="result"):
+        next(run)
+    assert telemetry.kinds == ["AllocationSetComputeError"]
+
+
+def test_generator_closed_early_is_not_a_failure(telemetry: Telemetry) -> None:
+    """Its result is not known, so `fails_when` and `keep` have nothing to look at."""
+
+    def items() -> Iterator[int]:
+        yield from range(5)
+
+    mapped(telemetry, items, fails_when="none", keep={"last": "return"})
+    keep("last", "before")
+    run = items()
+    assert [next(run), next(run)] == [0, 1]
+    run.close()  # type: ignore[attr-defined]
+    assert (telemetry.event.kind, telemetry.event.size) == ("AllocationSetLoaded", 2)
+
+
+def test_generator_of_lazy_batches_is_not_computed(telemetry: Telemetry, warned: Warned) -> None:
+    polars: Any = pytest.importorskip("polars")
+
+    def batches() -> Iterator[Any]:
+        for day in ("2022-06-03T00/PT1H", "2022-06-03T23/PT1H"):
+            frame = polars.LazyFrame({"a": [1]}).map_batches(lambda batch: pytest.fail("computed"))
+            yield SimpleNamespace(day=day, frame=frame)
+
+    mapped(telemetry, batches, size=False, window="yield.day", keep={"first": "kept.nothing"})
+    assert len([*batches()]) == 2
+    assert (telemetry.event.window, telemetry.event.size, warned()) == (DAY, None, [])
+
+
+def test_lazy_items_have_no_size(telemetry: Telemetry, warned: Warned) -> None:
+    polars: Any = pytest.importorskip("polars")
+
+    def batches() -> Iterator[Any]:
+        yield polars.LazyFrame({"a": [1]})
+
+    mapped(telemetry, batches, size="yield")
+    assert len([*batches()]) == 1
+    assert telemetry.event.size is None
+    (message,) = warned()
+    assert message.startswith("kcevents.toml: functions[0].size (costs.etl:step): ")
+
+
+def test_wrong_arguments_raise_at_the_call(telemetry: Telemetry) -> None:
+    mapped(telemetry, one_argument, where={"value": "*"})
+    with pytest.raises(TypeError, match="one_argument"):
+        one_argument()  # type: ignore[call-arg]
+    assert telemetry.spans == []
+
+
+def one_argument(value: Any) -> list[int]:
+    """Return an empty list."""
+    return []
+
+
+def test_cancelled_coroutine_that_does_not_count_is_cancelled(telemetry: Telemetry) -> None:
+    async def load(name: str) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        task = asyncio.ensure_future(load("gcp"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    mapped(telemetry, load, where={"name": "aws"})
+    asyncio.run(run())
+    assert telemetry.spans == []
+
+
+def test_async_generator_that_does_not_count_is_closed_by_the_loop(telemetry: Telemetry) -> None:
+    """Once: the event loop must know the program's generator only."""
+    closed = []
+
+    async def items(name: str) -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append(name)
+
+    async def run() -> Any:
+        run = items("gcp")
+        assert await anext(run) == 1
+        return run
+
+    mapped(telemetry, items, where={"name": "aws"})
+    held = asyncio.run(run())
+    assert (closed, telemetry.spans) == (["gcp"], [])
+    del held
+
+
+# size
+
+
+def test_growth_of_what_the_call_fills(telemetry: Telemetry, warned: Warned) -> None:
+    class Store:
+        rows: Any
+
+        def fill(self, count: int) -> None:
+            self.rows = [*(getattr(self, "rows", None) or ()), *range(count)]
+
+    mapped(telemetry, Store.fill, size="+self.rows")
+    store = Store()
+    store.fill(2)
+    store.fill(3)
+    store.rows = None
+    store.fill(4)
+    assert ([event.size for event in telemetry.events], warned()) == ([2, 3, 4], [])
+
+
+def test_growth_sums_the_items_of_each_part(telemetry: Telemetry) -> None:
+    def fill(parts: dict[str, list[int]]) -> None:
+        parts["a"].append(1)
+        parts["b"] = [1, 2]
+
+    mapped(telemetry, fill, size="+parts[*]")({"a": [1]})
+    assert telemetry.event.size == 3
+
+
+def test_growth_of_a_number_and_of_a_generator(telemetry: Telemetry) -> None:
+    def items(state: Any) -> Iterator[str]:
+        state.count += 10
+        yield "only one"
+
+    mapped(telemetry, items, size="+state.count")
+    assert len([*items(SimpleNamespace(count=5))]) == 1
+    assert telemetry.event.size == 10
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [([1], [], "-1 is not a size"), ("x", [], "is not a size"), ([], "x", "is not a size"), ([], None, "")],
+)
+def test_what_does_not_grow_has_no_size(
+    telemetry: Telemetry, warned: Warned, before: Any, after: Any, problem: str
+) -> None:
+    def change(state: Any) -> None:
+        state.rows = after
+
+    mapped(telemetry, change, size="+state.rows")(SimpleNamespace(rows=before))
+    assert telemetry.event.size is None
+    assert [problem in message for message in warned()] == [True] * bool(problem)
+
+
+def test_decorator_takes_growth_too(telemetry: Telemetry) -> None:
+    @telemetry.allocation.save(size="+rows")
+    def save(rows: list[int]) -> None:
+        rows.append(1)
+
+    save([1, 2, 3])
+    assert telemetry.event.size == 1
+    with pytest.raises(TypeError, match=r"'\+return' cannot be read before the call"):
+        telemetry.allocation.load(size="+return")(lambda: None)
+
+
+def test_size_of_a_save_is_read_before_the_call(telemetry: Telemetry) -> None:
+    def save(batch: Any) -> None:
+        batch.rows.clear()
+
+    mapped(telemetry, save, "allocation.save", size="batch.rows")(SimpleNamespace(rows=[1, 2]))
+    assert telemetry.event.size == 2
+
+
+def test_omitted_keys_have_the_defaults_of_the_decorators(telemetry: Telemetry) -> None:
+    """Also if a table names the window: the set of a save may be the object that holds it."""
+
+    class Batch:
+        window = DAY
+
+        def __len__(self) -> int:
+            return 7
+
+    def save(batch: Batch) -> None: ...
+
+    def write(rows: list[int], window: Any) -> None: ...
+
+    mapped(telemetry, save, "allocation.save", window={"path": "batch.window", "read": "before"})(Batch())
+    mapped(telemetry, write, "asset.save")([1, 2], DAY)
+    assert [(event.size, event.window) for event in telemetry.events] == [(7, DAY), (2, DAY)]
+
+
+# keep
+
+
+def test_values_are_kept_when_the_call_begins_and_ends(telemetry: Telemetry) -> None:
+    class Program:
+        def start(self, date: str, mode: str = "full") -> str:
+            return f"{date}/{mode}"
+
+        def finish(self) -> list[int]:
+            return [1]
+
+    mapped(telemetry, Program.start, "allocation.compute", keep={"day": "date", "answer": "return"})
+    mapped(telemetry, Program.finish, window="kept.day", where={"kept.answer": "2022*/full"})
+    Program().finish()
+    Program().start("2022-06-03")
+    Program().finish()
+    assert telemetry.event.window == DAY
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_can_only_keep(telemetry: Telemetry, name: str) -> None:
+    """Such a call has no span, and a failure is not recorded."""
+    held = vars(Loader)[name]
+    function = getattr(held, "__func__", held)
+    code = function.__code__
+
+    def load() -> list[int]:
+        return []
+
+    mapped(telemetry, load, where={"kept.count": "2"})
+    try:
+        mapped(telemetry, function, None, keep={"count": "count"})
+
+        def run() -> None:
+            with pytest.raises(ValueError, match="no rows"):
+                call(getattr(Loader(), name), -1)
+            assert call(getattr(Loader(), name), 2) == [1, 1]
+
+        copy_context().run(run)
+    finally:
+        function.__code__ = code
+    assert (telemetry.spans, telemetry.events) == ([], [])
+
+
+def test_value_is_kept_in_the_task_of_the_call(telemetry: Telemetry) -> None:
+    async def prepare(day: str) -> None:
+        await Pause()
+
+    async def load() -> list[int]:
+        await Pause()
+        return [1]
+
+    async def task(day: str) -> None:
+        await prepare(day)
+        await load()
+
+    async def run() -> None:
+        await asyncio.gather(task("2022-06-03"), task("2022-06-04"))
+        await load()
+
+    mapped(telemetry, prepare, None, keep={"day": "day"})
+    mapped(telemetry, load, window="kept.day")
+    keep("day", None)
+    asyncio.run(run())
+    found = [event.window and event.window.start_text for event in telemetry.events]
+    assert found == ["2022-06-03T00:00:00Z", "2022-06-04T00:00:00Z", None]
+
+
+def test_value_that_cannot_be_kept_warns_once(telemetry: Telemetry, warned: Warned) -> None:
+    def prepare(job: Any) -> None: ...
+
+    mapped(telemetry, prepare, None, keep={"day": "job.day", "answer": "return.x"})
+    for _ in range(3):
+        prepare(object())
+    (message,) = warned()
+    assert message.startswith("kcevents.toml: functions[0].keep (costs.etl:step): ")
+
+
+def test_nothing_is_kept_alive_longer_than_the_call(telemetry: Telemetry) -> None:
+    class Held:
+        day = "2022-06-03"
+        rows = (1, 2)
+
+    def load(held: Any) -> Any:
+        return Held()
+
+    mapped(
+        telemetry,
+        load,
+        window={"path": "held.day", "length": "1d"},
+        size="return.rows",
+        error="held.nothing",
+        fails_when={"path": "return.day", "is": "x"},
+        where={"held.day": "*"},
+        keep={"day": "held.day"},
+    )
+    held = Held()
+    refs = [weakref.ref(held), weakref.ref(load(held))]
+    del held
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
+def test_paths_are_read_once(telemetry: Telemetry) -> None:
+    class Job:
+        def __init__(self) -> None:
+            self.reads: list[str] = []
+
+        @property
+        def day(self) -> str:
+            self.reads.append("day")
+            return "2022-06-03"
+
+        @property
+        def rows(self) -> list[int]:
+            self.reads.append("rows")
+            return [1]
+
+        @property
+        def state(self) -> str:
+            self.reads.append("state")
+            return "done"
+
+        def run(self) -> None: ...
+
+    fails_when = {"path": "self.state", "is": "x"}
+    mapped(telemetry, Job.run, window={"path": "self.day", "length": "1d"}, size="self.rows", fails_when=fails_when)
+    job = Job()
+    job.run()
+    assert job.reads == ["day", "state", "rows"]
+
+
+# Problems
+
+
+def plain(rows: Any, day: Any = None) -> Any:
+    """A function whose signature a mapping is checked against."""
+
+
+async def async_items(rows: Any) -> AsyncIterator[Any]:
+    """An async generator."""
+    yield rows
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "problem"),
+    [
+        (plain, {"window": "dya"}, "window: 'dya' in 'dya' is not an argument of .*plain; did you mean 'day'"),
+        (plain, {"window": {"path": "dya.x", "length": "1d"}}, "window: .*did you mean 'day'"),
+        (plain, {"window": ["rows", "dya"]}, "window: .*did you mean 'day'"),
+        (plain, {"window": "yield.day"}, "window: .*is not a generator; use return"),
+        (plain, {"window": {"path": "result.day", "read": "before"}}, "window: .*does not exist before the call"),
+        (plain, {"size": "row"}, "size: .*did you mean 'rows'"),
+        (plain, {"size": "+row"}, "size: .*did you mean 'rows'"),
+        (plain, {"size": "+result"}, r"size: '\+result' cannot be read before the call"),
+        (plain, {"fails_when": {"path": "rsult", "is": 1}}, "fails_when: .*did you mean 'result'"),
+        (plain, {"error": "exc"}, "error: 'exc' in 'exc' is not an argument"),
+        (plain, {"keep": {"a": "b"}}, "keep: 'b' in 'b' is not an argument"),
+        (plain, {"where": {"self.a": "b"}}, "where: 'self' in 'self.a' is not an argument"),
+        (plain, {"where": {"result": "b"}}, "where: .*before the call"),
+        (async_items, {"fails_when": "none"}, "fails_when: .*async generator; use yield"),
+        (async_items, {"fails_when": "programs.mapped_functions:has_failed"}, "fails_when: .*async generator"),
+    ],
+)
+def test_path_that_does_not_suit_the_function_is_a_problem(
+    telemetry: Telemetry, function: Any, options: dict[str, Any], problem: str
+) -> None:
+    """The function is left as it is."""
+    code = function.__code__
+    with pytest.raises(TypeError, match=problem):
+        mapped(telemetry, function, **options)
+    assert function.__code__ is code
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("programs.mapped_functions:size_fo", "'size_fo' is missing; did you mean 'size_of'"),
+        ("programs.mapped_functions:NOT_A_FUNCTION", "is not a function"),
+        ("programs.mapped_functons:size_of", "cannot be imported: ModuleNotFoundError"),
+        ("programs.module_that_exits:size_of", "cannot be imported: SystemExit"),
+    ],
+)
+def test_missing_function_warns_once(telemetry: Telemetry, warned: Warned, name: str, problem: str) -> None:
+    def load() -> list[int]:
+        return []
+
+    mapped(telemetry, load, size=name, window=name)
+    load()
+    load()
+    assert sorted(message.split()[1] for message in warned()) == ["functions[0].size", "functions[0].window"]
+    assert all(problem in message for message in warned())
+    assert len(telemetry.events) == 2
+
+
+def test_warnings_are_logged_once_per_entry_and_function(telemetry: Telemetry, warned: Warned) -> None:
+    def load(job: Any) -> list[int]:
+        return []
+
+    mapped(telemetry, load, window="job.day", size="job.rows")
+    mapped(telemetry, load, "asset.load", window="job.day")
+    for _ in range(2):
+        load(object())
+    assert sorted(message.split()[1] for message in warned()) == ["functions[0].size", *["functions[0].window"] * 2]
