@@ -5,7 +5,9 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `python`: run as a program, which prints the `text` or `json` block that follows
 - `sh`: each line is one of the commands that the tests below run or compare
 - `text first-command`: what the README's first command prints at its end
-- `toml`: a mapping, which has no mistakes
+- `toml` and `yaml`: a mapping, which has no mistakes
+- `yaml config-file`: a file for `OTEL_CONFIG_FILE`
+- `text warning`: a warning about a mapping
 - `sql`: a query on a journal, which prints the `text query` block that follows
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
@@ -40,7 +42,8 @@ import otel_kcevents
 from otel_kcevents import Event, Journal, RemoteLog
 from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
-from otel_kcevents.plugin.mapping import read_mapping
+from otel_kcevents.plugin.config_file import read_section
+from otel_kcevents.plugin.mapping import mapping_of, read_mapping
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(otel_kcevents.__file__).parent
@@ -123,8 +126,8 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_every_block_has_a_check() -> None:
     """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
-    known = {"python", "output", "sh", "sql", "toml", "text first-command", "text query"}
-    known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
+    known = {"python", "output", "sh", "sql", "toml", "yaml", "yaml config-file", "text first-command", "text query"}
+    known |= {"text warning", "text house", "text folders", "text diagram", "text systemd", "text crontab"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
     assert found["sql"] == found["text query"] == len(QUERIES) > 0
@@ -247,12 +250,27 @@ def test_terminal_commands_work(
     assert argv == {"tail": ["tail"], "serve": ["serve", "kcevents.db"]}
 
 
-@pytest.mark.parametrize("text", [block.text for block in BLOCKS if block.info == "toml"])
-def test_mapping_of_a_page_has_no_mistakes(text: str, tmp_path: Path) -> None:
-    (tmp_path / "kcevents.toml").write_text(text, encoding="utf-8")
-    mapping = read_mapping(tmp_path / "kcevents.toml")
+@pytest.mark.parametrize(("form", "text"), [block[1:] for block in BLOCKS if block.info in ("toml", "yaml")])
+def test_mapping_of_a_page_has_no_mistakes(form: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / f"kcevents.{form}").write_text(text, encoding="utf-8")
+    mapping = read_mapping(tmp_path / f"kcevents.{form}")
     assert mapping.entries
     assert [str(problem) for problem in mapping.problems] == []
+
+
+def test_config_file_of_the_page_has_a_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "otel.yaml").write_text(block("yaml config-file"), encoding="utf-8")
+    monkeypatch.setenv("KCEVENTS_DB", "nightly.db")
+    options = read_section(str(tmp_path / "otel.yaml")).options
+    assert options["log_file"] == "nightly.db"
+    assert len(mapping_of({"functions": options["functions"]}, "otel.yaml").entries) == 1
+
+
+def test_warning_of_the_page_is_logged() -> None:
+    save = {"target": "costs.etl:save", "record": "asset.save"}
+    functions = [save, {**save, "record": "asset.load"}, {**save, "record": "asset.total", "windw": "day"}]
+    (problem,) = mapping_of({"functions": functions}, "kcevents.toml").problems
+    assert block("text warning") == f"{problem}\n"
 
 
 def test_page_shows_the_mapping_of_the_example() -> None:
