@@ -44,6 +44,7 @@ from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
 from otel_kcevents.plugin.config_file import read_section
 from otel_kcevents.plugin.mapping import mapping_of, read_mapping
+from otel_kcevents.plugin.options import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(otel_kcevents.__file__).parent
@@ -271,6 +272,13 @@ def test_warning_of_the_page_is_logged() -> None:
     functions = [save, {**save, "record": "asset.load"}, {**save, "record": "asset.total", "windw": "day"}]
     (problem,) = mapping_of({"functions": functions}, "kcevents.toml").problems
     assert block("text warning") == f"{problem}\n"
+
+
+def test_page_of_mappings_lists_every_key() -> None:
+    listed = [key for key, _, _ in rows("docs/mapping.md", "key | value | meaning")]
+    assert sorted(name for key in listed for name in quoted(key)) == sorted(
+        ("target", "record", "subclasses", *OPTIONS)
+    )
 
 
 def test_page_shows_the_mapping_of_the_example() -> None:
