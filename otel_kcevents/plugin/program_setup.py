@@ -70,8 +70,6 @@ class ProgramSetup:
         _call_all(self._undo)
 
     def _wait(self, is_used: bool) -> None:
-        if self._undo:
-            return
         self._undo = [self._replace_setter(trace, "tracer"), self._replace_setter(metrics, "meter")]
         self._undo_waiting = [
             _call_at_first_span(self._set_tracer_provider),

@@ -15,10 +15,7 @@ from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk.delivery import Delivery
 
-__all__ = ["OTHERS_TIMEOUT", "Ending", "other_providers"]
-
-OTHERS_TIMEOUT = 5.0
-"""The maximum time that the end of a process waits for the providers of others, in seconds."""
+__all__ = ["Ending", "other_providers"]
 
 
 def other_providers(own: Sequence[object]) -> list[Any]:
@@ -34,6 +31,9 @@ def other_providers(own: Sequence[object]) -> list[Any]:
 class Ending:
     """Exports what is queued when this process, or a child that it forks, ends without running exit handlers.
 
+    Args:
+        timeout: The maximum time to wait for the providers of others, in seconds.
+
     Attributes:
         delivery: What the providers of this package export.
         own: These providers.
@@ -42,7 +42,8 @@ class Ending:
     delivery: Delivery
     own: list[Any]
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = 5.0) -> None:
+        self._timeout = timeout
         self.delivery = Delivery()
         self.own = []
         self._running: list[int] = []  # the process of each call: a forked child has a copy
@@ -53,36 +54,36 @@ class Ending:
         return os.getpid() in self._running or self.delivery.is_ending
 
     def __call__(self) -> None:
-        """Export everything, within the time limits of `Delivery.end`, and of 5 s for the providers of others."""
+        """Export everything, within the time limits of `Delivery.end`, and that for the providers of others."""
         process = os.getpid()
         self._running.append(process)  # set first, so that a signal handler sees that the final export has started
         try:
             begun = monotonic()
-            flushes = [(provider, _start_flush(provider)) for provider in other_providers(self.own)]
+            flushes = []
+            for provider in other_providers(self.own):
+                with suppress(RuntimeError):  # no thread can be started
+                    flushes.append((provider, self._start_flush(provider)))
             self.delivery.end()
             for provider, done in flushes:
-                if not done.acquire(timeout=max(0.0, begun + OTHERS_TIMEOUT - monotonic())):
+                if not done.acquire(timeout=max(0.0, begun + self._timeout - monotonic())):
                     name = type(provider).__qualname__
-                    _logger.warning("the %s did not export everything within %g s", name, OTHERS_TIMEOUT)
+                    _logger.warning("the %s of the program did not export everything in %g s", name, self._timeout)
         finally:
             self._running.remove(process)
 
-
-def _start_flush(provider: Any) -> Any:
-    """Flush a provider in a thread, because its `force_flush` may exceed any timeout; return a lock for its end."""
-    done = allocate_lock()
-
-    def flush() -> None:
-        try:
-            provider.force_flush(int(OTHERS_TIMEOUT * 1000))
-        except Exception as error:
-            _logger.warning("the %s cannot be flushed: %s", type(provider).__qualname__, error_message(error))
-        finally:
-            done.release()
-
-    with suppress(RuntimeError):  # at interpreter exit no thread can be started, and exit handlers flush it
+    def _start_flush(self, provider: Any) -> Any:
+        """Flush a provider in a thread, because that may exceed any timeout; return a lock that is held meanwhile."""
+        done = allocate_lock()
         done.acquire()
+
+        def flush() -> None:
+            try:
+                provider.force_flush(int(self._timeout * 1000))
+            except Exception as error:
+                name = type(provider).__qualname__
+                _logger.warning("the %s of the program cannot be flushed: %s", name, error_message(error))
+            finally:
+                done.release()
+
         start_new_thread(flush, ())  # unlike Thread, takes no lock of code that a signal may have interrupted
         return done
-    done.release()
-    return done
