@@ -34,6 +34,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # an attribute of a class is a line of its description, not an entry of the index
 
+suppress_warnings = ["ref.python"]  # two modules may have a class with the same name, such as `Target`
 nitpicky = True
 # No page of another project can be linked without the network, and backticks also hold arguments and values.
 nitpick_ignore_regex = [("py:obj", r".*"), ("py:.*", r"(?!otel_kcevents\.).*"), ("py:.*", r".*\._.*")]

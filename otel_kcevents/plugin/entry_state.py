@@ -33,8 +33,8 @@ class EntryState(NamedTuple):
         entry: The entry.
         modules: The names of the loaded modules that its target names.
         functions: The functions that it has instrumented.
-        problems: Why it has not instrumented functions that it names, such as `costs.etl has no function svae; did you
-            mean 'save'?`. A warning was logged for each.
+        problems: Why it has not instrumented functions that it names, such as "costs.etl has no function svae; did you
+            mean 'save'?" A warning was logged for each.
         notes: Why functions that it names were left out on purpose, such as those that are decorated already.
     """
 
