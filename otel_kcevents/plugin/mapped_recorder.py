@@ -177,8 +177,8 @@ class KeepingRecorder(MappedRecorder):
         Args:
             time: Ignored.
         """
-        if self._counts is not None:
-            self._counts.calls += 1
+        assert self._counts is not None
+        self._counts.calls += 1
         current = get_current()
         return INVALID_SPAN, current, current
 

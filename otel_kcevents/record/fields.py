@@ -24,20 +24,16 @@ def fields_of(
         recorder: The recorder of the operation.
         function: The function, whose signature must be complete; not a partial of one.
         window: A path, a function of the `Call`, a reader, or None for the default.
-        size: The same; False for no size.
+        size: A path, a function of the `Call`, False for no size, or None for the default.
 
     Raises:
         TypeError: A path or a function does not suit *function*.
     """
     window_field = window if isinstance(window, FieldReader) else window_reader(window, function)
-    if isinstance(size, FieldReader):
-        return window_field, size
     if size is not None:
         size_field = size_reader(size, function)
-        if (
-            recorder.operation == "save" and size_field.argument and size_field.when == "after"
-        ):  # a save may empty what it saves, a load fills it
-            size_field = size_field._replace(when="before")
+        if recorder.operation == "save" and size_field.argument and size_field.when == "after":
+            size_field = size_field._replace(when="before")  # a save may empty what it saves, a load fills it
         return window_field, size_field
     if not recorder.is_sized or is_generator(function):
         return window_field, None

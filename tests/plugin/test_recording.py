@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import copy_context
@@ -12,10 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import run_program
 from mapped import mapped
 from telemetry import DAY, Pause, Telemetry, Warned
 
 from otel_kcevents.record.paths import keep
+from otel_kcevents.record.shim import inner_of
 
 # Call shapes
 
@@ -517,3 +520,44 @@ def test_warnings_are_logged_once_per_entry_and_function(telemetry: Telemetry, w
     for _ in range(2):
         load(object())
     assert sorted(message.split()[1] for message in warned()) == ["functions[0].size", *["functions[0].window"] * 2]
+
+
+# Other processes
+
+
+@pytest.mark.parametrize("kind", ["joblib", "dask"])
+def test_functions_of_main_record_in_workers_that_get_them_by_value(kind: str) -> None:
+    """A worker gets the entry with the function, and logs each warning once."""
+    pytest.importorskip(kind)
+    output, warnings = run_program("mapped_by_value", kind)
+    is_elsewhere, events = json.loads(output)
+    day = str(DAY)
+    assert is_elsewhere
+    assert events == [
+        *(["AllocationSetLoaded", size, day] for size in (1, 2)),
+        ["AssetSetLoaded", 2, day],
+        *[["AssetSetComputeError", None, "None"]] * 2,
+        ["CloudCostSetLoaded", None, "None"],
+    ]
+    assert sorted(line.split(":")[1].split()[0] for line in warnings.splitlines()) == [
+        "functions[3].size",
+        "functions[4].window",
+    ]
+
+
+def test_unpickled_function_that_no_longer_suits_its_entry_is_called(telemetry: Telemetry, warned: Warned) -> None:
+    """As if the worker had another version of the package."""
+    mapped(telemetry, plain_total, "allocation.total", window="day")
+    recording = inner_of(plain_total)
+    assert recording is not None
+    reduced: Any = recording.__reduce__()
+    again, (entry, original) = reduced
+    late = again(entry._replace(options=entry.options._replace(error="unknown")), original)
+    assert (late("2022-06-03"), telemetry.events) == (1, [])
+    (message,) = warned()
+    assert message.startswith("kcevents.toml: functions[0] (costs.etl:step): error: 'unknown'")
+
+
+def plain_total(day: str) -> int:
+    """Return a number."""
+    return 1

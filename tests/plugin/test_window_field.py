@@ -113,6 +113,11 @@ def test_end_with_a_length_is_the_end() -> None:
 
 def test_start_alone_has_an_open_end() -> None:
     assert window_of("2022-06-03", start="value") == windows(NIGHT, None)
+    assert window_of("from 2022-06-03", start="value", match="[-0-9]+") == windows(NIGHT, None)
+
+
+def test_open_start_and_end_are_no_window() -> None:
+    assert window_of((None, None), path="value", inclusive=True) is None
 
 
 @pytest.mark.parametrize(
