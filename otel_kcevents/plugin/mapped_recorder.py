@@ -1,4 +1,7 @@
-"""`MappedRecorder`: records the calls of a function that a mapping names, with what only entries of a mapping have."""
+"""`MappedRecorder`: records the calls of a function that a mapping names, with what only entries of a mapping have.
+
+What keeps values is a class of its own: its methods would make every other mapped call a tenth slower.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from otel_kcevents.record.target import Target, target_of
 from otel_kcevents.record.windows import PendingWindow
 from otel_kcevents.store.calls import CallCounts
 
-__all__ = ["KeepingRecorder", "MappedRecorder"]
+__all__ = ["KeepOnlyRecorder", "KeepingRecorder", "MappedRecorder"]
 
 
 _KEYS = {
@@ -38,14 +41,13 @@ _KEYS = {
 
 
 class MappedRecorder(CallRecorder):
-    """Records the calls of a function for an entry: also keeps values, and finds failures by paths.
+    """Records the calls of a function for an entry: also finds failures by paths.
 
     Args:
         target: Where the events go.
         entry: The entry.
         name: The qualified name of the function.
         fields: The readers of the window and the size.
-        kept: The paths to the values that later calls read, by their names.
         fails_when: A function of the result that returns whether the call has failed.
         decides: The path to the value that decides whether the call has failed.
         error: The path to the exception or the message of a failure.
@@ -58,7 +60,6 @@ class MappedRecorder(CallRecorder):
         entry: Entry,
         name: str,
         fields: tuple[FieldReader | None, FieldReader | None] = (None, None),
-        kept: Mapping[str, Path] | None = None,
         fails_when: NamedFunction | None = None,
         decides: Path | None = None,
         error: Path | None = None,
@@ -66,11 +67,82 @@ class MappedRecorder(CallRecorder):
     ) -> None:
         super().__init__(target, entry.operation or "compute", name, *fields, fails_when, counts=counts)
         self._entry = entry
-        self._kept_first = {key: path for key, path in (kept or {}).items() if path.root != "return"}
-        self._kept_last = {key: path for key, path in (kept or {}).items() if path.root == "return"}
         self._decides = decides
         self._error = error
         self._may_fail = any(source is not None for source in (fails_when, decides, error))
+
+    def share_warnings(self) -> None:
+        """Log each warning once for all recorders of the same entry and function name in this process."""
+        self._warned = self.target.warned.setdefault(f"{self._entry.place}: {self.name}", self._warned)
+
+    def _place_of(self, field: str) -> str:
+        return f"{self._entry.place_of(_KEYS.get(field, ''))}: {self.name}"
+
+    def _ignores(self, error: BaseException | Failure) -> bool:
+        return isinstance(error, BaseException) and is_ignored(error, self._entry.options.ignore)
+
+    def _failure_of(self, args: Args, kwargs: Kwargs, result: Any) -> BaseException | Failure | None:
+        try:
+            failure: BaseException | Failure | None = super()._failure_of(args, kwargs, result)
+            if self._decides is not None and self._has_failed(self._decides, args, kwargs, result):
+                failure = self._failed_result(result)
+        except Exception as error:
+            self.warn("fails_when", error)
+            return None
+        has_condition = self._fails_when is not None or self._decides is not None
+        if self._error is None or (has_condition and failure is None):
+            return failure
+        try:
+            errors = reported_errors(self._error.read(args, kwargs, result), self._error.fans_out)
+        except Exception as error:
+            self.warn("error", error)
+            return failure
+        if not errors:
+            return failure
+        first = errors[0]
+        return Failure("FailedResult", scrub_message(first), self.operation) if isinstance(first, str) else first
+
+    def _has_failed(self, path: Path, args: Args, kwargs: Kwargs, result: Any) -> bool:
+        options = self._entry.options.fails_when
+        assert options is not None
+        value = path.read(args, kwargs, result)
+        return (
+            any(means_failure(one, options) for one in (value or ()))
+            if path.fans_out
+            else means_failure(value, options)
+        )
+
+
+class KeepingRecorder(MappedRecorder):
+    """Also keeps values of the calls for later calls.
+
+    Args:
+        kept: The paths to the values that later calls read, by their names.
+        target: Where the events go.
+        entry: The entry.
+        name: The qualified name of the function.
+        fields: The readers of the window and the size.
+        fails_when: As for `MappedRecorder`, as are the others.
+        decides: The path to the value that decides whether the call has failed.
+        error: The path to the exception or the message of a failure.
+        counts: Counts the calls.
+    """
+
+    def __init__(
+        self,
+        kept: Mapping[str, Path],
+        target: Target,
+        entry: Entry,
+        name: str,
+        fields: tuple[FieldReader | None, FieldReader | None] = (None, None),
+        fails_when: NamedFunction | None = None,
+        decides: Path | None = None,
+        error: Path | None = None,
+        counts: CallCounts | None = None,
+    ) -> None:
+        super().__init__(target, entry, name, fields, fails_when, decides, error, counts)
+        self._kept_first = {key: path for key, path in kept.items() if path.root != "return"}
+        self._kept_last = {key: path for key, path in kept.items() if path.root == "return"}
         self.reads_before = self.reads_before or bool(self._kept_first)
 
     def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
@@ -109,13 +181,6 @@ class MappedRecorder(CallRecorder):
             self._keep(self._kept_last, args, kwargs, result)
         super().finish_call(span, args, kwargs, result, window, size)
 
-    def share_warnings(self) -> None:
-        """Log each warning once for all recorders of the same entry and function name in this process."""
-        self._warned = self.target.warned.setdefault(f"{self._entry.place}: {self.name}", self._warned)
-
-    def _place_of(self, field: str) -> str:
-        return f"{self._entry.place_of(_KEYS.get(field, ''))}: {self.name}"
-
     def _keep(self, paths: Mapping[str, Path], args: Args, kwargs: Kwargs, result: Any) -> None:
         for name, path in paths.items():
             try:
@@ -123,42 +188,8 @@ class MappedRecorder(CallRecorder):
             except Exception as error:
                 self.warn("keep", error)
 
-    def _ignores(self, error: BaseException | Failure) -> bool:
-        return isinstance(error, BaseException) and is_ignored(error, self._entry.options.ignore)
 
-    def _failure_of(self, args: Args, kwargs: Kwargs, result: Any) -> BaseException | Failure | None:
-        try:
-            failure: BaseException | Failure | None = super()._failure_of(args, kwargs, result)
-            if self._decides is not None and self._has_failed(self._decides, args, kwargs, result):
-                failure = self._failed_result(result)
-        except Exception as error:
-            self.warn("fails_when", error)
-            return None
-        has_condition = self._fails_when is not None or self._decides is not None
-        if self._error is None or (has_condition and failure is None):
-            return failure
-        try:
-            errors = reported_errors(self._error.read(args, kwargs, result), self._error.fans_out)
-        except Exception as error:
-            self.warn("error", error)
-            return failure
-        if not errors:
-            return failure
-        first = errors[0]
-        return Failure("FailedResult", scrub_message(first), self.operation) if isinstance(first, str) else first
-
-    def _has_failed(self, path: Path, args: Args, kwargs: Kwargs, result: Any) -> bool:
-        options = self._entry.options.fails_when
-        assert options is not None
-        value = path.read(args, kwargs, result)
-        return (
-            any(means_failure(one, options) for one in (value or ()))
-            if path.fans_out
-            else means_failure(value, options)
-        )
-
-
-class KeepingRecorder(MappedRecorder):
+class KeepOnlyRecorder(KeepingRecorder):
     """Only keeps the values of calls, and records nothing.
 
     Args:
@@ -169,7 +200,7 @@ class KeepingRecorder(MappedRecorder):
     """
 
     def __init__(self, entry: Entry, name: str, kept: Mapping[str, Path], counts: CallCounts) -> None:
-        super().__init__(target_of("allocation", "AllocationSet"), entry, name, kept=kept, counts=counts)
+        super().__init__(kept, target_of("allocation", "AllocationSet"), entry, name, counts=counts)
 
     def start(self, time: int | None = None) -> StartedSpan:
         """Return the current context without a span.

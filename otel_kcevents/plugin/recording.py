@@ -11,7 +11,7 @@ from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.plugin.callers import called_from
 from otel_kcevents.plugin.calls import function_counts
 from otel_kcevents.plugin.conditions import matches
-from otel_kcevents.plugin.mapped_recorder import KeepingRecorder, MappedRecorder
+from otel_kcevents.plugin.mapped_recorder import KeepingRecorder, KeepOnlyRecorder, MappedRecorder
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.named_function import NamedFunction
 from otel_kcevents.plugin.options import SizeOptions
@@ -54,7 +54,7 @@ def record_calls(
     marks: tuple[Any, ...] = ()
     recorder: MappedRecorder
     if entry.etl is None or entry.set_name is None or entry.operation is None:
-        recorder = KeepingRecorder(entry, name, keep, counts)
+        recorder = KeepOnlyRecorder(entry, name, keep, counts)
     else:
         target = target or target_of(entry.etl, entry.set_name)
         recorder = _recorder_of(entry, name, original, target, keep, counts)
@@ -83,7 +83,9 @@ def _recorder_of(
     named = None if fails_when is None or fails_when.function is None else NamedFunction(fails_when.function)
     decides = None if fails_when is None or named else _compiled("fails_when", fails_when.path, original)
     error_path = None if options.error is None else _compiled("error", options.error, original)
-    return MappedRecorder(target, entry, name, fields, keep, named, decides, error_path, counts)
+    if keep:
+        return KeepingRecorder(keep, target, entry, name, fields, named, decides, error_path, counts)
+    return MappedRecorder(target, entry, name, fields, named, decides, error_path, counts)
 
 
 def _compiled(key: str, source: str, function: Callable[..., Any]) -> Path:
