@@ -7,14 +7,24 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import KINDS, Event
 from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.model.window import Window
 
-__all__ = ["by_arrival", "event_table", "newest_first", "plural", "print_error", "print_lines", "table", "trace_link"]
+__all__ = [
+    "by_arrival",
+    "event_table",
+    "newest_first",
+    "plural",
+    "print_error",
+    "print_lines",
+    "print_to",
+    "table",
+    "trace_link",
+]
 
 _T = TypeVar("_T")
 
@@ -127,8 +137,18 @@ def plural(count: int, noun: str) -> str:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines in one write, with escapes for characters that standard output cannot encode."""
-    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
-    print("".join(f"{_printable(line, unicode)}\n" for line in lines), end="", flush=True)
+    print_to(sys.stdout, lines)
+
+
+def print_to(stream: TextIO, lines: Iterable[str]) -> None:
+    """Print lines to a stream in one write, with escapes for characters that it cannot encode.
+
+    Args:
+        stream: The stream.
+        lines: The lines.
+    """
+    unicode = (getattr(stream, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
+    print("".join(f"{_printable(line, unicode)}\n" for line in lines), end="", file=stream, flush=True)
 
 
 def print_error(message: str) -> None:

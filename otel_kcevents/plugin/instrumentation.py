@@ -14,6 +14,8 @@ from otel_kcevents.plugin.main_module import MainModuleWatch, module_names
 from otel_kcevents.plugin.mapping import Entry, Mapping
 from otel_kcevents.plugin.module_filter import ModuleFilter
 from otel_kcevents.plugin.namespaces import namespace_of
+from otel_kcevents.store.calls import retire_counts
+from otel_kcevents.store.run_end import end_run, write_run
 
 if TYPE_CHECKING:
     from otel_kcevents.plugin.changes import Changes
@@ -38,6 +40,7 @@ class Instrumentation:
         targets = [entry.target for entry in mapping.entries]
         self._filter = ModuleFilter(targets)
         self._main = MainModuleWatch(targets, self._instrument_main)
+        self._is_begun = False
         self._hook = ImportHook(self.instrument_module, self._main.pause, self._main.resume)
 
     def begin(self) -> None:
@@ -45,11 +48,13 @@ class Instrumentation:
         for problem in self._mapping.problems:
             _logger.warning("%s", problem)
         if not self._mapping.entries:
-            return
+            return write_run()
         self._hook.install()
         for name, module in list(sys.modules.items()):
             self.instrument_module(module, _has_run(module), name=name)
         self._main.start()
+        self._is_begun = True
+        write_run()  # a process that is killed before its first event has matched functions, or warnings, too
 
     def end(self) -> None:
         """Restore everything, the last change first."""
@@ -58,6 +63,8 @@ class Instrumentation:
             self._hook.remove()
         if self._changes is not None:
             self._changes.undo()
+            end_run(is_final=False)  # writes the counts; the next event shows that the run goes on
+            retire_counts()
         self._changes = None
         self._started.clear()
 
@@ -80,6 +87,7 @@ class Instrumentation:
             code: The code of the module; default: what its loader returns.
             name: Its name in `sys.modules`, if it may differ from its own.
         """
+        known = _logger.last
         try:
             namespace = namespace_of(module)
             if namespace is None:
@@ -97,6 +105,8 @@ class Instrumentation:
                 self._changes.forget_dead()
         except Exception as error:
             _logger.warning("the functions of %r are not instrumented: %s", name or module, error_message(error))
+        if self._is_begun and _logger.last != known:
+            write_run()  # no event may follow
 
     def _instrument_main(self, module: object, code: CodeType, is_complete: bool) -> None:
         self.instrument_module(module, is_complete, code)
@@ -110,6 +120,11 @@ class Instrumentation:
 
 
 def _has_run(module: object) -> bool:
-    """Return whether the code of a module in `sys.modules` has run: it is not lazy, and not being imported."""
-    spec = (namespace_of(module) or {}).get("__spec__")
-    return type(module).__module__ != "importlib.util" and not getattr(spec, "_initializing", False)
+    """Return whether the code of a module in `sys.modules` has run: it is not lazy, being imported or the main one."""
+    namespace = namespace_of(module) or {}
+    spec = namespace.get("__spec__")
+    return (
+        namespace.get("__name__") not in ("__main__", "__mp_main__")
+        and type(module).__module__ != "importlib.util"
+        and not getattr(spec, "_initializing", False)
+    )

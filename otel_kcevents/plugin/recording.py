@@ -62,6 +62,7 @@ def record_calls(
     if shares_warnings:
         recorder.share_warnings()
     applies = _condition_of(entry, function, original, recorder)
+    counts.is_active = True
     return recording_of(original, recorder, marks, (_again, (entry, original)), applies)
 
 

@@ -43,7 +43,7 @@ class CallCounts:
         entry: The place of the entry, such as `kcevents.toml: functions[2] (costs.etl:save)`.
         function: The module and the qualified name of the function.
         has_size: Whether its events should have a size, if their kind has one.
-        is_retired: Whether the function is no longer instrumented.
+        is_active: Whether the function is instrumented; otherwise the counts are not listed.
         calls: How many calls began.
         events: How many events they recorded.
         errors: How many of the events report a failure.
@@ -53,7 +53,7 @@ class CallCounts:
     """
 
     __slots__ = (
-        *("calls", "entry", "errors", "events", "function", "has_size", "is_retired", "sizes_missing"),
+        *("calls", "entry", "errors", "events", "function", "has_size", "is_active", "sizes_missing"),
         *("windows_missing", "write_soon"),
     )
 
@@ -63,7 +63,7 @@ class CallCounts:
     events: int
     function: str
     has_size: bool
-    is_retired: bool
+    is_active: bool
     sizes_missing: int
     windows_missing: int
     write_soon: Callable[[], object]
@@ -72,7 +72,7 @@ class CallCounts:
         self.entry = entry
         self.function = function
         self.has_size = has_size
-        self.is_retired = False
+        self.is_active = False
         self.write_soon = write_soon
         self.start_anew()
 
@@ -99,6 +99,8 @@ def counts_of(
 ) -> CallCounts:
     """Return what counts the calls of a function for an entry of a mapping; it is the same until the process ends.
 
+    It is not listed before `is_active` is set.
+
     Args:
         entry: The place of the entry.
         function: The module and the qualified name of the function.
@@ -108,13 +110,12 @@ def counts_of(
     key = entry, function
     counts = _counts.get(key) or _counts.setdefault(key, CallCounts(entry, function, has_size, write_soon))
     counts.has_size = has_size
-    counts.is_retired = False
     return counts
 
 
 def all_counts() -> list[CallCounts]:
     """Return the counts of all instrumented functions of this process, also of those that were not called."""
-    return [counts for counts in list(_counts.values()) if not counts.is_retired]
+    return [counts for counts in list(_counts.values()) if counts.is_active]
 
 
 def retire_counts() -> None:
@@ -123,7 +124,7 @@ def retire_counts() -> None:
     If a function is instrumented again, its counts continue: a journal may have the earlier ones.
     """
     for counts in all_counts():
-        counts.is_retired = True
+        counts.is_active = False
 
 
 def all_calls() -> list[Calls]:

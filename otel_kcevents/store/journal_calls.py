@@ -92,12 +92,14 @@ class ProgramCalls(NamedTuple):
         running: How many of them still run.
         calls: The sums of the calls of all runs, by entry and function.
         problems: The warnings that they logged, each once, the oldest first.
+        uncounted: How many events of those without an end, which may have been killed, are not in the counts.
     """
 
     runs: tuple[str, ...]
     running: int
     calls: tuple[Calls, ...]
     problems: tuple[str, ...]
+    uncounted: int
 
 
 def read_program(connection: sqlite3.Connection, parent: str, is_running: Callable[[str], bool]) -> ProgramCalls:
@@ -108,21 +110,29 @@ def read_program(connection: sqlite3.Connection, parent: str, is_running: Callab
         parent: The id that the program has as the parent of its run, from its environment.
         is_running: Returns whether the process of a run exists, given the run's id.
     """
-    runs = tuple(
-        id_
-        for (id_,) in connection.execute(f"{_TREE} SELECT id FROM tree JOIN run USING (id) ORDER BY started", (parent,))
-    )
+    runs = connection.execute(
+        f"{_TREE} SELECT id, ended, count FROM tree JOIN run USING (id) LEFT JOIN tally ON tally.name = id "
+        "ORDER BY started",
+        (parent,),
+    ).fetchall()
     calls: list[Calls] = []
+    uncounted = 0
     if _has_calls(connection):
         found = connection.execute(
             f"{_TREE} SELECT {_SUMS} FROM call JOIN tree ON run = id GROUP BY entry, function", (parent,)
         )
         calls = [Calls(*row) for row in found]
+        counted = dict(
+            connection.execute(f"{_TREE} SELECT id, sum(events) FROM call JOIN tree ON run = id GROUP BY id", (parent,))
+        )
+        uncounted = sum(max(0, count - counted.get(id_, 0)) for id_, ended, count in runs if ended is None and count)
     problems = connection.execute(
         f"{_TREE} SELECT message FROM problem JOIN tree ON run = tree.id GROUP BY message ORDER BY min(problem.id)",
         (parent,),
     )
-    return ProgramCalls(runs, sum(map(is_running, runs)), tuple(calls), tuple(message for (message,) in problems))
+    ids = tuple(id_ for id_, *_ in runs)
+    running = sum(map(is_running, ids))
+    return ProgramCalls(ids, running, tuple(calls), tuple(message for (message,) in problems), uncounted)
 
 
 def read_calls(connection: sqlite3.Connection) -> list[Calls]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from otel_kcevents.model.messages import error_message, to_utf8, type_name
 
 __all__ = [
+    "PARENT_VARIABLE",
     "Run",
     "change_run",
     "complete_run",
@@ -29,7 +30,8 @@ __all__ = [
     "publish_run",
 ]
 
-_PARENT = "OTEL_PYTHON_KCEVENTS_RUN"  # set for the processes that this one starts
+PARENT_VARIABLE = "OTEL_PYTHON_KCEVENTS_RUN"
+"""The environment variable with the id of a run, set for the processes that it starts."""
 
 
 class Run(NamedTuple):
@@ -87,7 +89,7 @@ def _worker_name() -> str | None:
 
 
 def _begin(service: str | None = None) -> Run:
-    parent = os.environ.get(_PARENT) or None
+    parent = os.environ.get(PARENT_VARIABLE) or None
     program = _program()
     host = to_utf8(socket.gethostname())
     return Run(os.urandom(8).hex(), parent, program, program, service, host, os.getpid(), time_ns())
@@ -150,7 +152,7 @@ def name_run(name: str, trace_id: str | None) -> None:
 
 def publish_run() -> None:
     """Make this run the parent of the runs of the processes that this one starts."""
-    os.environ[_PARENT] = _current.id
+    os.environ[PARENT_VARIABLE] = _current.id
 
 
 def failure_detail(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from otel_kcevents.store.calls import all_calls, counts_of
+from otel_kcevents.store.calls import all_calls, counts_of, retire_counts
 
 
 @pytest.fixture
@@ -61,13 +61,26 @@ def test_counts_are_exact_beside_threads_and_signals() -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_forked_child_starts_at_zero() -> None:
     counts = counts_of("fork.toml: functions[0]", "etl:save")
+    counts.is_active = True
     counts.calls = 2
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         counts.calls += 1
-        os.write(writer, repr([one for one in all_calls() if one.entry.startswith("fork")]).encode())
+        os.write(writer, repr(all_calls()).encode())
         os._exit(0)
     os.waitpid(child, 0)
     expected = "[Calls(entry='fork.toml: functions[0]', function='etl:save', calls=1, events=0, errors=0, "
     assert os.read(reader, 1000).decode() == f"{expected}sizes_missing=0, windows_missing=0)]"
     assert counts.calls == 2
+
+
+def test_counts_are_listed_while_the_function_is_instrumented() -> None:
+    """They continue if it is instrumented again."""
+    counts = counts_of("again.toml: functions[0]", "etl:save")
+    assert all_calls() == []
+    counts.is_active = True
+    counts.calls = 3
+    assert [one.calls for one in all_calls()] == [3]
+    retire_counts()
+    assert all_calls() == []
+    assert counts_of("again.toml: functions[0]", "etl:save").calls == 3

@@ -42,9 +42,16 @@ def old(tmp_path: Path) -> Path:
 @pytest.fixture
 def counts() -> Iterator[CallCounts]:
     """The counts of a function, zero."""
-    yield counts_of(ENTRY, "etl:save")
+    yield active("etl:save")
     for counts in all_counts():
         counts.start_anew()
+
+
+def active(function: str, entry: str = ENTRY) -> CallCounts:
+    """Return the counts of an instrumented function."""
+    counts = counts_of(entry, function)
+    counts.is_active = True
+    return counts
 
 
 def call(counts: CallCounts, journal: Journal) -> None:
@@ -70,7 +77,7 @@ def test_file_of_version_1_is_read_and_not_changed(old: Path) -> None:
     assert [(run["name"], run["events"]) for run in Journal(old).runs()] == [("nightly", 2)]
     assert read_state(str(old)).calls == ()
     program = read_journal(str(old), lambda connection: read_program(connection, "x", lambda run: False))
-    assert program == ((), 0, (), ())
+    assert program == ((), 0, (), (), 0)
     assert old.read_bytes() == content
     assert [entry.name for entry in old.parent.iterdir()] == ["kcevents.db"]
 
@@ -87,9 +94,9 @@ def test_earlier_package_refuses_the_migrated_file(old: Path, counts: CallCounts
     """Also a process that has had the file open since before."""
     earlier = JournalFile(str(old), None, None, etl_of, MIGRATIONS[:1])
     with closing(earlier):
-        counts.is_retired = True  # the earlier package does not count
+        counts.is_active = False  # the earlier package does not count
         earlier.write(run_of("a"), Batch(), 5)
-        counts.is_retired = False
+        counts.is_active = True
         call(counts, Journal(old))
         with pytest.raises(JournalError, match="has version 2 of the schema, this package supports 1 and older"):
             earlier.write(run_of("a"), Batch(), 5)
@@ -124,7 +131,7 @@ def test_flush_writes_all_counts(path: Path, counts: CallCounts) -> None:
 
 def test_counts_are_written_again_to_a_new_file(path: Path, counts: CallCounts) -> None:
     journal = Journal(path)
-    other = counts_of(ENTRY, "etl:load")
+    other = active("etl:load")
     call(other, journal)
     for moved in path.parent.glob("kcevents.db*"):
         moved.unlink()
@@ -142,7 +149,7 @@ def test_counts_that_cannot_be_written_are_written_later(path: Path, counts: Cal
 
 
 def test_text_that_is_not_unicode_is_written(path: Path) -> None:
-    call(counts_of("\ud800.toml: functions[0]", "etl:save"), Journal(path))
+    call(active("etl:save", "\ud800.toml: functions[0]"), Journal(path))
     assert [calls.entry for calls in read_journal(str(path), read_calls)] == ["?.toml: functions[0]"]
 
 
@@ -166,7 +173,7 @@ def test_counts_are_deleted_with_their_run(path: Path, counts: CallCounts) -> No
 def test_program_has_the_calls_of_its_processes(path: Path, counts: CallCounts) -> None:
     counts.calls, counts.events = 2, 1
     write(path, run_of("a", "x"))
-    write(path, run_of("b", "a", 1))
+    write(path, run_of("b", "a", 1), *(Event("AssetSetSaved", NIGHT, size) for size in range(3)))
     write(path, run_of("c"))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(
@@ -178,6 +185,7 @@ def test_program_has_the_calls_of_its_processes(path: Path, counts: CallCounts) 
     )
     assert program.runs == ("a" * 16, "b" * 16)
     assert program.running == 1
+    assert program.uncounted == 2
     assert program.calls == (Calls(ENTRY, "etl:save", 4, 2, 0, 0, 0),)
     assert [problem for problem in program.problems if problem in ("early", "late", "other")] == ["late", "early"]
 
@@ -187,7 +195,7 @@ def test_program_has_the_calls_of_its_processes(path: Path, counts: CallCounts) 
 def test_forked_child_writes_calls_without_events(path: Path, counts: CallCounts) -> None:
     """It becomes a run, but adds no row for functions that it does not call."""
     journal = Journal(path)
-    call(counts_of(ENTRY, "etl:load"), journal)
+    call(active("etl:load"), journal)
     if (child := os.fork()) == 0:
         counts.calls += 1
         write_run_soon()

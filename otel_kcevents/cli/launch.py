@@ -1,0 +1,126 @@
+"""Runs a program under `opentelemetry-instrument`, passes signals on to it, and returns its exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from types import FrameType
+
+from otel_kcevents.cli.sources import CommandError
+from otel_kcevents.model.messages import short_repr
+
+__all__ = ["find_program", "run_instrumented"]
+
+# As the command of that name, which need not be on PATH. The current folder is removed from the path of modules: one
+# of the program's modules may have the name of one that the launcher imports.
+_LAUNCHER = (
+    "import sys; sys.path = list(filter(None, sys.path)); sys.argv[0] = 'opentelemetry-instrument'; "
+    "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+)
+_OF_TERMINAL = ("SIGINT", "SIGQUIT")  # a terminal sends them to the program as well
+_FORWARDED = (*_OF_TERMINAL, "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_PYTHON = re.compile(r"python[\d.]*(\.exe)?")
+_NOT_FOUND = 127  # as a shell has it
+
+
+def find_program(program: Sequence[str]) -> list[str]:
+    """Return the command line of a program, with the path of its executable.
+
+    The scripts beside this Python are found even if their folder is not on PATH. A Python file that is not executable
+    is run with this Python.
+
+    Args:
+        program: The program and its arguments.
+
+    Raises:
+        CommandError: The program does not exist, or `opentelemetry-instrument` is not installed.
+    """
+    try:
+        metadata.distribution("opentelemetry-instrumentation")
+    except metadata.PackageNotFoundError:
+        raise CommandError(
+            "mapping run needs opentelemetry-instrumentation; install it with pip install 'otel-kcevents[plugin]'"
+        ) from None
+    name, *arguments = program
+    folders = os.pathsep.join((os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable)))
+    if found := shutil.which(name, path=folders):
+        if _PYTHON.fullmatch(os.path.basename(found)) and os.path.abspath(found) != os.path.abspath(sys.executable):
+            _check_python(found)
+        return [found, *arguments]
+    if name.endswith(".py") and os.path.isfile(name):
+        return [sys.executable, *program]
+    raise CommandError(
+        f"cannot find the program {short_repr(name)}; write it as you would without this command, such as "
+        "-- python etl.py",
+        _NOT_FOUND,
+    )
+
+
+def _check_python(path: str) -> None:
+    """Refuse a Python without the plugin: a program may run for hours, and record nothing.
+
+    Raises:
+        CommandError: It cannot import the plugin.
+    """
+    imports = subprocess.run([path, "-c", "import otel_kcevents.plugin.instrumentor"], capture_output=True, check=False)
+    if imports.returncode:
+        raise CommandError(
+            f"{path} cannot import the plugin; install otel-kcevents[plugin] there, or run the program with "
+            f"{sys.executable}"
+        )
+
+
+def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a program under `opentelemetry-instrument`, with the streams of this process, until it ends.
+
+    Args:
+        command: Its command line, as `find_program` returns it.
+        environment: The variables to add to the environment of this process.
+
+    Returns:
+        Its exit code; 128 and the number of the signal that killed it, if one did.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if process is None:
+            early.append(number)
+        elif signal.Signals(number).name not in _OF_TERMINAL or not _has_terminal():
+            process.send_signal(number)
+
+    known = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
+    # What this process ignores, as under nohup, the program ignores as well.
+    handled = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, forward) for number in handled}
+    try:
+        process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, *command], env={**os.environ, **environment})
+        for number in early:
+            process.send_signal(number)
+        status = process.wait()
+    except OSError as error:
+        raise CommandError(f"cannot run {short_repr(command[0])}: {error.strerror or error}") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def _has_terminal() -> bool:
+    """Return whether this process is one to which a terminal sends the signals of its keys."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -1,0 +1,178 @@
+"""`otel-kcevents mapping run`: the program as it is without it, and what each entry recorded in all its processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TESTS, clean_environment
+
+from otel_kcevents.cli.main import main
+
+PROGRAM = TESTS / "programs" / "mapped_ends.py"
+COMPLETE = "every entry is recorded; no size and no window is missing that the mapping names"
+SAVE = '[[functions]]\ntarget = "mapped_ends.py:save"\nrecord = "allocation.save"\nwindow = "window"\nsize = "rows"\n'
+LOAD = '[[functions]]\ntarget = "__main__:load"\nrecord = "allocation.load"\nsize = "return"\n'
+WITHOUT_SITE = (sys.executable, "-S", "-c")
+"""The beginning of a command that does not load the plugin."""
+NEVER = '[[functions]]\ntarget = "__main__:never"\nrecord = "asset.compute"\n'
+
+Run = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """A function that runs the command with a mapping and a program, and returns what they wrote."""
+    for name, value in clean_environment(COVERAGE_PROCESS_CONFIG="").items():
+        monkeypatch.setenv(name, value)
+    for name in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{name}_EXPORTER", "none")
+    monkeypatch.delenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(mapping: str, *program: str, code: int = 0, options: tuple[str, ...] = ()) -> tuple[str, str]:
+        (tmp_path / "kcevents.toml").write_text(mapping, encoding="utf-8")
+        command = program if len(program) != 1 else (sys.executable, str(PROGRAM), *program)
+        assert main(["mapping", "run", *options, "kcevents.toml", "--", *command]) == code
+        written = capfd.readouterr()
+        return written.out, written.err
+
+    return run
+
+
+def test_calls_of_all_processes_are_counted(run: Run) -> None:
+    out, err = run(SAVE + LOAD + NEVER, "pool", code=5)
+    assert out == "10\n"
+    assert err.splitlines() == [
+        "kcevents.toml: 3 processes",
+        "ENTRY         FUNCTION        CALLS  EVENTS  ERRORS  NO SIZE  NO WINDOW",
+        "functions[0]  __main__:save       1       1       0        0          0",
+        "functions[1]  __main__:load      10      10       0        1          0",
+        "functions[2]  __main__:never      0       0       0        0          0",
+        "not everything is recorded: functions[1] (__main__:load): 1 event without a size; "
+        "functions[2] (__main__:never): no function was called",
+    ]
+
+
+@pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("SIGINT", 7)])
+def test_signals_are_passed_to_the_program(run: Run, how: str, code: int) -> None:
+    _, err = run(SAVE, how, code=code)
+    assert err.splitlines()[-1] == COMPLETE
+
+
+def test_events_of_a_killed_process_may_not_be_counted(run: Run) -> None:
+    _, err = run(SAVE, "gone")
+    assert err.splitlines()[2:4] == [
+        "functions[0]  __main__:save     63      63       0        0          0",
+        "not counted: 38 events of processes that were killed",
+    ]
+
+
+def test_standard_input_is_passed_and_the_report_written_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "kcevents.toml").write_text(SAVE, encoding="utf-8")
+    command = [sys.executable, "-m", "otel_kcevents", "mapping", "run", "kcevents.toml", "-o", "report.txt", "--"]
+    finished = subprocess.run(
+        [*command, sys.executable, PROGRAM, "upper"],
+        input="rows",
+        cwd=tmp_path,
+        env=clean_environment(OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none"),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert (finished.stdout, finished.stderr) == ("ROWS\n", "")
+    assert (tmp_path / "report.txt").read_text().splitlines()[-1] == COMPLETE
+
+
+def test_report_as_json(run: Run, tmp_path: Path) -> None:
+    """And the temporary journal is removed."""
+    _, err = run(SAVE, "end", options=("--json",))
+    data = json.loads(err)["data"]
+    assert (data["mapping"], data["exitCode"], len(data["runs"]), data["running"]) == ("kcevents.toml", 0, 1, 0)
+    assert (data["uncounted"], data["warnings"], data["findings"]) == (0, [], [])
+    counts = {"calls": 1, "events": 1, "errors": 0, "sizesMissing": 0, "windowsMissing": 0}
+    functions = [{"function": "__main__:save", **counts}]
+    entry = {"entry": "functions[0]", "target": "mapped_ends.py:save", "functions": functions, "findings": []}
+    assert data["entries"] == [entry]
+    assert [path.name for path in tmp_path.iterdir()] == ["kcevents.toml"]
+
+
+def test_journal_of_the_user_is_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls of earlier programs are not reported."""
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "kcevents.db")
+    for _ in range(2):
+        _, err = run(SAVE, "end")
+        assert err.splitlines()[2] == "functions[0]  __main__:save      1       1       0        0          0"
+    assert (tmp_path / "kcevents.db").exists()
+
+
+def test_problems_are_reported_without_any_event(run: Run) -> None:
+    """Also those that a process finds before it is killed."""
+    mapping = f'{LOAD}window = "day"\n{SAVE.replace("window =", "windou =")}'
+    _, err = run(mapping, "killed", code=137)
+    *_, heading, first, second, last = err.splitlines()
+    assert heading == "warnings:"
+    assert "functions[1].windou (mapped_ends.py:save): 'windou' is not a key; did you mean 'window'?" in first
+    assert "'day' is not an argument of load; a path starts from window" in second
+    entry = "functions[0] (__main__:load): it has matched no function, 1 warning about its target"
+    assert last == f"not everything is recorded: {entry}; 1 mistake in the mapping"
+
+
+def test_exit_code_3_if_not_everything_is_recorded(run: Run) -> None:
+    run(SAVE, *WITHOUT_SITE, "pass", options=("--exit-code",), code=3)
+    run(SAVE, *WITHOUT_SITE, "raise SystemExit(7)", options=("--exit-code",), code=7)
+
+
+def test_call_without_an_event_is_reported(run: Run) -> None:
+    """It has not ended."""
+    _, err = run(f'{SAVE}[[functions]]\ntarget = "mapped_ends.py:main"\nrecord = "asset.save"\n', "killed", code=137)
+    assert err.splitlines()[-1] == (
+        "not everything is recorded: functions[1] (mapped_ends.py:main): no call recorded an event"
+    )
+
+
+def test_program_that_does_not_load_the_mapping(run: Run) -> None:
+    _, err = run(SAVE, *WITHOUT_SITE, "pass")
+    assert "no process of the program has loaded the mapping; is otel-kcevents[plugin] installed for" in err
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"), [("functions = [", "kcevents.toml: "), ("", "kcevents.toml has no functions")]
+)
+def test_mapping_without_functions_is_refused(run: Run, mapping: str, message: str) -> None:
+    _, err = run(mapping, "end", code=3)
+    assert message in err
+
+
+def test_mapping_that_cannot_be_read(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["mapping", "run", "no_such.toml", "--", "true"]) == 1
+    assert "no_such.toml: the file does not exist" in capfd.readouterr().err
+
+
+def test_report_that_cannot_be_written_is_refused(run: Run) -> None:
+    out, err = run(SAVE, "pool", options=("-o", "no_such_folder/report.txt"), code=1)
+    assert (out, err) == ("", "otel-kcevents: cannot write no_such_folder/report.txt: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("functions: []", "OTEL_CONFIG_FILE has a mapping of its own"),
+        ("log_file: false", "OTEL_CONFIG_FILE says log_file: false"),
+    ],
+)
+def test_config_file_with_other_options_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, message: str
+) -> None:
+    config = f'file_format: "1.0"\ninstrumentation/development:\n  python:\n    kcevents:\n      {option}\n'
+    (tmp_path / "otel.yaml").write_text(config)
+    monkeypatch.setenv("OTEL_CONFIG_FILE", "otel.yaml")
+    _, err = run(SAVE, "end", code=2)
+    assert err.startswith(f"otel-kcevents: {message}")
