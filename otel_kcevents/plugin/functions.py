@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from otel_kcevents.plugin.namespaces import Namespace, functions_with, members_o
 from otel_kcevents.plugin.problem import hint
 from otel_kcevents.plugin.target import Target
 from otel_kcevents.record.callables import ROUTINES
-from otel_kcevents.record.proxy import RecordedCallable, RecordedPartial
+from otel_kcevents.record.proxy import INDIRECT, RecordedCallable, RecordedPartial
 from otel_kcevents.record.renamed import RenamedFunction
 from otel_kcevents.record.shim import is_decorated
 
@@ -101,7 +102,7 @@ class Search:
             self._add_inherited(name, owner, attribute, value)
         elif (value is not None or is_complete) and may_search_all and self._search_all({name}, pick_last=True):
             return
-        elif callable(value) and not isinstance(value, type):
+        elif callable(value) and not issubclass(type(value), type):
             self._add_callable(name, owner, attribute, value)
         elif is_complete:
             self.problems.append(self._why_missing(name, value))
@@ -120,7 +121,7 @@ class Search:
         return value, owner, is_inherited, _mangled(owner, last) if owner is not None else last
 
     def _add_inherited(self, name: str, owner: type, attribute: str, value: Any) -> None:
-        plain = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+        plain = value.__func__ if issubclass(type(value), (staticmethod, classmethod)) else value
         if type(plain) is FunctionType or (type(plain) in ROUTINES and not attribute.startswith("__")):
             self.found.append(Found(name, plain, owner, attribute, value))
             return
@@ -130,15 +131,19 @@ class Search:
         )
 
     def _add_callable(self, name: str, owner: type | None, attribute: str, value: Any) -> None:
-        if owner is None:
-            self.found.append(Found(name, value, None, attribute, value))
-        else:
+        kind = type(value)
+        computes = type(getattr_static(kind, "__getattribute__")) is FunctionType or hasattr(kind, "__getattr__")
+        if owner is not None:
             self.problems.append(f"{name} has no Python code, and methods without it cannot be instrumented")
+        elif computes or any(hasattr(kind, method) for method in INDIRECT):
+            self.problems.append(f"{name} is an object of {kind.__qualname__}; name the function that it calls")
+        else:
+            self.found.append(Found(name, value, None, attribute, value))
 
     def _why_missing(self, name: str, value: Any) -> str:
-        if isinstance(value, type):
+        if issubclass(type(value), type):
             return f"{name} is a class; name a method of it, such as {name}.__init__"
-        if isinstance(value, ModuleType):
+        if issubclass(type(value), ModuleType):
             return f"{name} is a module; write {value.__name__}:FUNCTION"
         if value is not None:
             return f"{name} is not a function but {type(value).__qualname__}"
@@ -159,7 +164,7 @@ class Search:
                 continue
             layers = layers_of(value)
             function = _function_of(layers, name)
-            has_opaque = has_opaque or (function is None and callable(value) and not isinstance(value, type))
+            has_opaque = has_opaque or (function is None and callable(value) and not issubclass(type(value), type))
             if function is not None and function.__globals__.get("__name__") == self.module:
                 names.add(name)
                 if not self._is_decorated(name, layers):
@@ -231,7 +236,11 @@ def override_of(owner: type, attribute: str, name: str) -> Found | None:
 def _function_of(layers: Iterable[Any], name: str) -> FunctionType | None:
     """Return the function of a `def` statement among layers: the one with that qualified name, or the innermost one."""
     functions = [layer for layer in layers if type(layer) is FunctionType]
-    return next((layer for layer in functions if qualified_name(layer) == name), functions[-1] if functions else None)
+    for layer in functions:
+        own = qualified_name(layer)
+        if own == name or (own is None and layer.__code__.co_name == name.rpartition(".")[2]):
+            return layer
+    return functions[-1] if functions else None
 
 
 def _mangled(owner: type, name: str) -> str:

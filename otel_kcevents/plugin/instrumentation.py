@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrumentation"]
 
+_OWN = f"{__name__.partition('.')[0]}."
+
 
 class Instrumentation:
     """The functions that a mapping instruments in this process.
@@ -92,6 +94,9 @@ class Instrumentation:
             namespace = namespace_of(module)
             if namespace is None:
                 return
+            own_name = namespace.get("__name__")
+            if name is None and str(own_name).startswith(_OWN):
+                return  # such as this import of what finds functions
             names, file = {*module_names(namespace), *filter(None, [name])}, namespace.get("__file__")
             file = file if isinstance(file, str) else None
             if not self._filter.may_name(names, file):

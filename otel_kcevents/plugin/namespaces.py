@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 __all__ = ["Namespace", "functions_with", "members_of", "namespace_of"]
@@ -14,10 +14,11 @@ Namespace = dict[str, Any]
 
 
 def namespace_of(module: object) -> Namespace | None:
-    """Return the global names of a module; None for an object in place of a module that has none.
+    """Return the global names of a module; None for an object that has none.
 
     The code of a module that `importlib.util.LazyLoader` loads runs at the first use of an attribute, so its type's
-    own methods are not called.
+    own methods are not called. An object of another class, which a module has put in its place in `sys.modules`, has
+    its attributes and those of its class.
 
     Args:
         module: The module.
@@ -26,7 +27,13 @@ def namespace_of(module: object) -> Namespace | None:
         held = object.__getattribute__(module, "__dict__")
     except AttributeError:
         return None
-    return held if isinstance(held, dict) else None
+    kind = type(module)
+    if not isinstance(held, dict) or issubclass(kind, ModuleType):
+        return held if isinstance(held, dict) else None
+    names: Namespace = {}
+    for base in reversed(kind.__mro__[:-1]):
+        names.update(vars(base))
+    return {**names, **held}
 
 
 def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, type | None]]:

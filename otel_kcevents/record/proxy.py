@@ -17,7 +17,7 @@ from otel_kcevents.record.callables import ROUTINES
 from otel_kcevents.record.late import Remade
 from otel_kcevents.record.renamed import is_found_as
 
-__all__ = ["RecordedCallable", "RecordedPartial", "reject_indirect", "special_methods"]
+__all__ = ["INDIRECT", "RecordedCallable", "RecordedPartial", "reject_indirect", "special_methods"]
 
 _Decorate = Callable[[Any], Any]
 
@@ -160,13 +160,14 @@ def _get(self: RecordedCallable, instance: Any, owner: type | None = None) -> An
     return self._kcevents_decorate(bound)
 
 
-# Methods of objects that run the function elsewhere or later: tasks of Celery, dramatiq, Prefect, Ray, Dask, huey,
-# taskiq, procrastinate, Airflow, Dagster and Flyte, commands of click, and others.
-_INDIRECT = (
+INDIRECT = (
     *("apply_async", "delay", "send", "send_with_options", "submit", "remote", "enqueue", "aenqueue", "kiq", "defer"),
     *("defer_async", "call_local", "schedule", "expand", "execute_in_process", "invoke", "with_hooks"),
     *("dagster_internal_init", "dispatch_execute", "run_no_wait", "__dask_graph__"),
 )
+"""Methods of objects that run the function elsewhere or later: tasks of Celery, dramatiq, Prefect, Ray, Dask, huey,
+taskiq, procrastinate, Airflow, Dagster and Flyte, commands of click, and others.
+"""
 
 
 def reject_indirect(function: Any, decorator: str) -> None:
@@ -180,7 +181,7 @@ def reject_indirect(function: Any, decorator: str) -> None:
         TypeError: The object has such a method.
     """
     kind = function.__class__  # attributes of functions are ignored; a proxy has the class of its object
-    for name in _INDIRECT:
+    for name in INDIRECT:
         if callable(getattr(kind, name, None)):
             raise TypeError(
                 f"{short_repr(function)} has .{name}(), which runs its function without a call that {decorator} could "

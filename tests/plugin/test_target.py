@@ -301,15 +301,22 @@ def test_attributes_of_a_module_are_not_computed(program: MappedProgram, warned:
     assert "program has no function save" in warned()[0]
 
 
-def test_module_that_replaces_itself_is_instrumented(program: MappedProgram) -> None:
+REPLACED = """
+    import sys
+    def save(): return 1
+    class Replaced:
+        save = staticmethod(save)
+    sys.modules[__name__] = Replaced()
+"""
+
+
+@pytest.mark.parametrize("is_loaded_before", [True, False])
+def test_module_that_replaces_itself_is_instrumented(program: MappedProgram, is_loaded_before: bool) -> None:
+    if is_loaded_before:
+        replaced = program.load(REPLACED)
     program.instrument("program:save")
-    replaced = program.load("""
-        import sys
-        def save(): return 1
-        class Replaced:
-            save = staticmethod(save)
-        sys.modules[__name__] = Replaced()
-    """)
+    if not is_loaded_before:
+        replaced = program.load(REPLACED)
     assert not isinstance(replaced, ModuleType)
     assert program.count(replaced.save) == 1
 
@@ -319,8 +326,8 @@ class Broken:
         raise OSError(name)
 
 
-@pytest.mark.parametrize("module", [None, object(), Broken()], ids=["None", "object", "broken"])
+@pytest.mark.parametrize("module", [lambda: None, object, Broken], ids=["None", "object", "broken"])
 def test_other_objects_in_place_of_modules_are_ignored(program: MappedProgram, module: Any, warned: Warned) -> None:
-    sys.modules["not_a_module"] = module
-    program.instrument("not_a_module:save", "*:save_nothing")
+    sys.modules["not_a_module"] = module()
+    program.instrument("not_a_*:save", "*:save_nothing")
     assert warned() == []
