@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_kcevents.model.messages import error_message
@@ -45,7 +46,7 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
     """
 
     _instrumentation: Instrumentation | None = None
-    _published_before: str | None = None
+    _restore: Callable[[], object] | None = None
     _setup: ProgramSetup | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -63,39 +64,40 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         return super().instrument(**options)
 
     def _instrument(self, **given: Any) -> None:
-        try:
-            options = read_instrumentor_options(given)
-        except Exception as error:
-            _logger.warning("nothing is instrumented, because the options cannot be read: %s", error_message(error))
-            return
+        _attempt("nothing is instrumented", self._begin, given)
+
+    def _begin(self, given: dict[str, Any]) -> None:
+        options = read_instrumentor_options(given)
         for problem in options.problems:
             _logger.warning("%s", problem)
         if not options.is_enabled:
             return
         mapping = options.mapping
-        try:
-            self._setup = self._setup or ProgramSetup()
-            self._setup.begin(options.log_file, is_used=bool(mapping and mapping.entries))
-        except Exception as error:
-            _logger.warning("the export and the log are not set up: %s", error_message(error))
+        self._setup = self._setup or ProgramSetup()
+        set_up = partial(self._setup.begin, options.log_file, is_used=bool(mapping and mapping.entries))
+        _attempt("the export and the log are not set up", set_up)
         published.publish_config_file()
-        self._published_before = published.publish_mapping(options.mapping_file)
-        try:
-            if mapping is not None and (mapping.entries or mapping.problems):
-                from otel_kcevents.plugin.instrumentation import Instrumentation
+        published_before = published.publish_mapping(options.mapping_file)
+        self._restore = partial(published.publish_mapping, published_before)
+        if mapping is not None and (mapping.entries or mapping.problems):
+            from otel_kcevents.plugin.instrumentation import Instrumentation
 
-                self._instrumentation = Instrumentation(mapping)
-                self._instrumentation.begin()
-        except Exception as error:
-            _logger.warning("no functions are instrumented: %s", error_message(error))
+            self._instrumentation = Instrumentation(mapping)
+            self._instrumentation.begin()
 
     def _uninstrument(self, **options: Any) -> None:
-        try:
-            if self._setup is not None:
-                self._setup.end()
-            if self._instrumentation is not None:
-                published.publish_mapping(self._published_before)
-                self._instrumentation.end()
-        except Exception as error:
-            _logger.warning("not everything is restored: %s", error_message(error))
-        self._instrumentation = None
+        if self._instrumentation is not None:
+            _attempt("not all functions are restored", self._instrumentation.end)
+        if self._setup is not None:
+            _attempt("the set-up is not undone", self._setup.end)
+        if self._restore is not None:
+            self._restore()
+        self._instrumentation = self._restore = None
+
+
+def _attempt(otherwise: str, action: Callable[..., object], *args: object) -> None:
+    """Call a function, and log a warning if it raises: an instrumentor never stops a program."""
+    try:
+        action(*args)
+    except Exception as error:
+        _logger.warning("%s: %s", otherwise, error_message(error))

@@ -13,6 +13,7 @@ from otel_kcevents.model.messages import short_repr
 __all__ = ["Target"]
 
 _GLOB = r"[*?\[]"
+_CHOICE = r"\[!?\]?[^\]]*\]"  # as in `fnmatch`
 _NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _PATTERN = r"[\w*?\[\]!-]+(\.[\w*?\[\]!-]+)*"
 
@@ -47,6 +48,8 @@ class Target(NamedTuple):
         is_path = module.endswith(".py")
         if not _is_valid(name) or not (is_path or _is_valid(module)):
             raise ValueError(f"{short_repr(text)} is not a target; expected module:function, such as costs.etl:save")
+        if any("[" in re.sub(_CHOICE, "", part) for part in (module, name)):
+            raise ValueError(f"{short_repr(text)} has a [ without a ], which matches nothing; write [[] for a [ itself")
         return cls(text, module, name)
 
     @property

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import run_program
 from mapped import instrument
+from telemetry import Warned
 
 from otel_kcevents import Journal
 from otel_kcevents.plugin import variables
+from otel_kcevents.plugin.instrumentor import KcEventsInstrumentor
 from otel_kcevents.plugin.instrumentor_options import InstrumentorOptions, read_instrumentor_options
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "save_days.py"
@@ -130,3 +133,14 @@ def test_launcher_options_are_documented_variables() -> None:
     page = (Path(__file__).parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
     assert [name for name in variables.__all__ if f"`{name}`" not in page] == []
     assert all(getattr(variables, name) == name for name in variables.__all__)
+
+
+def test_option_that_raises_is_only_a_warning(warned: Warned) -> None:
+    class Unreadable(os.PathLike[str]):
+        def __fspath__(self) -> str:
+            raise RuntimeError("no path")
+
+    instrumentor = KcEventsInstrumentor()
+    instrumentor.instrument(mapping=Unreadable())
+    instrumentor.uninstrument()
+    assert warned() == ["nothing is instrumented: no path"]

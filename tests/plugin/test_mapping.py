@@ -63,6 +63,7 @@ def test_etls_are_the_documented_and_those_of_sets() -> None:
         ({"targt": "costs.etl:save", "record": "asset.save"}, "functions[0].targt", ["did you mean 'target'?"]),
         ({**SAVE, "target": ""}, "functions[0].target", ["''"]),
         ({**SAVE, "target": "costs.etl"}, "functions[0].target", ["'costs.etl'", "costs.etl:save"]),
+        ({**SAVE, "target": "costs.[et:save"}, "functions[0].target", ["a [ without a ]", "[[]"]),
         ({**SAVE, "target": 7}, "functions[0].target", ["7"]),
         ({**SAVE, "subclasses": "yes"}, "functions[0].subclasses", ["expected true or false"]),
         ({**SAVE, "window": {"pat": "day"}}, "functions[0].window.pat", ["did you mean 'path'?"]),
