@@ -96,6 +96,9 @@ class EntryFunctions:
             return
         name, code = f"{function.__globals__.get('__name__')}:{found.name}", function.__code__
         problem = refusal(function)
+        if problem is not None and not self._entry.target.names_one_function:  # a glob did not mean it
+            self._notes[f"{name} is left out: {problem}"] = None
+            return
         if problem is not None:
             self._report(f"{name} is not instrumented: {problem}")
             return
