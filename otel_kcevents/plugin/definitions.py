@@ -58,19 +58,13 @@ class Definitions:
     def _read_code(self, code: CodeType, candidates: set[str]) -> None:
         """Find the names, the offset after which nothing binds them, and where the main part of the code ends.
 
-        Since Python 3.11, exception handlers follow the last `return`. They jump back into the main part.
+        Since Python 3.12, exception handlers follow the last `return`, and jump back into the main part.
         """
         steps = list(dis.get_instructions(code))
         stores = [step for step in steps if step.opname in _STORES and step.argval in candidates]
         self.names = frozenset(step.argval for step in stores)
         self._last_return = max(step.offset for step in steps if step.opname.startswith("RETURN_"))
-        in_handlers = [step.offset for step in stores if step.offset > self._last_return]
-        self._last = max((step.offset for step in stores if step.offset < self._last_return), default=-1)
-        if in_handlers:  # the main part must get to the lines below them
-            starts = [(offset, line) for offset, line in dis.findlinestarts(code) if line is not None]
-            lowest = max([line for offset, line in starts if offset <= store][-1] for store in in_handlers)
-            above = [offset for offset, line in starts if line <= lowest and offset < self._last_return]
-            self._last = max(self._last, *above)
+        self._last = max((min(step.offset, self._last_return) for step in stores), default=-1)
         for step in steps:  # a loop around a definition runs it again
             if "JUMP" in step.opname and step.argval <= self._last < step.offset < self._last_return:
                 self._last = step.offset

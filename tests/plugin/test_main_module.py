@@ -154,6 +154,6 @@ def test_coverage_comes_first(run: Run) -> None:
     assert (err.count("functions of the main module are not instrumented: coverage") == 1) is not HAS_MONITORING
 
 
-def test_program_that_instruments_itself_has_later_functions_recorded() -> None:
+def test_running_main_module_is_instrumented() -> None:
     out, _ = run_program("main_instruments_itself", COVERAGE_PROCESS_CONFIG="")
     assert out == "[1, 1]\n"
