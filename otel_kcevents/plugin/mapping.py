@@ -107,7 +107,7 @@ def mapping_of(content: Any, origin: str) -> Mapping:
     check_keys(content, _SECTIONS, report)
     sets = _read_sets(content.get("sets"), report)
     functions = content.get("functions")
-    if functions is not None and not isinstance(functions, list):
+    if functions is not None and not isinstance(functions, (list, tuple)):
         remedy = "write [[functions]] in TOML, - target: … in YAML" if isinstance(functions, dict) else ""
         report("functions", f"expected a list of tables, got {describe(functions)}{remedy and f'; {remedy}'}")
         functions = None

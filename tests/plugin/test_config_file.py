@@ -65,7 +65,7 @@ def test_program_without_the_launcher_is_instrumented(file: Path, how: str) -> N
     assert ("install opentelemetry-distro" in errors) == (how == "instrument")
 
 
-@pytest.mark.parametrize("how", ["launcher", "configure_sdk", "instrument"])
+@pytest.mark.parametrize("how", ["launcher", "instrument"])
 def test_disabled_section_instruments_nothing(file: Path, how: str) -> None:
     file.write_text(SDK + KCEVENTS.format(enabled="false"), encoding="utf-8")
     run = (

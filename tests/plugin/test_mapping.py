@@ -31,6 +31,10 @@ def test_entry_names_functions_and_an_operation() -> None:
     assert entry.subclasses
 
 
+def test_program_may_give_a_tuple_of_entries() -> None:
+    assert len(mapping_of({"functions": (SAVE, LOAD)}, "the options of kcevents").entries) == 2
+
+
 def test_entry_that_only_keeps_records_nothing() -> None:
     (entry,) = mapping({"target": "costs.etl:begin", "keep": {"day": "day"}}).entries
     assert (entry.etl, entry.operation, entry.set_name) == (None, None, None)
