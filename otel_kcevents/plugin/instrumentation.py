@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrumentation"]
 
+_MAX_WARNINGS = 20  # about a mapping, in each process
 _OWN = f"{__name__.partition('.')[0]}."
 
 
@@ -47,8 +48,11 @@ class Instrumentation:
 
     def begin(self) -> None:
         """Instrument the modules that are loaded, and the others when they are."""
-        for problem in self._mapping.problems:
+        problems = self._mapping.problems
+        for problem in problems[:_MAX_WARNINGS]:
             _logger.warning("%s", problem)
+        if more := len(problems[_MAX_WARNINGS:]):
+            _logger.warning("%s: %d more; otel-kcevents mapping check lists all", self._mapping.origin, more)
         if not self._mapping.entries:
             return write_run()
         self._hook.install()

@@ -111,18 +111,16 @@ def mapping_of(content: Any, origin: str) -> Mapping:
         remedy = "write [[functions]] in TOML, - target: … in YAML" if isinstance(functions, dict) else ""
         report("functions", f"expected a list of tables, got {describe(functions)}{remedy and f'; {remedy}'}")
         functions = None
-    entries: list[Entry] = []
+    entries: dict[object, Entry] = {}  # by what they record
     for number, item in enumerate(functions or ()):
         entry = _read_entry(item, origin, number, sets, problems)
         if entry is None:
             continue
-        twin = next((other for other in entries if _counts_the_same(entry, other)), None)
-        if twin is None:
-            entries.append(entry)
-        else:
+        twin = entries.setdefault(_calls_of(entry), entry)
+        if twin is not entry:
             remedy = "remove one of them, or tell them apart by where or within"
             problems.append(Problem(entry.place, f"functions[{twin.number}] records the same calls; {remedy}"))
-    return Mapping(origin, tuple(entries), tuple(problems))
+    return Mapping(origin, tuple(entries.values()), tuple(problems))
 
 
 def _place(origin: str, number: int, target: object, key: str = "") -> str:
@@ -218,9 +216,7 @@ def _read_record(
     return None, None
 
 
-def _counts_the_same(entry: Entry, other: Entry) -> bool:
-    """Return whether two entries would record each call twice."""
-    if (entry.target, entry.etl, entry.operation) != (other.target, other.etl, other.operation):
-        return False
-    keys = ("where", "within") if entry.operation else OPTIONS
-    return all(getattr(entry.options, key) == getattr(other.options, key) for key in keys)
+def _calls_of(entry: Entry) -> object:
+    """Return what is equal for two entries that would record each call twice."""
+    target, etl, operation, options = entry.target, entry.etl, entry.operation, entry.options
+    return (target, etl, operation, options.where, options.within) if operation else (target, options)

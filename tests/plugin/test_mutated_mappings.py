@@ -70,7 +70,7 @@ def test_text_with_mistakes_never_raises(
     [
         ("a.toml", b"\x00\xff" * 99),
         ("a.yaml", b"functions: &a [*a, {target: *a, record: *a}]"),
-        ("a.yaml", b"? " * 9999),
+        ("a.yaml", b"functions:\n" + b"- x\n" * 999),
     ],
 )
 def test_garbage_under_the_launcher_is_only_a_warning(tmp_path: Path, name: str, content: bytes) -> None:
@@ -80,6 +80,7 @@ def test_garbage_under_the_launcher_is_only_a_warning(tmp_path: Path, name: str,
     assert output.startswith("{}\n")
     assert errors.startswith(str(file))
     assert "Traceback" not in errors
+    assert len(errors.splitlines()) <= 21
 
 
 def test_valid_entries_under_the_launcher_record(tmp_path: Path) -> None:
