@@ -20,7 +20,7 @@ from otel_kcevents.model.messages import to_utf8
 from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.variables import OTEL_PYTHON_KCEVENTS_LOG_FILE, OTEL_PYTHON_KCEVENTS_MAPPING
-from otel_kcevents.sdk.settings import log_file
+from otel_kcevents.sdk.settings import log_file, undecided_exporters
 from otel_kcevents.store.calls import Calls
 from otel_kcevents.store.journal_calls import ProgramCalls, read_program
 from otel_kcevents.store.journal_reader import JournalNotFoundError, read_journal
@@ -73,6 +73,7 @@ def run_with_mapping(name: str, program: Sequence[str], output: str, as_json: bo
     parent = os.urandom(8).hex()
     with _report_file(output) as report, _journal() as journal:
         variables = {OTEL_PYTHON_KCEVENTS_MAPPING: path, OTEL_PYTHON_KCEVENTS_LOG_FILE: journal}
+        variables |= dict.fromkeys(undecided_exporters(), "none")  # a trial run needs no collector
         status = run_instrumented(command, {**variables, PARENT_VARIABLE: parent})
         found = _read(journal, parent)
         entries = [_calls_of(entry, found) for entry in mapping.entries]

@@ -32,6 +32,7 @@ __all__ = [
     "remove_empty_variables",
     "service_is_named",
     "trace_url",
+    "undecided_exporters",
 ]
 
 Signal = Literal["traces", "metrics"]
@@ -94,7 +95,7 @@ def _read(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
-def _read_otlp(signal: Signal, name: str) -> tuple[str, str]:
+def _read_otlp(signal: str, name: str) -> tuple[str, str]:
     """Return the name and the value of an OTLP variable: the one of the signal, or the one for all signals."""
     own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}"
     general = f"OTEL_EXPORTER_OTLP_{name}"
@@ -126,6 +127,16 @@ def exporters(signal: Signal, warn: Warn) -> set[str]:
     if "otlp" in names and not has_endpoint:
         warn(f"{shown} exports nothing, because OTEL_EXPORTER_OTLP_ENDPOINT is not set")
     return (names or {"otlp"}) & {"console", *(["otlp"] if has_endpoint else [])}
+
+
+def undecided_exporters() -> list[str]:
+    """Return those of `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_LOGS_EXPORTER` that have no value.
+
+    Those of signals with an endpoint are left out. The others would be exported by OpenTelemetry's distribution to a
+    collector on this machine, whether there is one or not.
+    """
+    names = {signal: f"OTEL_{signal.upper()}_EXPORTER" for signal in ("traces", "metrics", "logs")}
+    return [name for signal, name in names.items() if not _read(name) and not _read_otlp(signal, "ENDPOINT")[1]]
 
 
 def otlp_settings(signal: Signal, warn: Warn) -> OtlpSettings:

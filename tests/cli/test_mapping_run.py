@@ -30,8 +30,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     """A function that runs the command with a mapping and a program, and returns what they wrote."""
     for name, value in clean_environment(COVERAGE_PROCESS_CONFIG="").items():
         monkeypatch.setenv(name, value)
-    for name in ("TRACES", "METRICS", "LOGS"):
-        monkeypatch.setenv(f"OTEL_{name}_EXPORTER", "none")
     monkeypatch.delenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -120,6 +120,22 @@ def test_long_timeout_is_limited_to_a_minute(otlp: SetVariable, name: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "signals"),
+    [
+        ("OTEL_SERVICE_NAME", "costs", "TRACES METRICS LOGS"),
+        ("OTEL_METRICS_EXPORTER", "console", "TRACES LOGS"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1", "METRICS LOGS"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", ""),
+    ],
+)
+def test_signals_without_an_exporter_or_an_endpoint_are_undecided(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, signals: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert settings.undecided_exporters() == [f"OTEL_{signal}_EXPORTER" for signal in signals.split()]
+
+
+@pytest.mark.parametrize(
     ("user_info", "decoded"), [("me:p%40ss", b"me:p@ss"), ("me:p\udcff", b"me:p\xff"), ("me", b"me")]
 )
 def test_user_info_becomes_an_authorization_header(otlp: SetVariable, user_info: str, decoded: bytes) -> None:
