@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import thread_time
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -113,7 +114,7 @@ def _measure(mode: str, rounds: int, calls: int) -> Sequence[Rounds]:
         [await_calls(function) for function in (undecorated.load_async, load_async)],
         [exhaust(function) for function in (undecorated.load_items, load_items)],
     )
-    return [alternate(pair, rounds, calls, settle) for pair in pairs]
+    return [alternate(pair, rounds, calls, settle, thread_time) for pair in pairs]
 
 
 def _start_rows(folder: Path, quick: bool) -> Iterator[Row]:
@@ -127,7 +128,8 @@ def _start_rows(folder: Path, quick: bool) -> Iterator[Row]:
 
     nothing = folder / "nothing.py"
     nothing.write_text("")
-    for title, setup in (("without a distribution", _NO_DISTRIBUTION), ("with opentelemetry-distro", _NO_EXPORT)):
+    setups = (("without a distribution", _NO_DISTRIBUTION), ("with opentelemetry-distro", _NO_EXPORT))
+    for title, setup in setups[:1] if quick else setups:
         kinds = {"the plugin": {}, "the plugin and an empty mapping": empty, "the plugin and 20 entries": twenty}
         what = f"starting an empty program, {title}"
         if setup is _NO_EXPORT and not entry_points(group="opentelemetry_distro"):

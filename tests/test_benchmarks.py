@@ -20,7 +20,7 @@ from benchmarks.pipeline import WINDOW
 
 PARTS = {
     "price": 3,
-    "mapped": 20,
+    "mapped": 17,
     "imports": 1,
     "growth": 2,
     "document": 1,
