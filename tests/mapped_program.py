@@ -68,7 +68,9 @@ class MappedProgram:
             self._started.pop().end()
         self._detach()
         for name in set(sys.modules) - self._modules:
-            del sys.modules[name]
+            file = getattr(sys.modules[name], "__file__", self.folder)  # libraries stay imported
+            if self.folder in Path(file or self.folder).parents or file == self.folder:
+                del sys.modules[name]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from types import FrameType, FunctionType
 
+from otel_kcevents.plugin.calls import module_of
 from otel_kcevents.record.shim import is_shim
 
 __all__ = ["called_from"]
@@ -29,7 +30,7 @@ def called_from(globs: Sequence[str], function: FunctionType) -> Callable[[], bo
         globs: The names of modules, or paths of files that end in `.py`; may be globs.
         function: The mapped function.
     """
-    package = function.__module__.partition(".")[0] if isinstance(function.__module__, str) else ""
+    package = module_of(function).partition(".")[0].removeprefix("?")
     names_own = any(fnmatchcase(package, glob.partition(".")[0]) for glob in globs if not glob.endswith(".py"))
     passed_over = _ON_BEHALF if names_own or not package else _ON_BEHALF | {package}
 

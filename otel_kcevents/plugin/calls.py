@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from types import FunctionType
+from collections.abc import Callable
+from typing import Any
 
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.options import SizeOptions
+from otel_kcevents.record.callables import name_of
 from otel_kcevents.store.calls import CallCounts, counts_of
 from otel_kcevents.store.run_end import write_run_soon
 
-__all__ = ["function_counts", "function_name"]
+__all__ = ["function_counts", "function_name", "module_of"]
 
 
-def function_name(function: FunctionType) -> str:
+def function_name(function: Callable[..., Any]) -> str:
     """Return the name by which a function is counted: that of a target, such as `costs.etl:Loader.load`.
 
     Processes that multiprocessing has spawned call the main module `__mp_main__`; its functions count as those of
@@ -21,11 +23,20 @@ def function_name(function: FunctionType) -> str:
     Args:
         function: The function.
     """
-    module = function.__module__ or "?"
-    return f"{'__main__' if module == '__mp_main__' else module}:{function.__qualname__}"
+    module = module_of(function)
+    return f"{'__main__' if module == '__mp_main__' else module}:{name_of(function)}"
 
 
-def function_counts(entry: Entry, function: FunctionType) -> CallCounts:
+def module_of(function: Callable[..., Any]) -> str:
+    """Return the name of the module of a function, or of the class of a callable object.
+
+    Args:
+        function: The function.
+    """
+    return getattr(function, "__module__", None) or "?"
+
+
+def function_counts(entry: Entry, function: Callable[..., Any]) -> CallCounts:
     """Return what counts the calls of a function for an entry.
 
     Args:

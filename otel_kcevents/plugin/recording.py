@@ -9,14 +9,14 @@ from typing import Any
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.plugin.callers import called_from
-from otel_kcevents.plugin.calls import function_counts
+from otel_kcevents.plugin.calls import function_counts, module_of
 from otel_kcevents.plugin.conditions import matches
 from otel_kcevents.plugin.mapped_recorder import KeepingRecorder, KeepOnlyRecorder, MappedRecorder
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.named_function import NamedFunction
 from otel_kcevents.plugin.options import SizeOptions
 from otel_kcevents.plugin.window_field import window_field
-from otel_kcevents.record.callables import is_async_generator
+from otel_kcevents.record.callables import is_async_generator, name_of
 from otel_kcevents.record.fields import fields_of
 from otel_kcevents.record.late import LateCallable, Recording
 from otel_kcevents.record.paths import Path, compile_path
@@ -48,7 +48,7 @@ def record_calls(
     Raises:
         TypeError: A path or an option does not suit the function.
     """
-    name = f"{function.__module__}.{function.__qualname__}"
+    name = f"{module_of(function)}.{name_of(function)}"
     keep = {key: _compiled("keep", path, original) for key, path in entry.options.keep}
     counts = function_counts(entry, function)
     marks: tuple[Any, ...] = ()
