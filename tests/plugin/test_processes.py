@@ -115,7 +115,7 @@ def test_process_of_each_kind_exports_and_keeps_its_calls(
 def test_each_process_is_a_run_with_its_name(
     ended: dict[str, Future[tuple[Received, Journal]]], providers: str
 ) -> None:
-    """Helpers of multiprocessing, such as a fork server, are no runs."""
+    """Helpers of multiprocessing, such as a fork server, are not runs."""
     runs = ended[providers].result()[1].runs()
     assert {run["outcome"] for run in runs} <= {"ended", "killed"}
     names = {str(run["name"]).rpartition("-")[0] for run in runs if run["events"] and run["parent"]}

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from celery import Celery
-from celery.signals import worker_process_shutdown, worker_ready
+from celery.signals import worker_ready
 
 import otel_kcevents
 from otel_kcevents import allocation
@@ -27,11 +27,6 @@ app.conf.broker_transport_options = {
     "control_folder": str(FOLDER / "control"),
     "polling_interval": 0.05,
 }
-
-
-@worker_process_shutdown.connect
-def flush(**signal: Any) -> None:
-    otel_kcevents.flush(5)
 
 
 @app.task

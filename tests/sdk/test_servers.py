@@ -53,8 +53,9 @@ SERVERS = {
     "gunicorn, recycled workers": Run(f"{GUNICORN} --max-requests 2 web:wsgi"),
     "gunicorn, preloaded": Run(f"{GUNICORN} --preload --workers 4 web:wsgi"),
     "gunicorn, preloaded, uvicorn's worker": Run(
-        f"{GUNICORN} --preload --worker-class uvicorn.workers.UvicornWorker web:asgi_with_lifespan", to_group=True
+        f"{GUNICORN} --preload --worker-class uvicorn.workers.UvicornWorker web:asgi", to_group=True
     ),
+    "gunicorn, uvicorn's worker": Run(f"{GUNICORN} --worker-class uvicorn.workers.UvicornWorker web:asgi"),
     "gunicorn, preloaded, only attached": Run(f"{GUNICORN} --preload --workers 4 web:wsgi"),
     "uvicorn, workers, only attached": Run(f"{UVICORN} --workers 2 web:asgi_with_lifespan"),
 }
