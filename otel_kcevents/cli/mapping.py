@@ -15,7 +15,30 @@ def add_mapping(commands: Commands) -> None:
     """
     parser = commands.add_parser("mapping", help="check a mapping, or run a program with it and report what it records")
     parts = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_check(parts)
     _add_run(parts)
+
+
+def _add_check(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="show which functions each entry of a mapping matches; imports the modules, so their code runs",
+        description="Show which functions each entry of a mapping matches, and why others match none. This imports the "
+        "modules that the mapping names, as python does in the current folder, so their code runs. Files and programs, "
+        "which are named by their path, are read and not run: what decorators and base classes do is not seen there.",
+        epilog="The exit code is 0 if every entry matches, and 3 otherwise.",
+    )
+    parser.set_defaults(command=_check)
+    main_help = "a script, or the name after python -m, whose functions the mapping names as __main__; repeatable"
+    parser.add_argument("--main", dest="programs", action="append", default=[], metavar="PROGRAM", help=main_help)
+    parser.add_argument("--json", dest="as_json", action="store_true", help="print the result as JSON")
+    parser.add_argument("name", metavar="MAPPING", help="the file of the mapping")
+
+
+def _check(**arguments: object) -> int:
+    from otel_kcevents.cli.mapping_check import check_mapping
+
+    return check_mapping(**arguments)  # type: ignore[arg-type]
 
 
 def _add_run(commands: Commands) -> None:
