@@ -14,6 +14,7 @@ from otel_kcevents.sdk import published
 
 if TYPE_CHECKING:
     from otel_kcevents.plugin.instrumentation import Instrumentation
+    from otel_kcevents.store.calls import Calls
 
 try:
     from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
@@ -62,6 +63,12 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         if self.is_instrumented_by_opentelemetry and not set(options) - _OF_LAUNCHER:
             return None  # after a declarative configuration has called it, the launcher does so again
         return super().instrument(**options)
+
+    def calls(self) -> list[Calls]:
+        """Return the calls of this process by entry and function, also of functions that were not called."""
+        from otel_kcevents.store.calls import all_calls
+
+        return all_calls()
 
     def _instrument(self, **given: Any) -> None:
         _attempt("nothing is instrumented", self._begin, given)
