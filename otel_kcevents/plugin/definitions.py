@@ -63,7 +63,8 @@ class Definitions:
         steps = list(dis.get_instructions(code))
         stores = [step for step in steps if step.opname in _STORES and step.argval in candidates]
         self.names = frozenset(step.argval for step in stores)
-        self._last_return = max(step.offset for step in steps if step.opname.startswith("RETURN_"))
+        returns = [step.offset for step in steps if step.opname.startswith("RETURN_")]
+        self._last_return = max(returns, default=steps[-1].offset)  # none after a `raise` without a condition
         self._last = max((min(step.offset, self._last_return) for step in stores), default=-1)
         for step in steps:  # a loop around a definition runs it again
             if "JUMP" in step.opname and step.argval <= self._last < step.offset < self._last_return:

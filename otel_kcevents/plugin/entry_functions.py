@@ -36,6 +36,7 @@ class EntryFunctions:
         self._functions: dict[Matched, None] = {}
         self._problems: dict[str, None] = {}
         self._notes: dict[str, None] = {}
+        self._searched: dict[str, set[str]] = {}  # by module
         self._watches: dict[tuple[int, str], SubclassWatch] = {}  # by class and attribute
 
     def state(self) -> EntryState:
@@ -48,7 +49,9 @@ class EntryFunctions:
             notes=tuple(self._notes),
         )
 
-    def instrument(self, module: object, namespace: Namespace, is_complete: bool, code: CodeType | None) -> None:
+    def instrument(
+        self, module: object, namespace: Namespace, is_complete: bool, code: CodeType | None, may_lack: bool = False
+    ) -> None:
         """Instrument the functions of a module that the entry names.
 
         Args:
@@ -56,22 +59,22 @@ class EntryFunctions:
             namespace: Its global names.
             is_complete: Whether all its code has run; otherwise functions that it lacks may still be defined.
             code: The code of the module; default: what its loader returns.
+            may_lack: Whether it is not a problem if the module lacks the functions.
         """
         target, name = self._entry.target, str(namespace.get("__name__"))
         self._modules[name] = None
         try:
-            has_matched = any(matched.name.startswith(f"{name}:") for matched in self._functions)
             if code is None and is_complete and not target.names_one_function:
                 code = _code_of(namespace)
-            search = Search(target, name, namespace, self._changes.made)
-            search.run(is_complete, code, may_search_all=is_complete or not has_matched)
+            search = Search(target, name, namespace, self._changes.made, self._searched.setdefault(name, set()))
+            search.run(is_complete, code)
         except Exception as error:
             self._report(error_message(error))
             return
         self._notes.update(dict.fromkeys(search.notes))
         for found in search.found:
             self._instrument_found(found, name, module)
-        for problem in search.problems if target.names_one_module else ():
+        for problem in search.problems if target.names_one_module and not may_lack else ():
             self._report(problem)
 
     def _report(self, problem: str) -> None:

@@ -57,6 +57,7 @@ class Search:
         module: The module's name.
         namespace: The module's global names.
         is_ours: Whether a function was put there by the plugin.
+        searched: The names of a glob that all functions were searched for while the code of the module ran.
 
     Attributes:
         found: The functions.
@@ -68,26 +69,26 @@ class Search:
     module: str
     namespace: Namespace
     is_ours: IsOurs
+    searched: set[str]
     found: list[Found] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def run(self, is_complete: bool, code: CodeType | None, may_search_all: bool) -> None:
+    def run(self, is_complete: bool, code: CodeType | None) -> None:
         """Search.
 
         Args:
             is_complete: Whether the code of the module has run; otherwise a missing function is not a problem.
             code: The code of the module, if it is known.
-            may_search_all: Whether all functions of the process may be searched for those that no name leads to.
         """
         if self.target.names_one_function:
-            self._find_one(is_complete, may_search_all)
+            self._find_one(is_complete, code)
         else:
-            self._find_all(code, may_search_all)
+            self._find_all(is_complete, code)
 
     # One name
 
-    def _find_one(self, is_complete: bool, may_search_all: bool) -> None:
+    def _find_one(self, is_complete: bool, code: CodeType | None) -> None:
         name = self.target.name
         value, owner, is_inherited, attribute = self._look_up(name)
         if issubclass(type(value), RecordedCallable) and self.is_ours(value):
@@ -100,7 +101,9 @@ class Search:
             self.found.append(Found(name, function, owner, value=value))
         elif owner is not None and is_inherited:
             self._add_inherited(name, owner, attribute, value)
-        elif (value is not None or is_complete) and may_search_all and self._search_all({name}, pick_last=True):
+        elif (value is not None or (is_complete and _may_define(code, name))) and self._search_all(
+            {name}, pick_last=True
+        ):
             return
         elif callable(value) and not issubclass(type(value), type):
             self._add_callable(name, owner, attribute, value)
@@ -156,7 +159,7 @@ class Search:
 
     # All names of a glob
 
-    def _find_all(self, code: CodeType | None, may_search_all: bool) -> None:
+    def _find_all(self, is_complete: bool, code: CodeType | None) -> None:
         names: set[str] = set()
         has_opaque = False
         for name, value, owner in members_of(self.namespace, self.module):
@@ -170,7 +173,10 @@ class Search:
                 if not self._is_decorated(name, layers):
                     self.found.append(Found(name, function, owner, value=value))
         missing = None if code is None else {name for name in _defined(code) if self.target.matches_name(name)} - names
-        if may_search_all and (has_opaque if missing is None else missing):
+        if missing is not None and not is_complete:
+            missing = {name for name in missing - self.searched if name.partition(".")[0] in self.namespace}
+            self.searched |= missing
+        if has_opaque if missing is None else missing:
             self._search_all(missing)
 
     def _search_all(self, names: set[str] | None, pick_last: bool = False) -> bool:
@@ -257,6 +263,10 @@ def _member(held: Any, owner: type | None, name: str) -> tuple[Any, bool]:
         if name in vars(base):
             return vars(base)[name], base is not owner
     return None, False
+
+
+def _may_define(code: CodeType | None, name: str) -> bool:
+    return code is None or name in _defined(code)
 
 
 def _defined(code: CodeType, prefix: str = "") -> Iterator[str]:

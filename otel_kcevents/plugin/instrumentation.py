@@ -109,7 +109,7 @@ class Instrumentation:
                 if any(entry.target.matches(held, file) for held in names):
                     # An entry for __main__ is also read in the Python programs that this one starts.
                     may_lack = "__main__" in names and entry.target.matches("__main__", None)
-                    self._functions_of(entry).instrument(module, namespace, is_complete and not may_lack, code)
+                    self._functions_of(entry).instrument(module, namespace, is_complete, code, may_lack)
             if self._changes is not None:
                 self._changes.forget_dead()
         except Exception as error:

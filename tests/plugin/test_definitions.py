@@ -43,6 +43,13 @@ def test_definitions_are_seen_when_they_have_run(source: str, expected: list[tup
     assert found[: len(expected)] == expected
 
 
+def test_module_that_always_raises_has_definitions() -> None:
+    definitions = Definitions(
+        compile("def f(): pass\nraise SystemExit", "<module>", "exec"), {}, lambda name: name == "f"
+    )
+    assert definitions.names == {"f"}
+
+
 @pytest.mark.parametrize("source", ["def g(): pass", "def g():\n    def f(): pass", "print(f)", "g.f = 1", ""])
 def test_code_that_binds_no_relevant_name(source: str) -> None:
     definitions = Definitions(compile(source, "<module>", "exec"), {}, lambda name: name == "f")

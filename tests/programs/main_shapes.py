@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import functools
 import json
+from collections.abc import Callable
+
+import click
 
 from otel_kcevents import default_log
 
@@ -141,6 +144,25 @@ def save_generator(rows):
 
 
 check("generator", lambda: list(save_generator([1])))
+
+
+REGISTRY: list[Callable[..., object]] = []
+
+
+@REGISTRY.append
+def save_registered(rows):
+    pass
+
+
+check("registered, without a name", REGISTRY[0], [1])
+
+
+@click.command()
+def save_command():
+    pass
+
+
+check("command of click", lambda: save_command.main([], standalone_mode=False))
 
 
 def helper(rows):
