@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Literal
 
 from otel_kcevents.model.window import Window
@@ -37,13 +37,11 @@ def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldR
     field = window_reader(options.path, function)
     assert field is not None
     if options != WindowOptions(path=options.path, read=options.read):
-        path = compile_path(options.path, function)
+        path, convert = compile_path(options.path, function), _converter(options)
 
         def read(args: Args, kwargs: Kwargs, result: Any) -> Window | None:
             value = path.read(args, kwargs, result)
-            if not path.fans_out:
-                return to_window(value, options)
-            return reduce(cover, [to_window(one, options) for one in value or ()], None)
+            return reduce(cover, map(convert, value or ()), None) if path.fans_out else convert(value)
 
         field = field._replace(read=read)
     if options.read is None or field.when == "item":
@@ -51,6 +49,14 @@ def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldR
     if options.read == "before" and field.when == "after":
         raise TypeError(f"{options.path!r} does not exist before the call; remove read")
     return field._replace(when=options.read, again=False)
+
+
+def _converter(options: WindowOptions) -> Callable[[Any], Window | None]:
+    """Return a function that converts the values of a path to windows."""
+    if options.format is None and options.length is None:  # relative forms, such as `today`, change their meaning
+        return lambda value: to_window(value, options)
+    convert_text = lru_cache(maxsize=1024)(lambda text: to_window(text, options))
+    return lambda value: convert_text(value) if type(value) is str else to_window(value, options)
 
 
 def _between(options: WindowOptions, function: Callable[..., Any]) -> FieldReader:
