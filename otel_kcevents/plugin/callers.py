@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import lru_cache
 from types import FrameType, FunctionType
 
 from otel_kcevents.plugin.calls import module_of
@@ -34,7 +34,7 @@ def called_from(globs: Sequence[str], function: FunctionType) -> Callable[[], bo
     names_own = any(fnmatchcase(package, glob.partition(".")[0]) for glob in globs if not glob.endswith(".py"))
     passed_over = _ON_BEHALF if names_own or not package else _ON_BEHALF | {package}
 
-    @cache
+    @lru_cache(maxsize=1024)
     def decide(name: str, file: str) -> bool | None:
         """Return whether a module is named; None if the next frame decides."""
         for glob in globs:

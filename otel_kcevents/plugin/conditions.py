@@ -36,8 +36,10 @@ def plain(value: Any) -> Any:
         return str.__str__(value)
     if issubclass(kind, int):
         return int.__int__(value)
+    if kind.__module__ == "builtins":
+        return value
     for base in kind.__mro__:
-        name = (base.__module__.partition(".")[0], base.__name__)
+        name = (str(base.__module__).partition(".")[0], base.__name__)
         if name == ("numpy", "datetime64"):
             return value
         if name == ("numpy", "generic") or (name == ("numpy", "ndarray") and value.ndim == 0):

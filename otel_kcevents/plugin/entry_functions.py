@@ -77,10 +77,10 @@ class EntryFunctions:
         for problem in search.problems if target.names_one_module and not may_lack else ():
             self._report(problem)
 
-    def _report(self, problem: str) -> None:
+    def _report(self, problem: str, key: str = "target") -> None:
         if problem not in self._problems:
             self._problems[problem] = None
-            _logger.warning("%s: %s", self._entry.place_of("target"), problem)
+            _logger.warning("%s: %s", self._entry.place_of(key), problem)
 
     def _instrument_found(self, found: Found, module_name: str, module: object) -> None:
         try:
@@ -91,7 +91,8 @@ class EntryFunctions:
             if self._entry.subclasses and found.owner is not None:
                 self._watch_subclasses(found, found.owner)
         except Exception as error:
-            self._report(f"{module_name}:{found.name} is not instrumented: {error_message(error)}")
+            function = f"{module_name}:{found.name}"
+            self._report(f"{function} is not instrumented: {error_message(error)}", getattr(error, "key", "target"))
 
     def _exchange(self, found: Found) -> None:
         function: FunctionType = found.function
@@ -149,7 +150,8 @@ class EntryFunctions:
             if found is not None:
                 self._exchange(found)
         except Exception as error:
-            self._report(f"{held.__module__}:{held.__qualname__}.{name} is not instrumented: {error_message(error)}")
+            function = f"{held.__module__}:{held.__qualname__}.{name}"
+            self._report(f"{function} is not instrumented: {error_message(error)}", getattr(error, "key", "target"))
 
 
 def _code_of(namespace: Namespace) -> CodeType | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
@@ -234,10 +235,17 @@ def _read_match(value: Any, report: Report) -> str | None:
 def _read_format(value: Any, report: Report) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or ("%" not in value and value not in EPOCH_UNITS):
-        expected = f"a format of strptime such as '%Y-%m-%d', or {', '.join(EPOCH_UNITS)}"
+    if isinstance(value, str) and value in EPOCH_UNITS:
+        return value
+    if not isinstance(value, str) or not re.search("%[-#]?[YyGcx]", value):
+        expected = f"a format of strptime with a year, such as '%Y-%m-%d', or {', '.join(EPOCH_UNITS)}"
         report("window.format", f"expected {expected}, got {_shown(value)}")
         return None
+    try:
+        datetime.strptime("", value)
+    except ValueError as error:
+        if "does not match" not in str(error):
+            report("window.format", f"{short_repr(value)} is not a format of strptime: {error}")
     return value
 
 

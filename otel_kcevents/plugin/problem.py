@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from otel_kcevents.model.messages import short_repr
 
-__all__ = ["Problem", "Report", "check_keys", "hint"]
+__all__ = ["OptionError", "Problem", "Report", "check_keys", "hint"]
 
 Report: TypeAlias = Callable[[str, str], None]
 """Takes a mistake: the key that it is about, such as `window.format`, and the message."""
@@ -27,6 +27,19 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}"
+
+
+class OptionError(TypeError):
+    """An option of an entry does not suit a function.
+
+    Args:
+        key: The key of the option, such as `window`.
+        message: What was expected, the value and the remedy.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key: str = key
 
 
 def hint(value: object, known: Iterable[str]) -> str:

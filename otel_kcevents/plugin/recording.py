@@ -15,6 +15,7 @@ from otel_kcevents.plugin.mapped_recorder import KeepingRecorder, KeepOnlyRecord
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.named_function import NamedFunction
 from otel_kcevents.plugin.options import SizeOptions
+from otel_kcevents.plugin.problem import OptionError
 from otel_kcevents.plugin.window_field import window_field
 from otel_kcevents.record.callables import is_async_generator, name_of
 from otel_kcevents.record.fields import fields_of
@@ -46,7 +47,7 @@ def record_calls(
         shares_warnings: Whether each warning is logged once for all functions of this entry and name.
 
     Raises:
-        TypeError: A path or an option does not suit the function.
+        OptionError: A path or an option does not suit the function.
     """
     name = f"{module_of(function)}.{name_of(function)}"
     keep = {key: _compiled("keep", path, original) for key, path in entry.options.keep}
@@ -77,10 +78,10 @@ def _recorder_of(
         field = "size"
         fields = fields_of(Recorder(target, entry.operation), original, window, _size_source(options.size))
     except TypeError as error:
-        raise TypeError(f"{field}: {error}") from None
+        raise OptionError(field, error_message(error)) from None
     fails_when = options.fails_when
     if fails_when is not None and fails_when.function and is_async_generator(original):
-        raise TypeError(f"fails_when: {name} is an async generator, which has no result; remove it")
+        raise OptionError("fails_when", f"{name} is an async generator, which has no result; remove it")
     named = None if fails_when is None or fails_when.function is None else NamedFunction(fails_when.function)
     decides = None if fails_when is None or named else _compiled("fails_when", fails_when.path, original)
     error_path = None if options.error is None else _compiled("error", options.error, original)
@@ -91,10 +92,9 @@ def _recorder_of(
 
 def _compiled(key: str, source: str, function: Callable[..., Any]) -> Path:
     try:
-        path = compile_path(source, function)
+        return compile_path(source, function)
     except TypeError as error:
-        raise TypeError(f"{key}: {error}") from None
-    return path
+        raise OptionError(key, error_message(error)) from None
 
 
 def _size_source(options: SizeOptions | None) -> Any:
@@ -114,7 +114,7 @@ def _condition_of(
     conditions = [(_compiled("where", source, original), globs) for source, globs in options.where]
     for path, _ in conditions:
         if path.root == "return":
-            raise TypeError(f"where: {path.name!r} does not exist before the call; use an argument")
+            raise OptionError("where", f"{path.name!r} does not exist before the call; use an argument")
 
     def is_met(path: Path, globs: tuple[str, ...], args: Args, kwargs: Kwargs) -> bool:
         value = path.read(args, kwargs, None)
@@ -139,7 +139,8 @@ def _again(entry: Entry, original: Any) -> LateCallable:
         try:  # a worker may unpickle the function for each task
             return record_calls(entry, original, original, shares_warnings=True)
         except Exception as error:
-            _logger.warning("%s: %s", entry.place, error_message(error))
+            place = entry.place_of(getattr(error, "key", ""))
+            _logger.warning("%s: %s is not recorded: %s", place, name_of(original), error_message(error))
             return original  # type: ignore[no-any-return]
 
     return LateCallable(record, (_again, (entry, original)))

@@ -136,7 +136,8 @@ def _matched(value: Any, pattern: str) -> str | tuple[str | None, str | None]:
     groups = [group for group in found.groups() if group is not None] or [found[0]]
     if len(groups) > len(_JOINTS):
         raise ValueError(f"{short_repr(pattern)} has {len(groups)} groups; a time has {len(_JOINTS)} parts at most")
-    return "".join(joint + group for joint, group in zip(_JOINTS, groups, strict=False))
+    parts = [group if at == 0 else group.zfill(2) for at, group in enumerate(groups)]  # Hive has month=9
+    return "".join(joint + part for joint, part in zip(_JOINTS, parts, strict=False))
 
 
 def _from_epoch(value: Any, unit: int) -> Moment:

@@ -17,6 +17,7 @@ from conftest import run_program
 from mapped import mapped
 from telemetry import DAY, Pause, Telemetry, Warned
 
+from otel_kcevents.plugin.problem import OptionError
 from otel_kcevents.record.paths import keep
 from otel_kcevents.record.shim import inner_of
 
@@ -463,21 +464,21 @@ async def async_items(rows: Any) -> AsyncIterator[Any]:
 @pytest.mark.parametrize(
     ("function", "options", "problem"),
     [
-        (plain, {"window": "dya"}, "window: 'dya' in 'dya' is not an argument of .*plain; did you mean 'day'"),
-        (plain, {"window": {"path": "dya.x", "length": "1d"}}, "window: .*did you mean 'day'"),
-        (plain, {"window": ["rows", "dya"]}, "window: .*did you mean 'day'"),
-        (plain, {"window": "yield.day"}, "window: .*is not a generator; use return"),
-        (plain, {"window": {"path": "result.day", "read": "before"}}, "window: .*does not exist before the call"),
-        (plain, {"size": "row"}, "size: .*did you mean 'rows'"),
-        (plain, {"size": "+row"}, "size: .*did you mean 'rows'"),
-        (plain, {"size": "+result"}, r"size: '\+result' cannot be read before the call"),
-        (plain, {"fails_when": {"path": "rsult", "is": 1}}, "fails_when: .*did you mean 'result'"),
-        (plain, {"error": "exc"}, "error: 'exc' in 'exc' is not an argument"),
-        (plain, {"keep": {"a": "b"}}, "keep: 'b' in 'b' is not an argument"),
-        (plain, {"where": {"self.a": "b"}}, "where: 'self' in 'self.a' is not an argument"),
-        (plain, {"where": {"result": "b"}}, "where: .*before the call"),
-        (async_items, {"fails_when": "none"}, "fails_when: .*async generator; use yield"),
-        (async_items, {"fails_when": "programs.mapped_functions:has_failed"}, "fails_when: .*async generator"),
+        (plain, {"window": "dya"}, "'dya' in 'dya' is not an argument of .*plain; did you mean 'day'"),
+        (plain, {"window": {"path": "dya.x", "length": "1d"}}, ".*did you mean 'day'"),
+        (plain, {"window": ["rows", "dya"]}, ".*did you mean 'day'"),
+        (plain, {"window": "yield.day"}, ".*is not a generator; use return"),
+        (plain, {"window": {"path": "result.day", "read": "before"}}, ".*does not exist before the call"),
+        (plain, {"size": "row"}, ".*did you mean 'rows'"),
+        (plain, {"size": "+row"}, ".*did you mean 'rows'"),
+        (plain, {"size": "+result"}, r"'\+result' cannot be read before the call"),
+        (plain, {"fails_when": {"path": "rsult", "is": 1}}, ".*did you mean 'result'"),
+        (plain, {"error": "exc"}, "'exc' in 'exc' is not an argument"),
+        (plain, {"keep": {"a": "b"}}, "'b' in 'b' is not an argument"),
+        (plain, {"where": {"self.a": "b"}}, "'self' in 'self.a' is not an argument"),
+        (plain, {"where": {"result": "b"}}, ".*before the call"),
+        (async_items, {"fails_when": "none"}, ".*async generator; use yield"),
+        (async_items, {"fails_when": "programs.mapped_functions:has_failed"}, ".*async generator"),
     ],
 )
 def test_path_that_does_not_suit_the_function_is_a_problem(
@@ -485,8 +486,9 @@ def test_path_that_does_not_suit_the_function_is_a_problem(
 ) -> None:
     """The function is left as it is."""
     code = function.__code__
-    with pytest.raises(TypeError, match=problem):
+    with pytest.raises(OptionError, match=problem) as caught:
         mapped(telemetry, function, **options)
+    assert [caught.value.key] == [*options]
     assert function.__code__ is code
 
 
@@ -555,7 +557,7 @@ def test_unpickled_function_that_no_longer_suits_its_entry_is_called(telemetry: 
     late = again(entry._replace(options=entry.options._replace(error="unknown")), original)
     assert (late("2022-06-03"), telemetry.events) == (1, [])
     (message,) = warned()
-    assert message.startswith("kcevents.toml: functions[0] (costs.etl:step): error: 'unknown'")
+    assert message.startswith("kcevents.toml: functions[0].error (costs.etl:step): plain_total is not recorded: 'unkn")
 
 
 def plain_total(day: str) -> int:

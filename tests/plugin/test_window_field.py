@@ -126,6 +126,7 @@ def test_open_start_and_end_are_no_window() -> None:
         ("bills/costs-2022-06-03.csv", r"\d{4}-\d\d-\d\d", {}, DAY),
         (Path("costs_20220603.csv"), r"_(\d{8})\.", {"format": "%Y%m%d"}, DAY),
         ("s3://bills/year=2022/month=06/day=03/part-0.parquet", r"year=(\d+)/month=(\d+)/day=(\d+)", {}, DAY),
+        ("year=2022/month=6/day=3", r"year=(\d+)/month=(\d+)/day=(\d+)", {}, DAY),
         (
             "year=2022/month=06",
             r"year=(\d+)/month=(\d+)(?:/day=(\d+))?",
