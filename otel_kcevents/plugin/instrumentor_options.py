@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from otel_kcevents.model.messages import describe
 from otel_kcevents.plugin.problem import Problem, Report, check_keys
-from otel_kcevents.sdk import settings
+from otel_kcevents.sdk import published, settings
 
 if TYPE_CHECKING:
     from otel_kcevents.plugin.mapping import Mapping
@@ -76,6 +76,8 @@ def _read_log_file(value: Any, report: Report) -> str | Literal[False] | None:
     path = _path_of(value)
     if path is None:
         report("log_file", f"expected a path such as 'kcevents.db', or false, got {describe(value)}")
+    elif published.published_log_file() is not None:
+        return _of_parent(path, settings.log_file())
     return path
 
 
@@ -97,8 +99,20 @@ def _read_mapping(options: MappingType[str, Any], origin: str, report: Report) -
             report("mapping", f"it is not used, because {' and '.join(inline)} are given too; remove one of them")
         return mapping_of(inline, origin), None
     if path is not None:
+        if not os.path.exists(path):
+            path = _of_parent(path, settings.mapping_file())
         return read_mapping(path), os.path.abspath(path) if os.path.exists(path) else None
     return mapping_of(value, f"{origin}: mapping"), None
+
+
+def _of_parent(path: str, of_parent: str | None) -> str:
+    """Return the path that the parent has published for the same relative path: its working directory may be another.
+
+    A configuration file gives the same relative path to all processes.
+    """
+    if of_parent is None or os.path.isabs(path) or os.path.basename(path) != os.path.basename(of_parent):
+        return path
+    return of_parent
 
 
 def _is_omitted(value: Any) -> bool:

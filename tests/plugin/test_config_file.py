@@ -10,6 +10,7 @@ import pytest
 from conftest import run_program
 from mapped import instrument
 
+from otel_kcevents import Journal
 from otel_kcevents.plugin.config_file import read_section
 from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
 
@@ -77,10 +78,19 @@ def test_disabled_section_instruments_nothing(file: Path, how: str) -> None:
     assert "kcevents" not in run[1]
 
 
-def test_child_in_another_folder_finds_a_relative_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_inline", [True, False], ids=["inline", "files"])
+def test_child_in_another_folder_finds_relative_files(
+    file: Path, is_inline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_inline:
+        files = "{mapping: kcevents.toml, log_file: kcevents.db}"
+        file.write_text(f"{SDK}instrumentation/development: {{python: {{kcevents: {files}}}}}", encoding="utf-8")
+        mapping = '[[functions]]\ntarget = "programs.day_saver:save"\nrecord = "asset.save"\n'
+        (file.parent / "kcevents.toml").write_text(mapping, encoding="utf-8")
     monkeypatch.chdir(file.parent)
     output, _ = instrument(PROGRAM, "elsewhere", **environment(Path(file.name)))
     assert RECORDED in output
+    assert is_inline or Journal("kcevents.db").counts() == {"AssetSetSaved": 1}
 
 
 def test_broken_file_stops_neither_the_program_nor_the_rest(file: Path) -> None:

@@ -76,6 +76,13 @@ def test_inline_mapping_replaces_a_file() -> None:
     assert "the options of kcevents: mapping: it is not used, because functions" in str(options.problems[0])
 
 
+def test_another_file_than_that_of_the_parent_is_used(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_MAPPING", str(folder / "kcevents.toml"))
+    options = read_instrumentor_options({"mapping": "other.toml"})
+    assert options.mapping is not None
+    assert options.mapping.origin == "other.toml"
+
+
 def test_mapping_file_that_does_not_exist_is_a_problem() -> None:
     options = read_instrumentor_options({"mapping": "kcevent.toml"})
     assert options.mapping is not None
