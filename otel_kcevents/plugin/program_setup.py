@@ -22,6 +22,7 @@ from otel_kcevents.record.counter import observe
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.process_setup import SETUP, needed_providers
 from otel_kcevents.sdk.settings import exporters
+from otel_kcevents.sdk.stock_exports import hold_forks_during_exports
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.run import is_helper
 
@@ -60,6 +61,7 @@ class ProgramSetup:
             observe(default_log, None)
         elif not SETUP.is_complete:  # as it is in a process that multiprocessing has spawned
             SETUP.set_providers(None, default_log, ())
+            hold_forks_during_exports()
         journal = keep_in_file(default_log, file)
         if journal is not None and not is_helper():
             journal.begin()
@@ -105,6 +107,7 @@ class ProgramSetup:
                     _keep_hand_written_events()
                 self._has_set_providers = True
                 SETUP.export_at_end()
+                hold_forks_during_exports()
             _call_all(self._undo_waiting)
             self._is_setting_up = False
 
