@@ -8,6 +8,7 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `toml` and `yaml`: a mapping, which has no mistakes
 - `yaml config-file`: a file for `OTEL_CONFIG_FILE`
 - `text warning`: a warning about a mapping
+- `text find`, `text mapping-run`: what commands of `mapping run` print
 - `sql`: a query on a journal, which prints the `text query` block that follows
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
@@ -17,6 +18,7 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -128,7 +130,16 @@ def test_every_block_has_a_check() -> None:
     """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
     known = {"python", "output", "sh", "sql", "toml", "yaml", "yaml config-file", "text first-command", "text query"}
-    known |= {"text warning", "text house", "text folders", "text diagram", "text systemd", "text crontab"}
+    known |= {
+        "text warning",
+        "text find",
+        "text mapping-run",
+        "text house",
+        "text folders",
+        "text diagram",
+        "text systemd",
+        "text crontab",
+    }
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
     assert found["sql"] == found["text query"] == len(QUERIES) > 0
@@ -284,6 +295,25 @@ def test_page_of_mappings_lists_every_key() -> None:
 def test_page_shows_the_mapping_of_the_example() -> None:
     file = ROOT / commands("otel-kcevents mapping check")[0].split()[-1]
     assert file.read_text(encoding="utf-8") in [block.text for block in BLOCKS if block.info == "toml"]
+
+
+@pytest.mark.parametrize(("argument", "output"), [("find.toml", "text find"), ("examples/", "text mapping-run")])
+def test_trial_run_prints_the_calls_of_the_page(tmp_path: Path, argument: str, output: str) -> None:
+    pytest.importorskip("cloud_cost_allocation")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "find.toml").write_text(next(block.text for block in BLOCKS if block.info == "toml"), encoding="utf-8")
+    (command,) = commands(f"otel-kcevents mapping run {argument}")
+    done = subprocess.run(
+        ["/bin/sh", "-c", command.replace("otel-kcevents", "python -m otel_kcevents", 1)],
+        cwd=tmp_path,
+        env=clean_environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == (block(output), 0)
 
 
 def test_systemd_unit_starts_the_server(tmp_path: Path) -> None:
