@@ -8,7 +8,7 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `toml` and `yaml`: a mapping, which has no mistakes
 - `yaml config-file`: a file for `OTEL_CONFIG_FILE`
 - `text warning`: a warning about a mapping
-- `text find`, `text mapping-run`: what commands of `mapping run` print
+- `text find`, `text mapping-check`, `text mapping-run`: what the commands of `mapping` print
 - `sql`: a query on a journal, which prints the `text query` block that follows
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
@@ -126,20 +126,26 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )
 
 
+def run_command(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that starts with `otel-kcevents` in a folder, with this Python first in PATH."""
+    return subprocess.run(
+        ["/bin/sh", "-c", command.replace("otel-kcevents", "python -m otel_kcevents", 1)],
+        cwd=folder,
+        env=clean_environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 def test_every_block_has_a_check() -> None:
     """Programs and outputs come in pairs; other blocks have an opening line that this module knows."""
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
     known = {"python", "output", "sh", "sql", "toml", "yaml", "yaml config-file", "text first-command", "text query"}
-    known |= {
-        "text warning",
-        "text find",
-        "text mapping-run",
-        "text house",
-        "text folders",
-        "text diagram",
-        "text systemd",
-        "text crontab",
-    }
+    known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
+    known |= {"text find", "text mapping-check", "text mapping-run", "text warning"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
     assert found["sql"] == found["text query"] == len(QUERIES) > 0
@@ -221,7 +227,7 @@ def test_backup_of_the_page_is_a_journal(database: sqlite3.Connection, tmp_path:
 
 def test_second_command_matches_the_ci_script() -> None:
     """`.ci/run` installs and tests as the README says."""
-    _, command = commands("python3 -m venv")
+    _, command, *_ = commands("python3 -m venv")
     install, _, test = command.rpartition(" && ")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert f"\n{install}\n" in script
@@ -297,23 +303,26 @@ def test_page_shows_the_mapping_of_the_example() -> None:
     assert file.read_text(encoding="utf-8") in [block.text for block in BLOCKS if block.info == "toml"]
 
 
-@pytest.mark.parametrize(("argument", "output"), [("find.toml", "text find"), ("examples/", "text mapping-run")])
-def test_trial_run_prints_the_calls_of_the_page(tmp_path: Path, argument: str, output: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [("run find.toml", "text find"), ("run examples/", "text mapping-run"), ("check", "text mapping-check")],
+)
+def test_command_about_a_mapping_prints_the_output_of_the_page(tmp_path: Path, words: str, output: str) -> None:
     pytest.importorskip("cloud_cost_allocation")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "find.toml").write_text(next(block.text for block in BLOCKS if block.info == "toml"), encoding="utf-8")
-    (command,) = commands(f"otel-kcevents mapping run {argument}")
-    done = subprocess.run(
-        ["/bin/sh", "-c", command.replace("otel-kcevents", "python -m otel_kcevents", 1)],
-        cwd=tmp_path,
-        env=clean_environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.stdout, done.returncode) == (block(output), 0)
+    done = run_command(commands(f"otel-kcevents mapping {words}")[0], tmp_path)
+    printed, expected = (re.sub(r"\S+/site-packages/", "", text) for text in (done.stdout, block(output)))
+    assert (printed, done.returncode) == (expected, 0)
+
+
+def test_terminal_commands_about_mappings_work(tmp_path: Path) -> None:
+    (tmp_path / "kcevents.toml").write_text('[[functions]]\ntarget = "etl.py:save"\nrecord = "asset.save"\n', "utf-8")
+    (tmp_path / "etl.py").write_text("def save(rows): ...\n\nsave([1, 2])\n", "utf-8")
+    for words in ("check kcevents.toml", "run kcevents.toml"):
+        (command,) = commands(f"otel-kcevents mapping {words}")
+        done = run_command(command, tmp_path)
+        assert ("functions[0]" in done.stdout, done.returncode) == (True, 0)
 
 
 def test_systemd_unit_starts_the_server(tmp_path: Path) -> None:
