@@ -156,10 +156,11 @@ class CallRecorder(Recorder):
         if self._may_fail and has_result and (failure := self._failure_of(args, kwargs, result)) is not None:
             return self.skip(span) if self._ignores(failure) else self.fail(span, failure, window)
         if self._size is not None:
+            before, size = (size, None) if self._is_growth else (None, size)
             try:
                 named = self._size(args, kwargs, result)
                 if self._is_growth:
-                    named = None if named is None or size is None else to_size(named - size)
+                    named = None if named is None or before is None else to_size(named - before)
                 size = named if has_result or named is not None else size  # else the number of items so far
             except Exception as error:
                 if has_result:

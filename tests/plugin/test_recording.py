@@ -280,6 +280,24 @@ def test_what_does_not_grow_has_no_size(
     assert [problem in message for message in warned()] == [True] * bool(problem)
 
 
+@pytest.mark.parametrize("rows", [None, "missing"])
+def test_generator_closed_early_may_not_have_grown(telemetry: Telemetry, warned: Warned, rows: Any) -> None:
+    """What it was before the call is not its size."""
+
+    def items(state: Any) -> Generator[int, None, None]:
+        if rows is None:
+            state.rows = None
+        else:
+            del state.rows
+        yield 1
+
+    mapped(telemetry, items, size="+state.rows")
+    run = items(SimpleNamespace(rows=[1, 2, 3]))
+    next(run)
+    run.close()
+    assert (telemetry.event.size, warned()) == (None, [])
+
+
 def test_decorator_takes_growth_too(telemetry: Telemetry) -> None:
     @telemetry.allocation.save(size="+rows")
     def save(rows: list[int]) -> None:
