@@ -78,7 +78,9 @@ class ProgramSetup:
             # A program that has set a tracer provider, but no meter provider, still needs one for the counter.
             default_log.attach(lambda *event: self._set_providers()),
         ]
-        if is_used and hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        if is_used and hasattr(os, "register_at_fork"):
+            import concurrent.futures.thread  # noqa: F401 - during a fork, it would register hooks that then fail
+
             os.register_at_fork(before=self._before_fork)
 
     def _before_fork(self) -> None:

@@ -116,6 +116,13 @@ def test_first_spans_of_threads_share_the_set_up(providers: str) -> None:
     assert (found["counts"], logged) == ({"AssetSetSaved": 4}, [])
 
 
+def test_fork_before_the_first_span_logs_nothing() -> None:
+    """The fork imports the exporters."""
+    export = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    found, logged = run("fork_before_first_span", mapping=MAPPING, providers="ours", **export)
+    assert (found["status"], logged) == (0, [])
+
+
 def test_uninstrumented_program_is_as_before() -> None:
     """It is instrumented again for the second event of each kind."""
     found, logged = run("uninstrumented")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -106,6 +107,13 @@ def first_spans_of_threads() -> None:
     for thread in threads:
         thread.join()
     show()
+
+
+def fork_before_first_span() -> None:
+    if not (child := os.fork()):
+        load(DAY, 1)
+        os._exit(0)
+    show(status=os.waitpid(child, 0)[1])
 
 
 def uninstrumented() -> None:
