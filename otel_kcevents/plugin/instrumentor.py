@@ -75,10 +75,10 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
 
     def _begin(self, given: dict[str, Any]) -> None:
         options = read_instrumentor_options(given)
-        for problem in options.problems:
-            _logger.warning("%s", problem)
         if not options.is_enabled:
             return
+        for problem in options.problems:
+            _logger.warning("%s", problem)
         mapping = options.mapping
         self._setup = self._setup or ProgramSetup()
         set_up = partial(self._setup.begin, options.log_file, is_used=bool(mapping and mapping.entries))

@@ -38,7 +38,7 @@ class InstrumentorOptions(NamedTuple):
 
 
 def read_instrumentor_options(given: MappingType[str, Any]) -> InstrumentorOptions:
-    """Return the options of `KcEventsInstrumentor`, checked. Never raises.
+    """Return the options of `KcEventsInstrumentor`, checked.
 
     Args:
         given: The arguments of `instrument()`. If there are none, the section of kcevents in the file that

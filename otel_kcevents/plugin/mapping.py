@@ -98,7 +98,7 @@ def mapping_of(content: Any, origin: str) -> Mapping:
     problems: list[Problem] = []
 
     def report(key: str, message: str) -> None:
-        problems.append(Problem(f"{origin}: {key}" if key else origin, message))
+        problems.append(Problem(f"{origin}: {_shown(key)}" if key else origin, message))
 
     if not isinstance(content, dict):
         if content is not None:
@@ -125,7 +125,11 @@ def mapping_of(content: Any, origin: str) -> Mapping:
 
 def _place(origin: str, number: int, target: object, key: str = "") -> str:
     text = f" ({target[:200]})" if isinstance(target, str) and target.isprintable() and target else ""
-    return f"{origin}: functions[{number}]{key and f'.{key}'}{text}"
+    return f"{origin}: functions[{number}]{key and f'.{_shown(key)}'}{text}"
+
+
+def _shown(key: str) -> str:
+    return key[:200] if key.isprintable() else "a key"
 
 
 def _read_sets(content: Any, report: Report) -> dict[str, str | None]:

@@ -69,5 +69,7 @@ def check_keys(table: MappingType[Any, Any], known: Iterable[str], report: Repor
     """
     for key in table:
         if key not in known:
-            name = key if isinstance(key, str) else "a key"
-            report(f"{prefix}{name[:80]}", f"{short_repr(key)} is not a key; {hint(key, known)}")
+            report(
+                f"{prefix}{key if isinstance(key, str) else 'a key'}",
+                f"{short_repr(key)} is not a key; {hint(key, known)}",
+            )

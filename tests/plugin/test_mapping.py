@@ -56,6 +56,7 @@ def test_etls_are_the_documented_and_those_of_sets() -> None:
     [
         ({**SAVE, "windw": "day"}, "functions[0].windw (costs.etl:save)", ["did you mean 'window'?"]),
         ({**SAVE, "zzz": "day"}, "functions[0].zzz (costs.etl:save)", ["expected one of target, record, window"]),
+        ({**SAVE, "a\nb": "day"}, "functions[0].a key (costs.etl:save)", [r"'a\nb' is not a key"]),
         ({**SAVE, 1: "day"}, "functions[0].a key (costs.etl:save)", ["1 is not a key"]),
         ({**SAVE, "record": "alocation.save"}, "functions[0].record", ["did you mean 'allocation'?", "sets"]),
         ({**SAVE, "record": "asset.safe"}, "functions[0].record", ["'safe'", "did you mean 'save'?"]),
