@@ -298,6 +298,11 @@ def test_page_of_mappings_lists_every_key() -> None:
     )
 
 
+def test_page_of_mappings_lists_the_examples() -> None:
+    listed = [quoted(mapping)[0] for mapping, _, _ in rows("docs/mapping.md", "mapping | for | shows")]
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "examples" / "mappings").iterdir())
+
+
 def test_page_shows_the_mapping_of_the_example() -> None:
     file = ROOT / commands("otel-kcevents mapping check")[0].split()[-1]
     assert file.read_text(encoding="utf-8") in [block.text for block in BLOCKS if block.info == "toml"]
