@@ -16,20 +16,21 @@ _STORES = ("STORE_NAME", "STORE_GLOBAL")
 class Definitions:
     """The definitions at the top level of a module while its code runs.
 
-    A definition is any statement that binds a name: `def`, `class`, an import or an assignment. What a name is bound to
-    is compared by identity, so that decorators and redefinitions count, whatever they return.
+    What a name is bound to is compared by identity, so that decorators and redefinitions count, whatever they return.
 
     Args:
         code: The code of the module.
         namespace: The globals of the module.
-        is_relevant: Returns whether a name is relevant.
+        is_relevant: Returns whether a name is relevant. It also gets whether the name is that of a `def` or `class`;
+            otherwise imports or assignments bind it.
 
     Attributes:
         names: The relevant names that the code binds.
     """
 
-    def __init__(self, code: CodeType, namespace: dict[str, Any], is_relevant: Callable[[str], bool]) -> None:
-        candidates = {name for name in code.co_names if is_relevant(name)}
+    def __init__(self, code: CodeType, namespace: dict[str, Any], is_relevant: Callable[[str, bool], bool]) -> None:
+        defined = {_name_of(held) for held in code.co_consts if isinstance(held, CodeType)}
+        candidates = {name for name in code.co_names if is_relevant(name, name in defined)}
         self.names: frozenset[str] = frozenset()
         self._namespace = namespace
         self._last = self._last_return = -1
@@ -69,6 +70,11 @@ class Definitions:
         for step in steps:  # a loop around a definition runs it again
             if "JUMP" in step.opname and step.argval <= self._last < step.offset < self._last_return:
                 self._last = step.offset
+
+
+def _name_of(code: CodeType) -> str:
+    """Return the name of the function or class; that with type parameters is inside other code since Python 3.12."""
+    return code.co_name.removeprefix("<generic parameters of ").removesuffix(">")
 
 
 def may_define(pattern: str, name: str) -> bool:

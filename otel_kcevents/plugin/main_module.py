@@ -138,9 +138,11 @@ class MainModuleWatch:
     def _definitions_of(self, frame: FrameType) -> Definitions:
         names, file = module_names(frame.f_globals), frame.f_globals.get("__file__")
         targets = [target for target in self._targets if any(target.matches(name, file) for name in names)]
-        return Definitions(
-            frame.f_code, frame.f_globals, lambda name: any(may_define(target.name, name) for target in targets)
-        )
+
+        def is_relevant(name: str, is_defined: bool) -> bool:  # a glob names what the module itself defines
+            return any(may_define(target.name, name) for target in targets if is_defined or target.names_one_function)
+
+        return Definitions(frame.f_code, frame.f_globals, is_relevant)
 
     def _follow(self, frame: FrameType, module: object, definitions: Definitions) -> None:
         code = frame.f_code

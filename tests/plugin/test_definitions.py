@@ -38,21 +38,28 @@ def test_definitions_are_seen_when_they_have_run(source: str, expected: list[tup
         found.append((definitions.have_changed(), definitions.are_over(offset)))
 
     namespace: dict[str, Any] = {"look": look}
-    definitions = Definitions(code, namespace, lambda name: name == "f")
+    definitions = Definitions(code, namespace, lambda name, is_defined: name == "f")
     exec(code, namespace)
     assert found[: len(expected)] == expected
 
 
 def test_module_that_always_raises_has_definitions() -> None:
     definitions = Definitions(
-        compile("def f(): pass\nraise SystemExit", "<module>", "exec"), {}, lambda name: name == "f"
+        compile("def f(): pass\nraise SystemExit", "<module>", "exec"), {}, lambda name, is_defined: name == "f"
     )
     assert definitions.names == {"f"}
 
 
+def test_names_of_functions_and_classes_are_told_from_others() -> None:
+    source = "import os\nf = 1\nl = lambda: 1\ndef g(): pass\nclass h: pass\n"
+    source += "def i[T](): pass" if sys.version_info >= (3, 12) else "def i(): pass"
+    code = compile(source, "<module>", "exec")
+    assert Definitions(code, {}, lambda name, is_defined: is_defined).names == {"g", "h", "i"}
+
+
 @pytest.mark.parametrize("source", ["def g(): pass", "def g():\n    def f(): pass", "print(f)", "g.f = 1", ""])
 def test_code_that_binds_no_relevant_name(source: str) -> None:
-    definitions = Definitions(compile(source, "<module>", "exec"), {}, lambda name: name == "f")
+    definitions = Definitions(compile(source, "<module>", "exec"), {}, lambda name, is_defined: name == "f")
     assert not definitions.names
 
 

@@ -105,8 +105,15 @@ def test_watch_ends_after_the_last_definition() -> None:
 def test_each_definition_is_reported() -> None:
     watched = Watched("__main__:save*")
     watched.start_before_main()
-    watched.run_main("enter()\nsave = 1\nline()\nsave = 2\nline()\ndef save2(): pass\nline()")
+    watched.run_main("enter()\ndef save(): pass\nline()\ndef save(): pass\nline()\ndef save2(): pass\nline()")
     assert watched.reported == [(True, False), (True, False), (True, True)]
+
+
+def test_glob_does_not_wait_for_assignments() -> None:
+    watched = Watched("__main__:*")
+    watched.start_before_main()
+    watched.run_main("enter()\ndef save(): pass\nline()\nsaved = save()")
+    assert watched.events.steps == ["start", "follow", "stop"]
 
 
 def test_definition_in_the_last_statement_is_reported() -> None:
