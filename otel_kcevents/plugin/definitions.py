@@ -34,6 +34,7 @@ class Definitions:
         self.names: frozenset[str] = frozenset()
         self._namespace = namespace
         self._last = self._last_return = -1
+        self._loops: list[tuple[int, int]] = []
         if candidates:
             self._read_code(code, candidates)
         self._bound = {name: namespace.get(name, _MISSING) for name in self.names}
@@ -56,6 +57,14 @@ class Definitions:
         """
         return self._last < offset <= self._last_return
 
+    def may_repeat(self, offset: int) -> bool:
+        """Return whether relevant definitions can run between two runs of an instruction: both are in one loop.
+
+        Args:
+            offset: The offset of the instruction.
+        """
+        return any(start <= offset <= end for start, end in self._loops)
+
     def _read_code(self, code: CodeType, candidates: set[str]) -> None:
         """Find the names, the offset after which nothing binds them, and where the main part of the code ends.
 
@@ -66,10 +75,12 @@ class Definitions:
         self.names = frozenset(step.argval for step in stores)
         returns = [step.offset for step in steps if step.opname.startswith("RETURN_")]
         self._last_return = max(returns, default=steps[-1].offset)  # none after a `raise` without a condition
-        self._last = max((min(step.offset, self._last_return) for step in stores), default=-1)
-        for step in steps:  # a loop around a definition runs it again
-            if "JUMP" in step.opname and step.argval <= self._last < step.offset < self._last_return:
-                self._last = step.offset
+        jumps = [(step.argval, step.offset) for step in steps if "JUMP" in step.opname]
+        loops = [(start, end) for start, end in jumps if any(start <= store.offset < end for store in stores)]
+        in_handlers = [(0, self._last_return) for store in stores if store.offset > self._last_return]
+        ends = [end for _, end in loops if end < self._last_return]  # a handler may jump back without a loop
+        self._last = max([*(min(step.offset, self._last_return) for step in stores), *ends], default=-1)
+        self._loops = loops + in_handlers  # which loops handlers belong to is not known
 
 
 def _name_of(code: CodeType) -> str:

@@ -39,8 +39,11 @@ class FrameEvents(Protocol):
     ) -> bool:
         """Start, and return whether that was possible."""
 
-    def follow(self, frame: FrameType, on_line: Callable[[int | None], None]) -> None:
-        """Call a function with the offset of each line of a frame before it runs, and with None when the frame ends."""
+    def follow(self, frame: FrameType, on_line: Callable[[int | None], bool]) -> None:
+        """Call a function with the offset of each line of a frame before it runs, and with None when the frame ends.
+
+        It returns whether to call it when the line runs again.
+        """
 
     def pause(self) -> bool:
         """Pause until `resume`, and return whether that is necessary."""
@@ -147,12 +150,13 @@ class MainModuleWatch:
     def _follow(self, frame: FrameType, module: object, definitions: Definitions) -> None:
         code = frame.f_code
 
-        def on_line(offset: int | None) -> None:
+        def on_line(offset: int | None) -> bool:
             is_over = offset is None or definitions.are_over(offset)
             if is_over:
                 self.stop()
             if definitions.have_changed() or is_over:
                 self._on_defined(module, code, is_over)
+            return offset is not None and definitions.may_repeat(offset)
 
         self._definitions = definitions
         self._events.follow(frame, on_line)

@@ -48,16 +48,20 @@ class MonitoringEvents:  # pragma: no cover  # code that runs in a callback is i
         _monitoring.set_events(tool, _monitoring.events.PY_START)
         return True
 
-    def follow(self, frame: FrameType, on_line: Callable[[int | None], None]) -> None:
+    def follow(self, frame: FrameType, on_line: Callable[[int | None], bool]) -> None:
         """Call a function with the offset of each line of a frame before it runs, and with None when the frame ends.
 
         Args:
             frame: The frame.
-            on_line: The function.
+            on_line: The function. It returns whether to call it when the line runs again.
         """
+
+        def on_line_event(code: CodeType, line: int) -> Any:
+            return None if on_line(sys._getframe(1).f_lasti) else _monitoring.DISABLE
+
         events, self._code = _monitoring.events, frame.f_code
         _monitoring.set_events(self._tool, events.NO_EVENTS)
-        _monitoring.register_callback(self._tool, events.LINE, lambda code, line: on_line(sys._getframe(1).f_lasti))
+        _monitoring.register_callback(self._tool, events.LINE, on_line_event)
         _monitoring.register_callback(self._tool, events.PY_RETURN, lambda code, offset, value: on_line(None))
         _monitoring.set_local_events(self._tool, self._code, events.LINE | events.PY_RETURN)
 

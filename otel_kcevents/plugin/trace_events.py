@@ -44,14 +44,15 @@ class TraceEvents:  # pragma: no cover  # Python has one trace function, and cov
         sys.settrace(self._trace)
         return True
 
-    def follow(self, frame: FrameType, on_line: Callable[[int | None], None]) -> None:
+    def follow(self, frame: FrameType, on_line: Callable[[int | None], bool]) -> None:
         """Call a function with the offset of each line of a frame before it runs, and with None when the frame ends.
 
         Args:
             frame: The frame, which runs in this thread.
-            on_line: The function.
+            on_line: The function. It returns whether to call it when the line runs again.
         """
         self._frame, self._on_line = frame, on_line
+        self._done: set[int] = set()
         frame.f_trace = self._local_trace
 
     def pause(self) -> bool:
@@ -93,7 +94,9 @@ class TraceEvents:  # pragma: no cover  # Python has one trace function, and cov
 
     def _on_event(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "line":
-            self._on_line(frame.f_lasti)
+            offset = frame.f_lasti
+            if offset not in self._done and not self._on_line(offset):
+                self._done.add(offset)
         elif event == "return":
             self._on_line(None)
         return frame.f_trace

@@ -50,6 +50,14 @@ def test_module_that_always_raises_has_definitions() -> None:
     assert definitions.names == {"f"}
 
 
+def test_loop_around_a_definition_repeats() -> None:
+    source = "for n in 1, 2:\n    look()\nfor n in 1, 2:\n    def f(): pass\n    look()\n"
+    code = compile(source, "<module>", "exec")
+    definitions = Definitions(code, {}, lambda name, is_defined: name == "f")
+    starts = {line: offset for offset, line in dis.findlinestarts(code)}
+    assert [definitions.may_repeat(starts[line]) for line in (2, 4, 5)] == [False, True, True]
+
+
 def test_names_of_functions_and_classes_are_told_from_others() -> None:
     source = "import os\nf = 1\nl = lambda: 1\ndef g(): pass\nclass h: pass\n"
     source += "def i[T](): pass" if sys.version_info >= (3, 12) else "def i(): pass"

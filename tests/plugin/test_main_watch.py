@@ -36,7 +36,7 @@ class Events:
         self.on_frame, self.on_lost = on_frame, on_lost
         return self.can_start
 
-    def follow(self, frame: FrameType, on_line: Callable[[int | None], None]) -> None:
+    def follow(self, frame: FrameType, on_line: Callable[[int | None], bool]) -> None:
         self.steps.append("follow")
         self.on_line = on_line
 
