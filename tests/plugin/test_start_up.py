@@ -18,6 +18,7 @@ from otel_kcevents.plugin.instrumentor import KcEventsInstrumentor
 
 NO_DISTRIBUTION = {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none", "COVERAGE_PROCESS_CONFIG": ""}
 NO_PLUGIN = {**NO_DISTRIBUTION, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "kcevents"}
+SETS = '[sets]\nallocationKey = "AllocationKeySet"\n'
 ENTRY = '[[functions]]\ntarget = "costs.store:save"\nrecord = "allocation.save"\n'
 
 
@@ -34,10 +35,9 @@ def mapping_file(folder: Path, text: str) -> Path:
     return file
 
 
-def test_empty_mapping_installs_no_hook(tmp_path: Path) -> None:
-    with_empty_mapping = state(mapping_file(tmp_path, ""))
-    assert "otel_kcevents.plugin.mapping" in with_empty_mapping["modules"]
-    assert with_empty_mapping["hooks"] == state(environment=NO_PLUGIN)["hooks"]
+@pytest.mark.parametrize("text", ["", "# none yet\n\n", SETS], ids=["empty", "comments", "no entries"])
+def test_mapping_without_entries_installs_no_hook(tmp_path: Path, text: str) -> None:
+    assert state(mapping_file(tmp_path, text))["hooks"] == state(environment=NO_PLUGIN)["hooks"]
 
 
 def test_entry_for_a_module_to_come_installs_a_hook(tmp_path: Path) -> None:
@@ -45,13 +45,14 @@ def test_entry_for_a_module_to_come_installs_a_hook(tmp_path: Path) -> None:
     assert state(mapping_file(tmp_path, ENTRY))["hooks"]["loaders"] != state(environment=NO_PLUGIN)["hooks"]["loaders"]
 
 
-@pytest.mark.parametrize("text", ["", ENTRY], ids=["empty", "no match"])
-def test_mapping_without_a_match_imports_no_recorder(tmp_path: Path, text: str) -> None:
-    modules = state(mapping_file(tmp_path, text))["modules"]
-    unneeded = ["otel_kcevents.record.recorder", "otel_kcevents.store.journal", "sqlite3", "difflib", "yaml"]
-    if not text:
-        unneeded += ["otel_kcevents.plugin.instrumentation", "opentelemetry.sdk", "multiprocessing"]
+def test_mapping_without_a_match_imports_no_recorder(tmp_path: Path) -> None:
+    modules = state(mapping_file(tmp_path, ENTRY))["modules"]
+    unneeded = ("otel_kcevents.record.recorder", "otel_kcevents.store.journal", "sqlite3", "difflib", "yaml")
     assert [name for name in unneeded if name in modules] == []
+
+
+def test_empty_mapping_imports_what_no_mapping_does(tmp_path: Path) -> None:
+    assert state(mapping_file(tmp_path, ""))["modules"] == state()["modules"]
 
 
 def test_program_without_a_mapping_imports_no_sdk() -> None:
