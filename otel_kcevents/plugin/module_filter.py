@@ -1,4 +1,4 @@
-"""`ModuleFilter`: tells modules that no entry can name from the others, at a low cost for each import."""
+"""`ModuleFilter`: whether an entry can name a module at all, at a low cost for each import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ModuleFilter"]
 
 
 class ModuleFilter:
-    """Tells whether targets may name functions of a module. All targets are checked at once.
+    """Checks whether targets may name functions of a module, all targets at once.
 
     Args:
         targets: The targets.
