@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from otel_kcevents.model.messages import error_message
 from otel_kcevents.sdk.process_setup import needed_providers
 
 __all__ = ["Section", "read_section"]
+
+_OF_INTEREST = re.compile(r"""kcevents|\bdisabled["']?\s*:(?!\s*false)""")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ def read_section(path: str) -> Section:
     Args:
         path: The path of the file, as `OTEL_CONFIG_FILE` has it.
     """
+    if not _may_matter(path):
+        return Section()
     try:
         from opentelemetry.configuration import load_config_file
 
@@ -54,3 +59,12 @@ def read_section(path: str) -> Section:
             "install opentelemetry-distro, or let the program call configure_sdk() of opentelemetry.configuration"
         )
     return Section(options, tuple(problems))
+
+
+def _may_matter(path: str) -> bool:
+    """Return whether a file may have the section or be disabled: to parse it for nothing takes hundreds of ms."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _OF_INTEREST.search(file.read()) is not None
+    except (OSError, ValueError):
+        return True  # its reader reports what is wrong

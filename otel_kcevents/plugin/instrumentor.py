@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 try:
     from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
-        f"KcEventsInstrumentor needs {error.name!r}, which is not installed; run pip install 'otel-kcevents[plugin]'",
-        name=error.name,
-    ) from error
+        f"KcEventsInstrumentor needs {_error.name!r}, which is not installed; run pip install 'otel-kcevents[plugin]'",
+        name=_error.name,
+    ) from _error
 
 __all__ = ["KcEventsInstrumentor"]
 

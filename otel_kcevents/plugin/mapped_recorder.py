@@ -143,7 +143,7 @@ class KeepingRecorder(MappedRecorder):
         super().__init__(target, entry, name, fields, fails_when, decides, error, counts)
         self._kept_first = {key: path for key, path in kept.items() if path.root != "return"}
         self._kept_last = {key: path for key, path in kept.items() if path.root == "return"}
-        self.reads_before = self.reads_before or bool(self._kept_first)
+        self.reads_before: bool = self.reads_before or bool(self._kept_first)
 
     def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
         """Keep values, and read the window and the size of a call that begins.

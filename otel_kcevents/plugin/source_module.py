@@ -30,8 +30,7 @@ class SourceModule(ModuleType):
         tree = ast.parse(source, file)
         code = compile(tree, file, "exec", dont_inherit=True)
         self.subclasses = frozenset(_subclasses(tree))
-        self.__file__ = file
-        self.__spec__ = SimpleNamespace(name=full_name)  # type: ignore[assignment]
+        vars(self).update(__file__=file, __spec__=SimpleNamespace(name=full_name))
         self.full_name = full_name
         self.code = code
         for held in _definitions(code):

@@ -11,7 +11,7 @@ from conftest import run_program
 from mapped import instrument
 
 from otel_kcevents import Journal
-from otel_kcevents.plugin.config_file import read_section
+from otel_kcevents.plugin.config_file import Section, read_section
 from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "save_days.py"
@@ -94,7 +94,7 @@ def test_child_in_another_folder_finds_relative_files(
 
 
 def test_broken_file_stops_neither_the_program_nor_the_rest(file: Path) -> None:
-    file.write_text("file_format: [", encoding="utf-8")
+    file.write_text("kcevents: [", encoding="utf-8")
     output, errors = instrument(PROGRAM, **environment(file), **NOT_INSTALLED, OTEL_PYTHON_KCEVENTS_MAPPING="x.toml")
     assert output.startswith("{}\n")
     assert f"kcevents in {file}: it is not used: Failed to parse YAML" in errors
@@ -123,6 +123,13 @@ def test_reader_that_is_not_installed_is_named(file: Path, monkeypatch: pytest.M
     (problem,) = read_instrumentor_options({}).problems
     assert "pip install opentelemetry-configuration" in problem.message
     assert problem.place == f"kcevents in {file}"
+
+
+def test_file_without_the_section_is_not_parsed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To parse it takes longer than everything else at the start of a program."""
+    file.write_text(f"{SDK}disabled: false", encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "opentelemetry.configuration", None)
+    assert read_section(str(file)) == Section()
 
 
 def test_options_of_a_call_replace_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
