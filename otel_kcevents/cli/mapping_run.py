@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from otel_kcevents.cli.launch import find_program, run_instrumented
 from otel_kcevents.cli.mapping_file import read_mapping_file
-from otel_kcevents.cli.output import plural, print_error, print_to, table
+from otel_kcevents.cli.output import plural, print_to, table
 from otel_kcevents.cli.sources import FINDINGS, USAGE, CommandError
 from otel_kcevents.model.messages import to_utf8
 from otel_kcevents.plugin.instrumentor_options import read_instrumentor_options
@@ -129,12 +129,11 @@ def _read(journal: str, parent: str) -> ProgramCalls:
     except JournalNotFoundError:
         return _NOTHING
     except OSError as error:
-        print_error(str(error))
-        return _NOTHING
+        return _NOTHING._replace(problems=(str(error),))
 
 
 def _calls_of(entry: Entry, found: ProgramCalls) -> _EntryCalls:
-    place, target = to_utf8(entry.place), to_utf8(entry.place_of("target"))
+    place, prefix = to_utf8(entry.place), to_utf8(f"{entry.origin}: functions[{entry.number}]")
     own = sorted((one for one in found.calls if one.entry == place), key=lambda one: (not one.calls, one.function))
     findings: list[str] = []
     if not own:
@@ -148,13 +147,17 @@ def _calls_of(entry: Entry, found: ProgramCalls) -> _EntryCalls:
         findings.append(f"{plural(missing, 'event')} without a size")
     if window is not None and (missing := sum(one.windows_missing for one in own)):
         findings.append(f"{plural(missing, 'event')} without a window")
-    if unmatched := sum(problem.startswith(f"{target}: ") for problem in found.problems):
-        findings.append(f"{plural(unmatched, 'warning')} about its target")
+    # Those about a call are logged once, and the columns show how often they apply.
+    warnings = [one for one in found.problems if one.startswith(prefix) and " (logged once): " not in one]
+    if warnings:
+        findings.append(f"{plural(len(warnings), 'warning')} about its functions")
     return _EntryCalls(entry, own, findings)
 
 
 def _findings(entries: Sequence[_EntryCalls], found: ProgramCalls, mistakes: int, executable: str) -> list[str]:
     """Return why the mapping is not recorded as a whole, or not yet."""
+    if not found.runs and found.problems:
+        return ["the journal cannot be read"]
     if not found.runs:
         return [
             f"no process of the program has loaded the mapping; is otel-kcevents[plugin] installed for {executable}?"

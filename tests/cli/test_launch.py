@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import run_program
 
 from otel_kcevents.cli.launch import find_program, run_instrumented
 from otel_kcevents.cli.sources import CommandError
@@ -70,3 +74,21 @@ def test_python_that_has_been_deleted_is_reported(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(CommandError, match="cannot run 'etl': No such file or directory"):
         run_instrumented(["etl"], {})
+
+
+def test_signal_before_the_program_starts_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def start_late(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        signal.raise_signal(signal.SIGTERM)
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess, "Popen", start_late)
+    assert run_instrumented([sys.executable, "-S", "-c", "import time; time.sleep(20)"], {}) == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_keys_of_a_terminal_interrupt_the_program_once() -> None:
+    """The terminal sends the signal to the program as well."""
+    out, _ = run_program("in_terminal")
+    assert out.splitlines() == ["interrupts: 1", "exit code: 4"]

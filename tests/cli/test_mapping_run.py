@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,7 @@ from conftest import TESTS, clean_environment
 from otel_kcevents.cli.main import main
 
 PROGRAM = TESTS / "programs" / "mapped_ends.py"
+NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 COMPLETE = "every entry is recorded; no size and no window is missing that the mapping names"
 SAVE = '[[functions]]\ntarget = "mapped_ends.py:save"\nrecord = "allocation.save"\nwindow = "window"\nsize = "rows"\n'
 LOAD = '[[functions]]\ntarget = "__main__:load"\nrecord = "allocation.load"\nsize = "return"\n'
@@ -45,15 +48,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
 
 def test_calls_of_all_processes_are_counted(run: Run) -> None:
-    out, err = run(SAVE + LOAD + NEVER, "pool", code=5)
+    out, err = run(SAVE.replace('"window"', '"kept.day"') + LOAD + NEVER, "pool", code=5)
     assert out == "10\n"
     assert err.splitlines() == [
         "kcevents.toml: 3 processes",
         "ENTRY         FUNCTION        CALLS  EVENTS  ERRORS  NO SIZE  NO WINDOW",
-        "functions[0]  __main__:save       1       1       0        0          0",
+        "functions[0]  __main__:save       1       1       0        0          1",
         "functions[1]  __main__:load      10      10       0        1          0",
         "functions[2]  __main__:never      0       0       0        0          0",
-        "not everything is recorded: functions[1] (__main__:load): 1 event without a size; "
+        "not everything is recorded: functions[0] (mapped_ends.py:save): 1 event without a window; "
+        "functions[1] (__main__:load): 1 event without a size; "
         "functions[2] (__main__:never): no function was called",
     ]
 
@@ -72,14 +76,14 @@ def test_events_of_a_killed_process_may_not_be_counted(run: Run) -> None:
     ]
 
 
-def test_standard_input_is_passed_and_the_report_written_to_a_file(tmp_path: Path) -> None:
+def test_standard_input_and_output_are_those_of_the_program(tmp_path: Path) -> None:
     (tmp_path / "kcevents.toml").write_text(SAVE, encoding="utf-8")
     command = [sys.executable, "-m", "otel_kcevents", "mapping", "run", "kcevents.toml", "-o", "report.txt", "--"]
     finished = subprocess.run(
         [*command, sys.executable, PROGRAM, "upper"],
         input="rows",
         cwd=tmp_path,
-        env=clean_environment(OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none", OTEL_LOGS_EXPORTER="none"),
+        env=clean_environment(COVERAGE_PROCESS_CONFIG="", **NO_EXPORT),
         capture_output=True,
         text=True,
         check=True,
@@ -91,15 +95,15 @@ def test_standard_input_is_passed_and_the_report_written_to_a_file(tmp_path: Pat
 
 def test_report_as_json(run: Run, tmp_path: Path) -> None:
     """And the temporary journal is removed."""
-    _, err = run(SAVE, "end", options=("--json",))
-    data = json.loads(err)["data"]
+    assert run(SAVE, "end", options=("--json", "-o", "report.json")) == ("", "")
+    data = json.loads((tmp_path / "report.json").read_text())["data"]
     assert (data["mapping"], data["exitCode"], len(data["runs"]), data["running"]) == ("kcevents.toml", 0, 1, 0)
     assert (data["uncounted"], data["warnings"], data["findings"]) == (0, [], [])
     counts = {"calls": 1, "events": 1, "errors": 0, "sizesMissing": 0, "windowsMissing": 0}
     functions = [{"function": "__main__:save", **counts}]
     entry = {"entry": "functions[0]", "target": "mapped_ends.py:save", "functions": functions, "findings": []}
     assert data["entries"] == [entry]
-    assert [path.name for path in tmp_path.iterdir()] == ["kcevents.toml"]
+    assert {path.name for path in tmp_path.iterdir()} == {"kcevents.toml", "report.json"}
 
 
 def test_journal_of_the_user_is_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +123,22 @@ def test_problems_are_reported_without_any_event(run: Run) -> None:
     assert heading == "warnings:"
     assert "functions[1].windou (mapped_ends.py:save): 'windou' is not a key; did you mean 'window'?" in first
     assert "'day' is not an argument of load; a path starts from window" in second
-    entry = "functions[0] (__main__:load): it has matched no function, 1 warning about its target"
+    entry = "functions[0] (__main__:load): it has matched no function, 1 warning about its functions"
     assert last == f"not everything is recorded: {entry}; 1 mistake in the mapping"
+
+
+def test_journal_that_cannot_be_read(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.txt").write_text("not a journal")
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "notes.txt")
+    _, err = run(SAVE, "end")
+    assert f"  {tmp_path}/notes.txt is not a journal, or is damaged" in err
+    assert err.splitlines()[-1] == "not everything is recorded: the journal cannot be read"
+
+
+def test_process_that_is_left_is_reported(run: Run, tmp_path: Path) -> None:
+    out, err = run(SAVE, "left")
+    os.kill(int(out), signal.SIGKILL)
+    assert err.splitlines()[-1] == "not everything is recorded: 1 process still running"
 
 
 def test_exit_code_3_if_not_everything_is_recorded(run: Run) -> None:

@@ -35,6 +35,13 @@ def main(how: str) -> None:
         for _ in range(100):
             save([1])
         os._exit(0)
+    elif how == "left":
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            save([1])
+            os.write(writer, str(os.getpid()).encode())
+            sleep(60)
+        print(os.read(reader, 100).decode())
     elif how == "upper":
         print(sys.stdin.read().upper())
     elif how in ("SIGTERM", "SIGINT", "SIGUSR1"):  # to the process that started this one

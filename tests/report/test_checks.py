@@ -95,6 +95,13 @@ def test_healthy_journal_has_no_problem(journal: Journal) -> None:
     }
 
 
+def test_calls_of_mapped_functions_are_summed(journal: Journal) -> None:
+    change(journal, "INSERT INTO call VALUES ('a', 'x', 'f', 3, 2, 1, 1, 0), ('b', 'x', 'f', 1, 1, 0, 0, 1)")
+    change(journal, "INSERT INTO call VALUES ('a', 'y', 'g', 0, 0, 0, 0, 0)")
+    counts = "calls 4, events 3, errors 1, sizes missing 1, windows missing 1"
+    assert results(journal)["mapped functions"] == f"2, 1 of them never called: {counts}"
+
+
 @pytest.mark.parametrize(
     ("statement", "result"),
     [
