@@ -223,7 +223,7 @@ def _read_match(value: Any, report: Report) -> str | None:
         return None
     try:
         names = set(re.compile(value).groupindex)
-    except (re.error, RecursionError, OverflowError) as error:
+    except Exception as error:  # also a warning, if the program makes it an error
         report("window.match", f"{short_repr(value)} is not a regular expression: {error}")
         return None
     if names - {"start", "end"}:

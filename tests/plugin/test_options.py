@@ -143,6 +143,7 @@ def test_options_are_picklable() -> None:
         ({"window": {"path": "a", "format": "%Y-%"}}, "window.format: '%Y-%' is not a format of strptime: stray"),
         ({"window": {"path": "a", "match": 1}}, "window.match: expected a regular expression, got 1"),
         ({"window": {"path": "a", "match": "("}}, r"window.match: '\(' is not a regular expression"),
+        ({"window": {"path": "a", "match": "[[a]"}}, r"window.match: '\[\[a\]' is not .*: Possible nested set"),
         ({"window": {"path": "a", "match": "(?P<begin>.)"}}, "window.match: the group 'begin'"),
         ({"window": {"start": "a", "match": "(?P<start>.)"}}, "window.match: .* need path"),
         ({"size": 3}, "size: .* got 3"),

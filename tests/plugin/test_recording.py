@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from conftest import run_program
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mapped import mapped
 from telemetry import DAY, Pause, Telemetry, Warned
 
@@ -465,6 +467,70 @@ def test_paths_are_read_once(telemetry: Telemetry) -> None:
     job = Job()
     job.run()
     assert job.reads == ["day", "state", "rows"]
+
+
+# Any value
+
+
+class Holder:
+    """An object with an attribute."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+
+PATHS = st.sampled_from(
+    ["a", "a.x", "a[0]", "a[-1]", "a[k]", "a[*]", "a[*][k]", "a[0][*]", "kept.z", "args[0]", "kw[k]"]
+)
+TIMES = st.fixed_dictionaries(
+    {"path": PATHS},
+    optional={
+        "match": st.sampled_from([r"\d+", r"(\d+)-(\d+)", "(?P<start>.)(?P<end>.)"]),
+        "format": st.sampled_from(["%Y%m%d", "%Y-%m", "seconds", "milliseconds", "%Y%H"]),
+        "length": st.sampled_from(["1d", "P1M", "P100000M"]),
+        "read": st.just("after"),
+    },
+)
+ENDS = st.fixed_dictionaries({"start": PATHS}, optional={"end": PATHS, "inclusive": st.booleans()})
+EXPECTED = st.sampled_from(["none", "empty", "x", 1, False, 1.5, [1, "true"]])
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "window": PATHS | st.lists(PATHS, min_size=2, max_size=2) | TIMES | ENDS,
+        "size": PATHS | PATHS.map("+{}".format) | st.just(False),
+        "fails_when": st.fixed_dictionaries({"path": PATHS, "is": EXPECTED}) | st.sampled_from(["none", "empty"]),
+        "error": PATHS,
+        "keep": st.dictionaries(st.sampled_from("yz"), PATHS, max_size=2),
+        "within": st.just("*"),
+    },
+)
+LEAVES = st.sampled_from(
+    ["2024-09-18", "20240918", "1654214400", "2024-09-18/P1D", "today", 10**30, -5, float("nan"), KeyError("x"), int]
+)
+DATES = st.dates() | st.datetimes() | st.timedeltas()
+VALUES = st.recursive(
+    LEAVES | DATES | st.none() | st.booleans() | st.integers(0, 9) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.sampled_from(["k", "start", "end", "window"]), inner, max_size=3)
+        | inner.map(Holder)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60)
+@given(ENTRIES, VALUES, st.lists(VALUES, max_size=2))
+def test_any_value_is_returned_and_recorded_once(options: dict[str, Any], value: Any, more: list[Any]) -> None:
+    telemetry = Telemetry()
+
+    def load(a: Any, *args: Any, **kw: Any) -> Any:
+        return a
+
+    mapped(telemetry, load, **options)
+    assert load(value, *more, k=value) is value
+    assert len(telemetry.events) == len(telemetry.spans) == 1
 
 
 # Problems

@@ -75,6 +75,6 @@ KINDS: dict[str, Any] = {
 if __name__ == "__main__":
     mapping = mapping_of({"sets": {"cloudCost": "CloudCostSet"}, "functions": FUNCTIONS}, "kcevents.toml")
     assert mapping.problems == ()
-    Instrumentation(mapping).begin()
+    Instrumentation(mapping).instrument_module(sys.modules["__main__"])
     ((process, events),) = KINDS[sys.argv[1]]([(call, {})])
     print(json.dumps([process != os.getpid(), events]))
