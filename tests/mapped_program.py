@@ -14,6 +14,7 @@ import pytest
 from otel_kcevents.model.event import Event
 from otel_kcevents.plugin.instrumentation import Instrumentation
 from otel_kcevents.plugin.mapping import mapping_of
+from otel_kcevents.plugin.namespaces import namespace_of
 from otel_kcevents.store.log import default_log
 
 __all__ = ["MappedProgram", "program"]
@@ -68,8 +69,8 @@ class MappedProgram:
             self._started.pop().end()
         self._detach()
         for name in set(sys.modules) - self._modules:
-            file = getattr(sys.modules[name], "__file__", self.folder)  # libraries stay imported
-            if self.folder in Path(file or self.folder).parents or file == self.folder:
+            file = (namespace_of(sys.modules[name]) or {}).get("__file__")
+            if file is None or self.folder in Path(file).parents:  # libraries stay imported
                 del sys.modules[name]
 
 

@@ -32,16 +32,21 @@ class Changes:
         self._claims: WeakKeyDictionary[Any, dict[tuple[int, str], object]] = WeakKeyDictionary()
         self._made: WeakKeyDictionary[FunctionType, None] = WeakKeyDictionary()
 
-    def add(self, change: Change, made: FunctionType | None = None) -> None:
+    def add(self, change: Change) -> None:
         """Remember a change.
 
         Args:
             change: The change.
-            made: The function that it has put in the place of an attribute.
         """
         self._changes[change] = None
-        if made is not None:
-            self._made[made] = None
+
+    def add_made(self, function: FunctionType) -> None:
+        """Remember a function that the plugin has made: a copy, or one in the place of an attribute.
+
+        Args:
+            function: The function.
+        """
+        self._made[function] = None
 
     def claim(self, entry: int, held: Any, attribute: str = "") -> bool:
         """Return whether an entry has not claimed a function, or an attribute, before. Only one thread gets True.
@@ -55,7 +60,7 @@ class Changes:
         return self._claims.setdefault(held, {}).setdefault((entry, attribute), token) is token
 
     def made(self, value: Any) -> bool:
-        """Return whether a change has put a value in the place of an attribute.
+        """Return whether the plugin has made a function, or an object that calls it.
 
         Args:
             value: The value.

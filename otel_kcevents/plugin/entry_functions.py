@@ -120,10 +120,13 @@ class EntryFunctions:
             value = recorded_callable(found.function, record)
             made = value.__call__
         self._changes.claim(self._entry.number, made)
-        self._changes.add(Replacement(holder, attribute, value), made)
+        self._changes.add_made(made)
+        self._changes.add(Replacement(holder, attribute, value))
         self._functions[Matched(f"{module_name}:{found.name}", is_in_place=False)] = None
 
     def _record(self, found: Found, original: Any) -> Recording:
+        if type(original) is FunctionType:
+            self._changes.add_made(original)
         recording = record_calls(self._entry, found.function, original)
         is_method = found.owner is not None and not isinstance(found.value, staticmethod)
         return count_once(self._entry.place, recording, original) if self._entry.subclasses and is_method else recording

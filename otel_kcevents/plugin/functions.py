@@ -186,7 +186,7 @@ class Search:
             names: The names; None for all that the target names.
             pick_last: Whether only the last of several `def` statements with one name counts.
         """
-        functions = functions_with(self.namespace)
+        functions = [held for held in functions_with(self.namespace) if not self.is_ours(held)]
         below = {id(layer) for function in functions if self._is_foreign(function) for layer in layers_of(function)}
         named = [(qualified_name(function) or "", function) for function in functions if id(function) not in below]
         if below and any(qualified_name(held) in (names or ()) for held in functions if id(held) in below):

@@ -114,7 +114,13 @@ def test_methods_of_subclasses_do_not_count_unless_asked(program: MappedProgram)
 
 LATER: dict[str, str] = {
     "class statement": "class Later(Base):\n    def load(self): return 1\n",
-    "in a function": "def make():\n    class Later(Base):\n        def load(self): return 1\n    return Later\nLater = make()\n",
+    "in a function": """
+def make():
+    class Inside(Base):
+        def load(self): return 1
+    return Inside
+Later = make()
+""",
     "call of type": "Later = type('Later', (Base,), {'load': lambda self: 1})\n",
     "far below": "class Middle(Base): pass\nclass Later(Middle):\n    def load(self): return 1\n",
     "dataclass": """

@@ -1,0 +1,251 @@
+"""What a mapping instruments in a process: it says what it has matched, and undoes everything."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+from mapped_program import MappedProgram
+from telemetry import Warned, in_threads
+
+SOURCE = """
+    import functools, math
+    from otel_kcevents import allocation
+
+    def save(rows=()): return len(rows)
+    def wrapper(function):
+        @functools.wraps(function)
+        def call(*args): return function(*args)
+        return call
+    @wrapper
+    def wrapped(): return 1
+    class Base:
+        def load(self): return 1
+        @classmethod
+        def of_class(cls): return 1
+        @property
+        def rows(self): return 1
+    class Sub(Base):
+        def load(self): return super().load()
+    class Named(Base): pass
+    async def aload(): return 1
+    def generate(): yield 1
+"""
+EVERYTHING: list[str | dict[str, Any]] = [
+    *("program:save", "program:wrapped", "program:*", "program:Named.load", "program:Named.of_class", "math:floor"),
+    {"target": "program:Base.*", "subclasses": True, "record": "asset.total"},
+    {"target": "program:save", "record": "asset.compute"},
+]
+
+
+def snapshot(*modules: str) -> dict[str, Any]:
+    """Return what modules and their classes hold, and the code of their functions."""
+    found: dict[str, Any] = {}
+
+    def take(prefix: str, held: Any) -> None:
+        for name, value in list(vars(held).items()):
+            found[prefix + name] = value
+            function = getattr(value, "__func__", getattr(value, "fget", value))
+            if isinstance(function, FunctionType):
+                found[f"{prefix}{name} code"] = function.__code__
+                found[f"{prefix}{name} attributes"] = dict(vars(function))
+            if isinstance(value, type) and value.__module__ in modules:
+                take(f"{prefix}{name}.", value)
+
+    for module in modules:
+        take(f"{module}:", sys.modules[module])
+    return found
+
+
+def test_end_restores_everything(program: MappedProgram) -> None:
+    program.load(SOURCE)
+    before = snapshot("program", "math")
+    started = program.instrument(*EVERYTHING)
+    assert snapshot("program", "math") != before
+    started.end()
+    after = snapshot("program", "math")
+    assert list(after) == list(before)
+    assert all(after[name] is before[name] for name in before if not name.endswith("attributes"))
+    assert after == before
+
+
+def test_it_can_begin_again(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    for _ in range(2):
+        started = program.instrument(*EVERYTHING)
+        assert program.count(lambda: module.Named().load()) == 3
+        started.end()
+        assert program.count(lambda: module.Named().load()) == 0
+
+
+def test_nothing_is_instrumented_twice(program: MappedProgram) -> None:
+    """A module that is seen again, under other names, and a function that matches in two ways."""
+    module = program.load(SOURCE)
+    sys.modules["program_too"] = module
+    started = program.instrument("program*:*")
+    for _ in range(3):
+        started.instrument_module(module)
+    assert program.count(module.save) == 1
+
+
+def test_threads_instrument_a_module_once(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    started = program.instrument({"target": "later:save"}, {"target": "later:save", "record": "asset.total"})
+    later: Any = ModuleType("later")
+    later.save = module.save
+    in_threads(lambda number: started.instrument_module(later))
+    assert program.count(module.save) == 2
+
+
+# What entries have matched
+
+
+def test_states_name_the_functions(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    started = program.instrument("program:save", "later:main", "program:Named.load")
+    first, second, third = started.states()
+    (matched,) = first.functions
+    assert (first.entry.number, first.modules, first.problems, first.notes) == (0, ("program",), (), ())
+    assert (matched.name, matched.file, matched.line) == ("program:save", module.__file__, 5)
+    assert matched.is_in_place
+    assert (second.modules, second.functions) == ((), ())
+    assert [(held.name, held.file, held.is_in_place) for held in third.functions] == [
+        ("program:Named.load", None, False)
+    ]
+    program.load("\ndef main(): pass\n", "later")
+    assert [held.line for held in started.states()[1].functions] == [2]
+
+
+def test_module_that_is_not_imported_is_not_a_problem(program: MappedProgram, warned: Warned) -> None:
+    (state,) = program.instrument("never.imported:save").states()
+    assert (state.modules, state.problems, warned()) == ((), (), [])
+
+
+def test_missing_function_is_a_problem_once(program: MappedProgram, warned: Warned) -> None:
+    started = program.instrument("program:sav")
+    module = program.load(SOURCE)
+    started.instrument_module(module)
+    importlib.reload(module)
+    expected = "program has no function sav; did you mean 'save'?"
+    assert started.states()[0].problems == (expected,)
+    assert warned() == [f"kcevents.toml: functions[0].target (program:sav): {expected}"]
+
+
+def test_missing_function_shows_some_names(program: MappedProgram, warned: Warned) -> None:
+    program.load("".join(f"def step_{number}(): pass\n" for number in range(20)))
+    program.load("limit = 1\n", "empty")
+    program.load("def only(): pass\n", "single")
+    program.instrument("program:unlike", "empty:unlike", "single:unlike")
+    messages = [message.partition("has no function unlike")[2] for message in warned()]
+    assert messages == [f"; expected one of {', '.join(f'step_{n}' for n in range(10))}, …", "", "; expected only"]
+
+
+def test_function_may_be_missing_while_its_module_runs(
+    program: MappedProgram, warned: Warned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the modules begins to instrument itself."""
+    program.write("import second\ndef save(): return 1\n", "first")
+    program.write("import first, sys\nsys.modules['begin']()\ndef load(): return 1\n", "second")
+    begin: Any = lambda: program.instrument("first:save", "second:load")  # noqa: E731
+    monkeypatch.setitem(sys.modules, "begin", begin)
+    importlib.import_module("first")
+    assert warned() == []
+
+
+def test_functions_are_found_while_their_module_runs(program: MappedProgram) -> None:
+    """Also behind objects, such as commands of the main module."""
+    module = program.load("""
+        class Command:
+            def __init__(self, function): self.callback = function
+            def __call__(self): return self.callback()
+        @Command
+        def main(): return 1
+        def helper(): return 1
+    """)
+    del sys.modules["program"]
+    started = program.instrument("program:main", {"target": "program:*", "record": "asset.total"}, "program:not_yet")
+    for _ in range(2):
+        started.instrument_module(module, is_complete=False)
+    assert program.count(lambda: (module.main(), module.helper())) == 3
+    assert started.states()[2].problems == ()
+
+
+def test_bad_option_is_a_problem_of_its_entry(program: MappedProgram, warned: Warned) -> None:
+    module = program.load(SOURCE)
+    started = program.instrument(
+        {"target": "program:save", "size": "rowz", "record": "allocation.save"}, "program:aload"
+    )
+    assert module.save([1]) == 1
+    assert program.count(lambda: module.aload().close()) == 0
+    (message,) = warned()
+    assert "kcevents.toml: functions[0]" in message
+    assert "'rowz'" in message
+    assert "did you mean 'rows'?" in message
+    assert [len(state.functions) for state in started.states()] == [0, 1]
+
+
+# Functions that are decorated by this package
+
+DECORATED = """
+    import functools
+    from otel_kcevents import allocation
+
+    def outer(function):
+        @functools.wraps(function)
+        def call(): return function()
+        return call
+    class Task:
+        def __init__(self, function): self.function = function
+    @allocation.total
+    def save(): return 1
+    @outer
+    @allocation.total
+    def covered(): return 1
+    @Task
+    @allocation.total
+    def behind(): return 1
+    def bare(): return 1
+    tracked = allocation.total(bare)
+    partial = allocation.total(functools.partial(bare))
+    class Loader:
+        @allocation.total
+        def load(self): return 1
+        @allocation.total
+        @classmethod
+        def of_class(cls): return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("save", lambda m: m.save()),
+        ("covered", lambda m: m.covered()),
+        ("behind", lambda m: m.behind.function()),
+        ("bare", lambda m: m.tracked()),
+        ("tracked", lambda m: m.tracked()),
+        ("partial", lambda m: m.partial()),
+        ("Loader.load", lambda m: m.Loader().load()),
+        ("Loader.of_class", lambda m: m.Loader().of_class()),
+        ("*", lambda m: m.save()),
+        ("b*", lambda m: m.behind.function()),
+    ],
+)
+def test_decorated_function_is_recorded_once(program: MappedProgram, warned: Warned, name: str, call: Any) -> None:
+    module = program.load(DECORATED)
+    (state,) = program.instrument(f"program:{name}").states()
+    assert program.count(lambda: call(module)) == 1
+    assert any(note.endswith("is decorated by otel_kcevents already") for note in state.notes)
+    assert warned() == []
+
+
+def test_function_that_is_decorated_later_is_recorded_once(program: MappedProgram) -> None:
+    module = program.load("def save(): return 1\n")
+    program.instrument("program:save")
+    from otel_kcevents import allocation
+
+    decorated = allocation.total(module.save)
+    assert program.count(decorated) == 1
