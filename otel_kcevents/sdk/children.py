@@ -41,7 +41,7 @@ def flush_in_children(ending: Ending, publish: Callable[[], None]) -> None:
 
     Args:
         ending: Called at the end of each of these processes; a forked child has a copy of it.
-        publish: Called now and in forked children: publishes the configuration for processes that are not forked.
+        publish: Called in forked children: publishes the configuration for processes that these spawn.
     """
     from multiprocessing import parent_process
     from multiprocessing.util import register_after_fork
@@ -50,7 +50,6 @@ def flush_in_children(ending: Ending, publish: Callable[[], None]) -> None:
         publish()
         _flush_at_end_of_child(ending)
 
-    publish()
     register_after_fork(ending, after_fork)
     if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
         os.register_at_fork(after_in_child=partial(_flush_in_uvicorn_workers, ending))

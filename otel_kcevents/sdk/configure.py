@@ -81,6 +81,7 @@ def configure(
         elif log is not default_log:  # which may come from the argument's default
             SETUP.retain_events(log)
         _warn_of_unused_name(service_name, *needed)
+        SETUP.is_published = True
         SETUP.export_at_end()
         journal = keep_in_file(log, file, service_name)
     if journal is not None and not is_helper():

@@ -44,16 +44,20 @@ class ProcessSetup:
     Attributes:
         ending: What is exported, and how that ends.
         is_complete: Whether the providers are set.
+        is_published: Whether processes that multiprocessing spawns set up their providers like this process. Under a
+            launcher they do so by themselves, unless the program sets its own.
         service_name: The service name of its own providers, if the environment has none.
     """
 
     ending: Ending
     is_complete: bool
+    is_published: bool
     service_name: str | None
 
     def __init__(self) -> None:
         self.ending = Ending()
         self.is_complete = False
+        self.is_published = False
         self.service_name = None
         self._process: int | None = None  # the one in which the exit handlers are registered
         self._retaining: list[tuple[Any, EventLog]] = []  # the providers and the logs of processors
@@ -98,7 +102,6 @@ class ProcessSetup:
         delivery.start()
         set_facts(partial(program_facts, delivery, self.ending.own))
         if self._process is not None:  # the hooks of the SDK are new
-            self._publish()
             block_sigterm_in_forks()
 
     def retain_events(self, log: EventLog) -> None:
@@ -136,11 +139,11 @@ class ProcessSetup:
         elif self._process != os.getpid():
             self._process = os.getpid()
             atexit.register(self.ending.delivery.flush, IDLE_TIMEOUT)
+        self._publish()
         handle_sigterm(self.ending)
 
     def _publish(self) -> None:
-        """Let spawned children set up their providers like this process, if these are not the program's own."""
-        if self.ending.own:
+        if self.is_published and self.ending.own:
             published.publish_configuration(self.service_name)
 
     def _shut_down(self) -> None:

@@ -73,6 +73,16 @@ def test_program_keeps_its_own_providers() -> None:
     assert (found, logged) == ({"counts": LOADED | SAVED, "spans": ["save assets", "load AllocationSet"]}, [])
 
 
+def test_spawned_process_keeps_its_own_providers() -> None:
+    """The counter has a provider of ours, which is no reason to set up the child like its parent."""
+    environment = {**PROVIDERS["ours"], "OTEL_METRICS_EXPORTER": "console"}
+    out, err = instrument(PROGRAMS / "own_set_up_spawned.py", mapping=MAPPING, journal=None, code=0, **environment)
+    assert [line for line in out.splitlines() if "load" in line and line[0] != " "] == [
+        "False ['load AllocationSet']"
+    ] * 2
+    assert set(err.splitlines()) == {MESSAGE_OF_LAUNCHER}
+
+
 def test_program_may_set_its_providers_after_a_span() -> None:
     """The API would refuse a second provider."""
     found, logged = run("own_providers_after_first_span", OTEL_METRICS_EXPORTER="console")
