@@ -101,11 +101,15 @@ def _flush_in_uvicorn_workers(ending: Ending) -> None:
     """
     for module in ("uvicorn.workers", "uvicorn_worker._workers"):
         worker: Any = getattr(sys.modules.get(module), "UvicornWorker", None)
-        if worker is not None and not hasattr(worker.init_signals, "__wrapped__"):
+        if worker is not None and not hasattr(
+            worker.init_signals, "__wrapped__"
+        ):  # pragma: no cover - SIGTERM ends the process
             worker.init_signals = _then(worker.init_signals, partial(handle_sigterm, ending))
 
 
-def _then(first: Callable[..., Any], second: Callable[[], None]) -> Callable[..., None]:
+def _then(
+    first: Callable[..., Any], second: Callable[[], None]
+) -> Callable[..., None]:  # pragma: no cover - only in that process
     @wraps(first)
     def both(*args: Any) -> None:
         first(*args)

@@ -76,7 +76,7 @@ class Ending:
         done = allocate_lock()
         done.acquire()
 
-        def flush() -> None:
+        def flush() -> None:  # pragma: no cover - coverage does not see threads that `threading` has not started
             try:
                 provider.force_flush(int(self._timeout * 1000))
             except Exception as error:

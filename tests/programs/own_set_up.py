@@ -134,6 +134,7 @@ def uninstrumented() -> None:
     trace.set_tracer_provider = set_tracer_provider
     instrumentor.uninstrument()
     assert trace.set_tracer_provider is set_tracer_provider
+    instrumentor.instrument()
     show()
 
 

@@ -22,6 +22,14 @@ def test_providers_of_the_program_are_flushed_in_children() -> None:
     assert (received.total, err) == ({("allocation", "AllocationSetSaved"): 5}, "")
 
 
+def test_process_of_billiard_exports_at_its_end() -> None:
+    """It runs finalizers, but waits for no thread."""
+    pytest.importorskip("billiard")
+    with http_receiver() as received:
+        _, err = run_program("billiard_process", code=0, **received.environment)
+    assert (len(received.spans), received.total, err) == (1, {("allocation", "AllocationSetSaved"): 1}, "")
+
+
 def test_provider_that_cannot_be_flushed_does_not_stop_the_end() -> None:
     out, err = run_program("flush_others", code=0)
     assert out.splitlines() == ["200 True", "False"]
