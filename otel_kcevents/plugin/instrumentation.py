@@ -109,7 +109,9 @@ class Instrumentation:
                 if any(entry.target.matches(held, file) for held in names):
                     # An entry for __main__ is also read in the Python programs that this one starts.
                     may_lack = "__main__" in names and entry.target.matches("__main__", None)
-                    self._functions_of(entry).instrument(module, namespace, is_complete, code, may_lack)
+                    # A file name such as utils.py also ends the paths of other programs' files.
+                    is_other = entry.target.is_file and "__main__" not in names and not entry.target.is_path_of(file)
+                    self._functions_of(entry).instrument(module, namespace, is_complete, code, may_lack or is_other)
             if self._changes is not None:
                 self._changes.forget_dead()
         except Exception as error:

@@ -78,6 +78,15 @@ class Target(NamedTuple):
             return fnmatchcase(name, self.module)
         return file is not None and self._matches_file(_source(file))
 
+    def is_path_of(self, file: str | None) -> bool:
+        """Return whether it is the path of a file as the current folder has it, and not only the end of that path.
+
+        Args:
+            file: The path of the file of a module that it matches; None if it has none.
+        """
+        wanted = os.path.abspath(os.path.expanduser(self.module))
+        return file is not None and os.path.realpath(_source(file)) == os.path.realpath(wanted)
+
     def matches_name(self, name: str) -> bool:
         """Return whether it names a function of a module that it matches.
 

@@ -124,6 +124,18 @@ def test_module_loaded_by_path_is_instrumented(program: MappedProgram, kind: str
 # Names
 
 
+@pytest.mark.parametrize(("folder", "is_reported"), [("jobs", True), (".", False)])
+def test_missing_function_is_reported_for_the_file_that_is_named(
+    program: MappedProgram, warned: Warned, monkeypatch: pytest.MonkeyPatch, folder: str, is_reported: bool
+) -> None:
+    """The path of another file may only end like this."""
+    path = program.write("def save(): return 1\n", "jobs.utils")
+    monkeypatch.chdir(Path(path).parents[1] / folder)
+    program.load("import jobs.utils\n")
+    program.instrument("utils.py:svae")
+    assert any("jobs.utils has no function svae; did you mean 'save'?" in line for line in warned()) == is_reported
+
+
 @pytest.mark.parametrize(
     ("pattern", "name", "matches"),
     [
