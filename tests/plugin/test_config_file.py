@@ -117,6 +117,11 @@ def test_section_has_the_options(tmp_path: Path, content: str, options: dict[str
     assert read_section(str(file)).options == options
 
 
+def test_missing_file_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = read_section(str(tmp_path / "otel.yaml")).problems
+    assert problem.startswith("it is not used: Configuration file not found")
+
+
 def test_reader_that_is_not_installed_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.configuration", None)
     monkeypatch.setenv("OTEL_CONFIG_FILE", str(file))
