@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -207,16 +208,17 @@ class Search:
     def _is_decorated(self, name: str, layers: Iterable[Any]) -> bool:
         """Return whether a function, or one that wraps it here, is decorated by this package; add a note if so."""
         layers = list(layers)
-        is_decorated = any(map(self._is_foreign, layers))
-        if not is_decorated and layers and type(layers[-1]) is FunctionType:
-            is_decorated = any(
-                self._is_foreign(value) and any(layer is layers[-1] for layer in layers_of(value))
-                for value in self.namespace.values()
-                if type(value) in (FunctionType, RenamedFunction)
-            )
+        is_decorated = any(map(self._is_foreign, layers)) or (bool(layers) and id(layers[-1]) in self._decorated)
         if is_decorated:
             self.notes.append(f"{name} is decorated by otel_kcevents already")
         return is_decorated
+
+    @cached_property
+    def _decorated(self) -> frozenset[int]:
+        """The ids of the functions that decorated ones in the module wrap."""
+        held = [value for value in self.namespace.values() if type(value) in (FunctionType, RenamedFunction)]
+        layers = [layer for value in held if self._is_foreign(value) for layer in layers_of(value)]
+        return frozenset(id(layer) for layer in layers if type(layer) is FunctionType)
 
     def _is_foreign(self, layer: Any) -> bool:
         """Return whether a layer is a decorated callable of this package that the plugin has not put there."""

@@ -222,8 +222,8 @@ def _starts(*modules: str) -> bool:
 
 def _may_be_main(target: Target) -> bool:
     """Return whether a target may name the main module, which has not started, as the command line shows."""
-    program, arguments = sys.argv[0], [argument.removeprefix("-m") for argument in sys.orig_argv[1:]]
-    if _starts("resource_tracker"):
+    program, arguments = "".join(sys.argv[:1]), [argument.removeprefix("-m") for argument in sys.orig_argv[1:]]
+    if not sys.orig_argv or _starts("resource_tracker"):  # none in a server that Python is embedded in
         return False
     if any(target.matches(name, None) for name in _MAIN) or _starts("spawn", "forkserver"):
         return True

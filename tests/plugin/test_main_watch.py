@@ -228,6 +228,14 @@ def test_command_line_shows_what_may_be_the_main_module(
     assert watched.events.steps == (["start"] if expected else [])
 
 
+def test_nothing_starts_in_an_embedded_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "orig_argv", [])
+    watched = Watched("__main__:save")
+    watched.start_before_main()
+    assert watched.events.steps == []
+
+
 def test_imports_pause_the_events() -> None:
     watched = Watched("__main__:save")
     assert watched.watch.pause()
