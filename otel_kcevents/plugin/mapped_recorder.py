@@ -17,6 +17,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.plugin.conditions import is_ignored, means_failure, reported_errors
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.named_function import NamedFunction
+from otel_kcevents.plugin.reading import is_reading
 from otel_kcevents.record.call_recorder import NO_RESULT, CallRecorder
 from otel_kcevents.record.extract import FieldReader
 from otel_kcevents.record.paths import Path, keep
@@ -70,6 +71,14 @@ class MappedRecorder(CallRecorder):
         self._decides = decides
         self._error = error
         self._may_fail = any(source is not None for source in (fails_when, decides, error))
+
+    def start(self, time: int | None = None) -> StartedSpan | None:
+        """Start the span; return None, too, for a call that the reading of values for an entry makes.
+
+        Args:
+            time: When the operation started, in nanoseconds since 1970; default: now.
+        """
+        return None if is_reading() else super().start(time)
 
     def share_warnings(self) -> None:
         """Log each warning once for all recorders of the same entry and function name in this process."""
@@ -202,12 +211,14 @@ class KeepOnlyRecorder(KeepingRecorder):
     def __init__(self, entry: Entry, name: str, kept: Mapping[str, Path], counts: CallCounts) -> None:
         super().__init__(kept, target_of("allocation", "AllocationSet"), entry, name, counts=counts)
 
-    def start(self, time: int | None = None) -> StartedSpan:
+    def start(self, time: int | None = None) -> StartedSpan | None:
         """Return the current context without a span.
 
         Args:
             time: Ignored.
         """
+        if is_reading():
+            return None
         assert self._counts is not None
         self._counts.calls += 1
         current = get_current()

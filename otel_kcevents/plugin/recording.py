@@ -14,10 +14,12 @@ from otel_kcevents.plugin.conditions import matches
 from otel_kcevents.plugin.mapped_recorder import KeepingRecorder, KeepOnlyRecorder, MappedRecorder
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.named_function import NamedFunction
-from otel_kcevents.plugin.options import SizeOptions
+from otel_kcevents.plugin.options import SizeOptions, WindowOptions
 from otel_kcevents.plugin.problem import OptionError
+from otel_kcevents.plugin.reading import guarded, is_reading
 from otel_kcevents.plugin.window_field import window_field
 from otel_kcevents.record.callables import is_async_generator, name_of
+from otel_kcevents.record.extract import FieldReader
 from otel_kcevents.record.fields import fields_of
 from otel_kcevents.record.late import LateCallable, Recording
 from otel_kcevents.record.paths import Path, compile_path
@@ -79,6 +81,8 @@ def _recorder_of(
         fields = fields_of(Recorder(target, entry.operation), original, window, _size_source(options.size))
     except TypeError as error:
         raise OptionError(field, error_message(error)) from None
+    given = (options.window, options.size)
+    first, second = map(_guarded_field, fields, given)
     fails_when = options.fails_when
     if fails_when is not None and fails_when.function and is_async_generator(original):
         raise OptionError("fails_when", f"{name} is an async generator, which has no result; remove it")
@@ -86,15 +90,27 @@ def _recorder_of(
     decides = None if fails_when is None or named else _compiled("fails_when", fails_when.path, original)
     error_path = None if options.error is None else _compiled("error", options.error, original)
     if keep:
-        return KeepingRecorder(keep, target, entry, name, fields, named, decides, error_path, counts)
-    return MappedRecorder(target, entry, name, fields, named, decides, error_path, counts)
+        return KeepingRecorder(keep, target, entry, name, (first, second), named, decides, error_path, counts)
+    return MappedRecorder(target, entry, name, (first, second), named, decides, error_path, counts)
 
 
 def _compiled(key: str, source: str, function: Callable[..., Any]) -> Path:
     try:
-        return compile_path(source, function)
+        path = compile_path(source, function)
     except TypeError as error:
         raise OptionError(key, error_message(error)) from None
+    return path._replace(read=guarded(path.read)) if _has_steps(source) else path
+
+
+def _has_steps(source: str | None) -> bool:
+    """Return whether reading a path may run code of the program; true if it is not a path."""
+    return source is None or "." in source or "[" in source
+
+
+def _guarded_field(field: FieldReader | None, options: WindowOptions | SizeOptions | None) -> FieldReader | None:
+    if field is None or options is None or not _has_steps(options.path if isinstance(options.path, str) else None):
+        return field
+    return field._replace(read=guarded(field.read))
 
 
 def _size_source(options: SizeOptions | None) -> Any:
@@ -121,6 +137,8 @@ def _condition_of(
         return any(matches(one, globs) for one in (value or ())) if path.fans_out else matches(value, globs)
 
     def applies(args: Args, kwargs: Kwargs) -> bool:
+        if is_reading():
+            return False
         try:
             if is_within is not None and not is_within():
                 return False

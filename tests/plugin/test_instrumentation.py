@@ -249,3 +249,23 @@ def test_function_that_is_decorated_later_is_recorded_once(program: MappedProgra
 
     decorated = allocation.total(module.save)
     assert program.count(decorated) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"window": "self.day"}, {"where": {"self.day": "2022*"}}, {"keep": {"day": "self.day"}}],
+    ids=["window", "where", "keep"],
+)
+def test_calls_for_reading_values_are_not_recorded(program: MappedProgram, options: dict[str, Any]) -> None:
+    """A path uses a property that the same entry names, and that calls another method."""
+    module = program.load("""
+        class Loader:
+            @property
+            def day(self): return self.find()
+            def find(self): return "2022-06-03"
+            def load(self): return 1
+    """)
+    program.instrument({"target": "program:Loader.*", **options})
+    loader = module.Loader()
+    assert program.count(loader.load) == 1
+    assert program.count(lambda: loader.day) == 2
