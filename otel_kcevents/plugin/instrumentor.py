@@ -84,8 +84,9 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         set_up = partial(self._setup.begin, options.log_file, is_used=bool(mapping and mapping.entries))
         _attempt("the export and the log are not set up", set_up)
         published.publish_config_file()
-        published_before = published.publish_mapping(options.mapping_file)
-        self._restore = partial(published.publish_mapping, published_before)
+        if options.mapping_file is not None:
+            published_before = published.publish_mapping(options.mapping_file)
+            self._restore = partial(published.publish_mapping, published_before)
         if mapping is not None and (mapping.entries or mapping.problems):
             from otel_kcevents.plugin.instrumentation import Instrumentation
 
