@@ -50,8 +50,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 def test_calls_of_all_processes_are_counted(run: Run) -> None:
     out, err = run(SAVE.replace('"window"', '"kept.day"') + LOAD + NEVER, "pool", code=5)
     assert out == "10\n"
-    assert err.splitlines() == [
-        "kcevents.toml: 3 processes",
+    first, *lines = err.splitlines()
+    assert first in ("kcevents.toml: 2 processes", "kcevents.toml: 3 processes")  # one worker may do all the work
+    assert lines == [
         "ENTRY         FUNCTION        CALLS  EVENTS  ERRORS  NO SIZE  NO WINDOW",
         "functions[0]  __main__:save       1       1       0        0          1",
         "functions[1]  __main__:load      10      10       0        1          0",

@@ -28,6 +28,8 @@ if no_such_name:
         @no_such_decorator
         def lines(self): yield 1
 
+ratio = lambda: 0
+
 def factory():
     class Hidden(Base): pass
 
@@ -43,7 +45,7 @@ def read(path: Path, source: str) -> SourceModule:
 def test_functions_and_methods_are_those_of_the_file(tmp_path: Path) -> None:
     module = read(tmp_path / "etl.py", SOURCE)
     assert {"load", "Base", "Reader", "factory"} <= set(vars(module))
-    assert not {"nested", "Hidden", "no_such_module"} & set(vars(module))
+    assert not {"nested", "Hidden", "no_such_module", "ratio"} & set(vars(module))
     assert list(inspect.signature(module.load).parameters) == ["window", "größe"]
     assert inspect.isgeneratorfunction(module.Reader.lines)
     save = module.Reader.Inner.save
