@@ -6,6 +6,7 @@ is. Recording such a call would read its values in turn, without end.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any
@@ -13,6 +14,10 @@ from typing import Any
 __all__ = ["guarded", "is_reading"]
 
 _threads: set[int] = set()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(
+        after_in_child=_threads.clear
+    )  # the other threads are gone, and their numbers may be used again
 
 
 def is_reading() -> bool:
