@@ -15,7 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from otel_kcevents.plugin.layers import layers_of, qualified_name
-from otel_kcevents.plugin.namespaces import Namespace, functions_with, members_of
+from otel_kcevents.plugin.namespaces import Namespace, attributes_of, functions_with, members_of
 from otel_kcevents.plugin.problem import hint
 from otel_kcevents.plugin.target import Target
 from otel_kcevents.record.callables import ROUTINES
@@ -120,7 +120,7 @@ class Search:
             value, _ = _member(held, owner, part)
             if not issubclass(type(value), type):
                 return None, None, False, last
-            held, owner = vars(value), value
+            held, owner = attributes_of(value), value
         value, is_inherited = _member(held, owner, last)
         return value, owner, is_inherited, _mangled(owner, last) if owner is not None else last
 
@@ -129,7 +129,7 @@ class Search:
         if type(plain) is FunctionType or (type(plain) in ROUTINES and not attribute.startswith("__")):
             self.found.append(Found(name, plain, owner, attribute, value))
             return
-        base = next((held for held in owner.__mro__ if attribute in vars(held)), owner)
+        base = next((held for held in owner.__mro__ if attribute in attributes_of(held)), owner)
         self.problems.append(
             f"{name} is inherited, and cannot be replaced; name it on {base.__module__}:{base.__name__}"
         )
@@ -236,7 +236,7 @@ def override_of(owner: type, attribute: str, name: str) -> Found | None:
         attribute: The name of the attribute.
         name: The qualified name to give it.
     """
-    value = vars(owner).get(attribute)
+    value = attributes_of(owner).get(attribute)
     function = _function_of(layers_of(value), name)
     return None if function is None else Found(name, function, owner, value=value)
 
@@ -262,8 +262,8 @@ def _member(held: Any, owner: type | None, name: str) -> tuple[Any, bool]:
         return held.get(name), False
     name = _mangled(owner, name)
     for base in owner.__mro__:
-        if name in vars(base):
-            return vars(base)[name], base is not owner
+        if name in attributes_of(base):
+            return attributes_of(base)[name], base is not owner
     return None, False
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["Namespace", "functions_with", "members_of", "namespace_of"]
+__all__ = ["Namespace", "attributes_of", "functions_with", "members_of", "namespace_of"]
 
 Namespace = dict[str, Any]
 """The global names of a module."""
@@ -32,8 +32,18 @@ def namespace_of(module: object) -> Namespace | None:
         return held if isinstance(held, dict) else None
     names: Namespace = {}
     for base in reversed(kind.__mro__[:-1]):
-        names.update(vars(base))
+        names.update(attributes_of(base))
     return {**names, **held}
+
+
+def attributes_of(owner: type) -> Mapping[str, Any]:
+    """Return the attributes of a class itself, whatever its metaclass does.
+
+    Args:
+        owner: The class.
+    """
+    held: Mapping[str, Any] = type.__getattribute__(owner, "__dict__")
+    return held
 
 
 def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, type | None]]:
@@ -50,9 +60,13 @@ def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, ty
             if not isinstance(name, str):
                 continue
             yield prefix + name, value, owner
-            if issubclass(type(value), type) and id(value) not in seen and vars(value).get("__module__") == module:
+            if (
+                issubclass(type(value), type)
+                and id(value) not in seen
+                and attributes_of(value).get("__module__") == module
+            ):
                 seen.add(id(value))
-                yield from members(vars(value), f"{prefix}{name}.", value)
+                yield from members(attributes_of(value), f"{prefix}{name}.", value)
 
     return members(namespace, "", None)
 

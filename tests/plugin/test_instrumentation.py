@@ -81,6 +81,48 @@ def test_it_can_begin_again(program: MappedProgram) -> None:
         assert program.count(lambda: module.Named().load()) == 0
 
 
+def test_attribute_that_was_replaced_since_is_left_alone(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    started = program.instrument("program:Named.load")
+    module.Named.load = replaced = lambda self: 2
+    started.end()
+    assert vars(module.Named)["load"] is replaced
+
+
+def test_change_that_cannot_be_undone_is_a_warning(program: MappedProgram, warned: Warned) -> None:
+    """The others are undone."""
+    module = program.load("""
+        class Meta(type):
+            def __delattr__(cls, name): raise TypeError("no")
+        class Base:
+            def load(self): return 1
+        class Named(Base, metaclass=Meta): pass
+    """)
+    program.instrument("program:Base.load", "program:Named.load").end()
+    assert warned() == ["a change of the program is not undone: no"]
+    assert program.count(module.Base().load) == 0
+
+
+def test_module_with_unusual_names_is_a_problem(program: MappedProgram, warned: Warned) -> None:
+    module = program.load("""
+        class Name(str):
+            def __add__(self, other): raise OSError("unusual")
+            __radd__ = __add__
+            def rpartition(self, sep): raise OSError("unusual")
+        class Meta(type):
+            def __getattribute__(cls, name): raise OSError(name)
+        class Hidden(metaclass=Meta):
+            def load(self): return 1
+        def save(): return 1
+    """)
+    program.instrument("program:*")
+    assert program.count(module.save) == 1
+    assert warned() == []
+    vars(module)[module.Name("unusual")] = 1
+    program.instrument("program:*", "program:save")
+    assert [message.endswith("(program:*): unusual") for message in warned()] == [True]
+
+
 def test_nothing_is_instrumented_twice(program: MappedProgram) -> None:
     """A module that is seen again, under other names, and a function that matches in two ways."""
     module = program.load(SOURCE)

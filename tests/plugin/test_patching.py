@@ -437,6 +437,26 @@ def test_another_tool_exchanges_the_code_later(program: MappedProgram) -> None:
     assert pickle.loads(cloudpickle.dumps(module.save)) is module.save
 
 
+def test_code_that_nothing_uses_any_more_is_not_restored(program: MappedProgram) -> None:
+    module = program.load("def save(rows):\n    return len(rows)\n")
+    started = program.instrument("program:save")
+    module.save.__code__ = (lambda rows: 2).__code__
+    gc.collect()
+    started.end()
+    assert module.save([1]) == 2
+
+
+def test_copy_of_a_function_stops_to_record(program: MappedProgram) -> None:
+    """The function itself no longer exists."""
+    module = program.load("def save(rows):\n    return len(rows)\n")
+    started = program.instrument("program:save")
+    copied = types.FunctionType(module.save.__code__, vars(module))
+    del module.save
+    assert program.count(lambda: copied([1])) == 1
+    started.end()
+    assert program.count(lambda: copied([1]) == 1) == 0
+
+
 def test_functions_of_a_reloaded_module_are_freed(program: MappedProgram) -> None:
     program.instrument("program:plain")
     module = program.load(SHAPES)

@@ -7,7 +7,6 @@ is called.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -212,6 +211,17 @@ def test_lazy_task_is_not_evaluated(program: MappedProgram) -> None:
     assert program.count(lambda: module.load("monday")) == 1
 
 
+def test_function_in_a_slot_counts(program: MappedProgram) -> None:
+    module = program.load("""
+        class Slot:
+            __slots__ = ("__wrapped__",)
+        load = Slot()
+        load.__wrapped__ = lambda: 1
+    """)
+    program.instrument("program:load")
+    assert program.count(module.load.__wrapped__) == 1
+
+
 # Functions without Python code
 
 
@@ -261,6 +271,8 @@ def test_callable_object_counts_by_its_attribute(program: MappedProgram) -> None
         ("program:Loader.laod", "program has no function Loader.laod; did you mean 'Loader.load'?"),
         ("program:Loader.__repr__", "__repr__ is inherited"),
         ("program:proxy", "name the function that it calls"),
+        ("program:limit.load", "program has no function limit.load"),
+        ("program:empty", "empty is not a function but Slot"),
     ],
 )
 def test_what_cannot_be_instrumented_is_a_problem(
@@ -277,6 +289,9 @@ def test_what_cannot_be_instrumented_is_a_problem(
             def __getattr__(self, name): raise SystemExit
             def __call__(self): pass
         proxy = Proxy()
+        class Slot:
+            __slots__ = ("__wrapped__",)
+        empty = Slot()
     """)
     (state,) = program.instrument(target).states()
     (message,) = warned()
@@ -284,5 +299,3 @@ def test_what_cannot_be_instrumented_is_a_problem(
     assert reason in message
     assert state.functions == ()
     assert message.endswith(state.problems[0])
-    program.instrument(target)
-    assert "program" in sys.modules
