@@ -17,7 +17,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.plugin.conditions import is_ignored, means_failure, reported_errors
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.named_function import NamedFunction
-from otel_kcevents.plugin.reading import is_reading
+from otel_kcevents.plugin.reading import is_reading, reading_threads
 from otel_kcevents.record.call_recorder import NO_RESULT, CallRecorder
 from otel_kcevents.record.extract import FieldReader
 from otel_kcevents.record.paths import Path, keep
@@ -78,7 +78,7 @@ class MappedRecorder(CallRecorder):
         Args:
             time: When the operation started, in nanoseconds since 1970; default: now.
         """
-        return None if is_reading() else super().start(time)
+        return None if reading_threads and is_reading() else CallRecorder.start(self, time)
 
     def share_warnings(self) -> None:
         """Log each warning once for all recorders of the same entry and function name in this process."""

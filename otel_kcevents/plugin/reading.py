@@ -11,18 +11,19 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
-__all__ = ["guarded", "is_reading"]
+__all__ = ["guarded", "is_reading", "reading_threads"]
 
-_threads: set[int] = set()
+reading_threads: set[int] = set()
+"""The threads that read values for an entry: usually none, which is quicker to see than to call `is_reading`."""
+
+# In a forked child, the other threads are gone, and their numbers may be used again.
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(
-        after_in_child=_threads.clear
-    )  # the other threads are gone, and their numbers may be used again
+    os.register_at_fork(after_in_child=reading_threads.clear)
 
 
 def is_reading() -> bool:
     """Return whether this thread reads values for an entry."""
-    return bool(_threads) and get_ident() in _threads
+    return bool(reading_threads) and get_ident() in reading_threads
 
 
 def guarded(read: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,12 +35,12 @@ def guarded(read: Callable[..., Any]) -> Callable[..., Any]:
 
     def read_guarded(*args: Any) -> Any:
         thread = get_ident()
-        if thread in _threads:
+        if thread in reading_threads:
             return read(*args)
-        _threads.add(thread)
+        reading_threads.add(thread)
         try:
             return read(*args)
         finally:
-            _threads.discard(thread)
+            reading_threads.discard(thread)
 
     return read_guarded
