@@ -183,18 +183,22 @@ def partition(day: str, size: int) -> list[tuple[str, int, Window]]:
     ]
 
 
-def test_dagster_assets_have_the_window_of_their_partition(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def materialized(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    """The events of two partitions, of which the second one fails."""
     pytest.importorskip("dagster")
-    journal = tmp_path / "kcevents.db"
-    instrument(MATERIALIZE, "2025-03-04", mapping=DAGSTER_MAPPING, journal=journal)
-    assert [(event.kind, event.size, event.window) for event in events(journal)] == partition("2025-03-04", 6)
+    journal = tmp_path_factory.mktemp("dagster") / "kcevents.db"
+    instrument(MATERIALIZE, "2025-03-04", "2025-03-13", mapping=DAGSTER_MAPPING, journal=journal)
+    return events(journal)
 
 
-def test_dagster_asset_that_raises_has_failed(tmp_path: Path) -> None:
-    pytest.importorskip("dagster")
-    journal = tmp_path / "kcevents.db"
-    instrument(MATERIALIZE, "2025-03-13", mapping=DAGSTER_MAPPING, journal=journal, code=1)
-    *_, last = events(journal)
+def test_dagster_assets_have_the_window_of_their_partition(materialized: list[Event]) -> None:
+    recorded = [(event.kind, event.size, event.window) for event in materialized]
+    assert recorded[:4] == partition("2025-03-04", 6)
+
+
+def test_dagster_asset_that_raises_has_failed(materialized: list[Event]) -> None:
+    last = materialized[-1]
     assert (last.kind, last.window) == ("AllocationSetComputeError", Window.of("2025-03-13"))
     assert last.failure == ("ValueError", "the bill of 2025-03-13 does not add up", "aggregate")
 

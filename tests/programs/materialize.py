@@ -1,4 +1,4 @@
-"""Materializes the partition of a day of the Dagster assets in `examples/cost_assets.py`, in one process."""
+"""Materializes the partitions of days of the Dagster assets in `examples/cost_assets.py`, in one process."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ sys.path.append(str(Path(__file__).parents[2] / "examples"))
 
 from cost_assets import allocations, bill
 
-result = materialize([bill, allocations], partition_key=sys.argv[1], raise_on_error=False)
-sys.exit(not result.success)
+for day in sys.argv[1:]:
+    materialize([bill, allocations], partition_key=day, raise_on_error=False)
