@@ -100,7 +100,9 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
     handled = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, forward) for number in handled}
     try:
-        process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, *command], env={**os.environ, **environment})
+        # The launcher drops one -- after the program.
+        escaped = [command[0], *command[1:2], *command[1:]] if command[1:2] == ["--"] else command
+        process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, *escaped], env={**os.environ, **environment})
         for number in early:
             process.send_signal(number)
         status = process.wait()

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
-from otel_kcevents.cli.arguments import Commands
+import argparse
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from otel_kcevents.cli.arguments import Commands, Parser
 
 __all__ = ["add_mapping"]
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_ProgramParser]"
+
+
+class _ProgramParser(Parser):
+    """A parser that leaves what follows `--` as it is: argparse would also remove a `--` of the program."""
+
+    takes_program: bool = False
+
+    def parse_known_args(  # type: ignore[override]  # argparse declares it by overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """Parse arguments.
+
+        Args:
+            args: The arguments.
+            namespace: Takes the values.
+        """
+        given = list(args or ())
+        if not self.takes_program or "--" not in given:
+            return super().parse_known_args(given, namespace)
+        end = given.index("--")
+        parsed, unknown = super().parse_known_args([*given[:end], *given[end + 1 : end + 2]], namespace)
+        parsed.program += given[end + 2 :]
+        return parsed, unknown
 
 
 def add_mapping(commands: Commands) -> None:
@@ -14,12 +44,12 @@ def add_mapping(commands: Commands) -> None:
         commands: The commands.
     """
     parser = commands.add_parser("mapping", help="check a mapping, or run a program with it and report what it records")
-    parts = parser.add_subparsers(metavar="COMMAND", required=True)
+    parts = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_ProgramParser)
     _add_check(parts)
     _add_run(parts)
 
 
-def _add_check(commands: Commands) -> None:
+def _add_check(commands: _Commands) -> None:
     parser = commands.add_parser(
         "check",
         help="show which functions each entry of a mapping matches; imports the modules, so their code runs",
@@ -41,7 +71,7 @@ def _check(**arguments: object) -> int:
     return check_mapping(**arguments)  # type: ignore[arg-type]
 
 
-def _add_run(commands: Commands) -> None:
+def _add_run(commands: _Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="run a program with a mapping, and report what it records",
@@ -50,6 +80,7 @@ def _add_run(commands: Commands) -> None:
         "each entry recorded, in all processes of the program. The streams, the signals and the exit code are those of "
         "the program. Without a journal (OTEL_PYTHON_KCEVENTS_LOG_FILE), a temporary one is used.",
     )
+    parser.takes_program = True
     parser.set_defaults(command=_run)
     output_help = "the file for the report, which is replaced if it exists; - for standard error (default)"
     parser.add_argument("-o", "--output", default="-", metavar="FILE", help=output_help)

@@ -128,6 +128,19 @@ def test_problems_are_reported_without_any_event(run: Run) -> None:
     assert last == f"not everything is recorded: {entry}; 1 mistake in the mapping"
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_arguments_of_the_program_are_not_changed(run: Run, options: tuple[str, ...]) -> None:
+    out, _ = run(SAVE, "/bin/echo", "--", "-h", "--", "--json", options=("-o", "report.txt", *options))
+    assert out == "-- -h -- --json\n"
+
+
+def test_program_is_needed(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["kcevents.toml"], ["kcevents.toml", "--"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["mapping", "run", *arguments])
+    assert capfd.readouterr().err.count("the following arguments are required: PROGRAM") == 2
+
+
 def test_journal_that_cannot_be_read(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("not a journal")
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "notes.txt")
