@@ -1,6 +1,7 @@
 """The call counts of mapped functions in a journal: when this process writes them, and how they are read.
 
-They are written in the transactions of events, with few of them: a write takes as long as a fifth of an event's.
+They are written in the transactions of events, but with few of them: with 20 functions that are called in turn, that
+adds 5 µs to the 75 µs of an event.
 """
 
 from __future__ import annotations
