@@ -81,6 +81,14 @@ def test_it_can_begin_again(program: MappedProgram) -> None:
         assert program.count(lambda: module.Named().load()) == 0
 
 
+def test_attribute_that_the_program_removed_is_not_replaced_again(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    started = program.instrument("program:Named.load")
+    del module.Named.load
+    started.instrument_module(module)
+    assert program.count(module.Named().load) == 0
+
+
 def test_attribute_that_was_replaced_since_is_left_alone(program: MappedProgram) -> None:
     module = program.load(SOURCE)
     started = program.instrument("program:Named.load")
@@ -118,6 +126,8 @@ def test_module_with_unusual_names_is_a_problem(program: MappedProgram, warned: 
     program.instrument("program:*")
     assert program.count(module.save) == 1
     assert warned() == []
+    vars(module)[1] = 1
+    program.instrument("program:*").end()
     vars(module)[module.Name("unusual")] = 1
     program.instrument("program:*", "program:save")
     assert [message.endswith("(program:*): unusual") for message in warned()] == [True]

@@ -95,6 +95,19 @@ def test_other_objects_inside_a_call_count(program: MappedProgram) -> None:
     assert program.count(lambda: module.Composite(module.Base(), module.Composite(module.Base())).load() == 4) == 4
 
 
+def test_override_below_two_subclasses_counts_once(program: MappedProgram) -> None:
+    module = program.load("""
+        class Base:
+            def load(self): return 1
+        class Left(Base): pass
+        class Right(Base): pass
+        class Both(Left, Right):
+            def load(self): return super().load()
+    """)
+    program.instrument(named("Base.load"))
+    assert program.count(module.Both().load) == 1
+
+
 def test_recursive_calls_count(program: MappedProgram) -> None:
     module = program.load("""
         class Base:
