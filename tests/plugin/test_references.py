@@ -7,6 +7,7 @@ is called.
 from __future__ import annotations
 
 import importlib
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +257,14 @@ def test_callable_object_counts_by_its_attribute(program: MappedProgram) -> None
     program.instrument("program:load", "program:total")
     assert program.count(lambda: module.load(1)) == 1
     assert program.count(lambda: module.total()) == 1
+
+
+def test_callable_object_is_pickled_without_the_recording(program: MappedProgram) -> None:
+    """The process that unpickles it has its own mapping."""
+    module = program.load("class Loader:\n    def __call__(self, day): return [day]\nload = Loader()\n")
+    program.instrument("program:load")
+    unpickled = pickle.loads(pickle.dumps(module.load))
+    assert program.count(lambda: unpickled(1) == [1]) == 0
 
 
 @pytest.mark.parametrize(
