@@ -64,7 +64,8 @@ class EntryFunctions:
         target, name = self._entry.target, str(namespace.get("__name__"))
         self._modules[name] = None
         try:
-            if code is None and is_complete and not target.names_one_function:
+            names_one = target.names_one_module and target.names_one_function and not target.is_file
+            if code is None and is_complete and not names_one:  # most modules lack it, as their code shows
                 code = _code_of(namespace)
             search = Search(target, name, namespace, self._changes.made, self._searched.setdefault(name, set()))
             search.run(is_complete, code)
