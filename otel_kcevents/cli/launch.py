@@ -17,16 +17,16 @@ from otel_kcevents.model.messages import short_repr
 
 __all__ = ["find_program", "run_instrumented"]
 
-# As the command of that name, which need not be on PATH. The current folder is removed from the path of modules: one
-# of the program's modules may have the name of one that the launcher imports.
+# Does what the command opentelemetry-instrument does, which need not be on PATH. The current folder is removed from
+# sys.path: a module of the program may have the name of one that the launcher imports.
 _LAUNCHER = (
     "import sys; sys.path = list(filter(None, sys.path)); sys.argv[0] = 'opentelemetry-instrument'; "
     "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
 )
-_OF_TERMINAL = ("SIGINT", "SIGQUIT")  # a terminal sends them to the program as well
-_FORWARDED = (*_OF_TERMINAL, "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT")  # a terminal sends them to the program as well
+_FORWARDED = (*_TERMINAL_SIGNALS, "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _PYTHON = re.compile(r"python[\d.]*(\.exe)?")
-_NOT_FOUND = 127  # as a shell has it
+_NOT_FOUND = 127  # the exit code that shells use
 
 
 def find_program(program: Sequence[str]) -> list[str]:
@@ -63,7 +63,7 @@ def find_program(program: Sequence[str]) -> list[str]:
 
 
 def _check_python(path: str) -> None:
-    """Refuse a Python without the plugin: a program may run for hours, and record nothing.
+    """Refuse a Python without the plugin, under which a program may run for hours and record nothing.
 
     Raises:
         CommandError: It cannot import the plugin.
@@ -84,7 +84,7 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
         environment: The variables to add to the environment of this process.
 
     Returns:
-        Its exit code; 128 and the number of the signal that killed it, if one did.
+        Its exit code; 128 plus the number of the signal that killed it, if one did.
     """
     process: subprocess.Popen[bytes] | None = None
     early: list[int] = []
@@ -92,7 +92,7 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
     def forward(number: int, frame: FrameType | None) -> None:
         if process is None:
             early.append(number)
-        elif signal.Signals(number).name not in _OF_TERMINAL or not _has_terminal():
+        elif signal.Signals(number).name not in _TERMINAL_SIGNALS or not _has_terminal():
             process.send_signal(number)
 
     known = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
@@ -115,7 +115,7 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
 
 
 def _has_terminal() -> bool:
-    """Return whether this process is one to which a terminal sends the signals of its keys."""
+    """Return whether a terminal sends the signals of its keys, such as Ctrl+C, to this process."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         try:

@@ -54,12 +54,12 @@ def _add_check(commands: _Commands) -> None:
         "check",
         help="show which functions each entry of a mapping matches; imports the modules, so their code runs",
         description="Show which functions each entry of a mapping matches, and why others match none. This imports the "
-        "modules that the mapping names, as python does in the current folder, so their code runs. Files and programs, "
-        "which are named by their path, are read and not run: what decorators and base classes do is not seen there.",
+        "modules that the mapping names, as python does in the current folder, so their code runs. Files and programs "
+        "that are named by their path are read and not run, so the effects of decorators and base classes are unknown.",
         epilog="The exit code is 0 if every entry matches, and 3 otherwise.",
     )
     parser.set_defaults(command=_check)
-    main_help = "a script, or the name after python -m, whose functions the mapping names as __main__; repeatable"
+    main_help = "a script, or the name after python -m, whose functions the mapping names as __main__; may be repeated"
     parser.add_argument("--main", dest="programs", action="append", default=[], metavar="PROGRAM", help=main_help)
     parser.add_argument("--json", dest="as_json", action="store_true", help="print the result as JSON")
     parser.add_argument("name", metavar="MAPPING", help="the file of the mapping")
@@ -85,13 +85,13 @@ def _add_run(commands: _Commands) -> None:
     output_help = "the file for the report, which is replaced if it exists; - for standard error (default)"
     parser.add_argument("-o", "--output", default="-", metavar="FILE", help=output_help)
     parser.add_argument("--json", dest="as_json", action="store_true", help="write the report as JSON")
-    exit_help = "exit with 3 if the program succeeds, but not every entry is recorded, or something is missing"
+    exit_help = "exit with 3 if the program succeeds, but the report says that something is not recorded"
     parser.add_argument("--exit-code", action="store_true", help=exit_help)
     parser.add_argument("name", metavar="MAPPING", help="the file of the mapping")
     parser.add_argument("program", nargs="+", metavar="PROGRAM", help="the program and its arguments, after --")
 
 
 def _run(**arguments: object) -> int:
-    from otel_kcevents.cli.mapping_run import run_with_mapping  # what it needs takes as long to import as all others
+    from otel_kcevents.cli.mapping_run import run_with_mapping  # its imports take as long as those of all others
 
     return run_with_mapping(**arguments)  # type: ignore[arg-type]

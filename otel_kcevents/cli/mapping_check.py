@@ -36,10 +36,10 @@ class _Checked:
 
     Attributes:
         entry: The entry.
-        result: In one or two words.
+        result: The result in one or two words.
         functions: The functions that it matches.
         problems: Why it does not match, or not all that it names.
-        notes: What else is to be known.
+        notes: What else is worth knowing.
     """
 
     entry: Entry
@@ -78,7 +78,7 @@ def check_mapping(name: str, programs: Sequence[str], as_json: bool) -> int:
 
 @contextmanager
 def _as_in_the_program(programs: Sequence[str]) -> Iterator[None]:
-    """Find modules like `python` in this folder, and like the programs; let modules print to standard error only."""
+    """Find modules as `python` in this folder and as the programs do; let modules print to standard error only."""
     before, logger = list(sys.path), logging.getLogger("otel_kcevents")
     folders = [os.path.dirname(os.path.abspath(program)) for program in programs if program.endswith(".py")]
     sys.path[:0] = [*folders, os.getcwd()]
@@ -177,7 +177,7 @@ def _why_unmatched(entry: Entry, state: EntryState, mains: Sequence[SourceModule
     target = entry.target
     if not state.modules:
         what = "file here or on sys.path" if target.is_file else "module"
-        return f"no {what} is {target.module}"
+        return f"no {what} matches {target.module}"
     names = [name for main in mains for name, value in vars(main).items() if isinstance(value, (FunctionType, type))]
     near = hint(target.name, names) if names and "__main__" in state.modules else ""
     return f"{', '.join(state.modules)} has no function {target.name}{near and f'; {near}'}"

@@ -40,7 +40,7 @@ class _EntryCalls:
     Attributes:
         entry: The entry.
         calls: Its functions and their calls, those without calls last.
-        findings: Why it is not recorded, or what is missing that it names.
+        findings: Why it is not recorded, or which fields that it names are missing.
     """
 
     entry: Entry
@@ -56,10 +56,10 @@ def run_with_mapping(name: str, program: Sequence[str], output: str, as_json: bo
         program: The program and its arguments.
         output: The file for the report; `-` for standard error.
         as_json: Write JSON instead of text.
-        exit_code: Return `FINDINGS` if the program succeeds, and the mapping is not recorded as a whole.
+        exit_code: Return `FINDINGS` if the program succeeds, but not everything is recorded.
 
     Returns:
-        The exit code of the program; 128 and the number of the signal that killed it, if one did.
+        The exit code of the program; 128 plus the number of the signal that killed it, if one did.
 
     Raises:
         CommandError: The program cannot be run with this mapping.
@@ -108,7 +108,7 @@ def _journal() -> Iterator[str]:
     if options.mapping is not None and options.mapping_file is None:
         raise CommandError("OTEL_CONFIG_FILE has a mapping of its own, which the program would use; unset it", USAGE)
     if options.log_file is False:
-        raise CommandError("OTEL_CONFIG_FILE says log_file: false, and the calls are counted in the journal", USAGE)
+        raise CommandError("OTEL_CONFIG_FILE sets log_file: false, but a journal has to count the calls", USAGE)
     named = options.log_file or log_file()
     if named:
         yield os.path.abspath(named)
@@ -137,7 +137,7 @@ def _calls_of(entry: Entry, found: ProgramCalls) -> _EntryCalls:
     own = sorted((one for one in found.calls if one.entry == place), key=lambda one: (not one.calls, one.function))
     findings: list[str] = []
     if not own:
-        findings.append("it has matched no function")
+        findings.append("no function is matched")
     elif not any(one.calls for one in own):
         findings.append("no function was called")
     elif entry.operation not in (None, "compute") and not any(one.events for one in own):
@@ -147,7 +147,7 @@ def _calls_of(entry: Entry, found: ProgramCalls) -> _EntryCalls:
         findings.append(f"{plural(missing, 'event')} without a size")
     if window is not None and (missing := sum(one.windows_missing for one in own)):
         findings.append(f"{plural(missing, 'event')} without a window")
-    # Those about a call are logged once, and the columns show how often they apply.
+    # Warnings about calls are logged once; the columns show how often they apply.
     warnings = [one for one in found.problems if one.startswith(prefix) and " (logged once): " not in one]
     if warnings:
         findings.append(f"{plural(len(warnings), 'warning')} about its functions")
@@ -155,7 +155,7 @@ def _calls_of(entry: Entry, found: ProgramCalls) -> _EntryCalls:
 
 
 def _findings(entries: Sequence[_EntryCalls], found: ProgramCalls, mistakes: int, executable: str) -> list[str]:
-    """Return why the mapping is not recorded as a whole, or not yet."""
+    """Return what is not recorded, and why."""
     if not found.runs and found.problems:
         return ["the journal cannot be read"]
     if not found.runs:
@@ -197,7 +197,7 @@ def _text(
         lines += ["warnings:", *(f"  {problem}" for problem in problems)]
     if findings:
         return [*lines, f"not everything is recorded: {'; '.join(findings)}"]
-    return [*lines, "every entry is recorded; no size and no window is missing that the mapping names"]
+    return [*lines, "every entry is recorded, and no size or window that the mapping names is missing"]
 
 
 def _json(

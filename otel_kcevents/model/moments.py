@@ -25,7 +25,7 @@ _ARROW_UNITS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 def to_plain(value: Any) -> Any:
     """Return a time of another library as a datetime, a date or an ISO 8601 string; any other value unchanged.
 
-    Another scalar of pyarrow is returned as a value of Python.
+    Other scalars of pyarrow are returned as Python values.
 
     Raises:
         ValueError: The value is a missing time, such as NaT.

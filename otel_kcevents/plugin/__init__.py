@@ -1,3 +1,3 @@
-"""The plugin: instruments the functions of programs that nobody may edit, as a mapping file says."""
+"""The plugin: instruments the functions of programs that nobody may edit, as a mapping specifies."""
 
 __all__: list[str] = []

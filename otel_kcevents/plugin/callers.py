@@ -19,29 +19,30 @@ _ON_BEHALF = frozenset((*sys.stdlib_module_names, "opentelemetry", "wrapt", "ten
 
 
 def called_from(globs: Sequence[str], function: FunctionType) -> Callable[[], bool]:
-    """Return a function that returns whether the current call of a mapped function comes from certain modules.
+    """Return a function that checks whether the current call of a mapped function comes from certain modules.
 
-    The caller is the nearest frame on the stack whose module is not one of these, unless a glob matches it: this
-    package, the standard library, OpenTelemetry, wrapt, tenacity, stamina, backoff, anyio, and the package of the
-    function itself, unless a glob names modules of that package. The caller of a generator is the code that requests
-    its first item, that of a coroutine the code that awaits it, or starts the event loop that runs it as a task.
+    The caller is the nearest frame on the stack that is not skipped. Frames of this package are always skipped. Frames
+    of the standard library, OpenTelemetry, wrapt, tenacity, stamina, backoff and anyio are skipped unless a glob
+    matches them, and those of the function's own package unless a glob names modules of it. The caller of a generator
+    is the code that requests its first item. The caller of a coroutine is the code that awaits it, or that starts the
+    event loop that runs it as a task.
 
     Args:
-        globs: The names of modules, or paths of files that end in `.py`; may be globs.
+        globs: Names of modules, or paths of files that end in `.py`; both may be globs.
         function: The mapped function.
     """
     package = module_of(function).partition(".")[0].removeprefix("?")
     names_own = any(fnmatchcase(package, glob.partition(".")[0]) for glob in globs if not glob.endswith(".py"))
-    passed_over = _ON_BEHALF if names_own or not package else _ON_BEHALF | {package}
+    skipped = _ON_BEHALF if names_own or not package else _ON_BEHALF | {package}
 
     @lru_cache(maxsize=1024)
     def decide(name: str, file: str) -> bool | None:
-        """Return whether a module is named; None if the next frame decides."""
+        """Return whether a glob matches a module; None if the frame is skipped."""
         for glob in globs:
             subject = file if glob.endswith(".py") else name
             if fnmatchcase(subject, glob) or (glob.endswith(".py") and fnmatchcase(file, f"*/{glob}")):
                 return True
-        return None if name.partition(".")[0] in passed_over else False
+        return None if name.partition(".")[0] in skipped else False
 
     def is_named(frame: FrameType) -> bool | None:
         own = frame.f_globals.get("__name__")

@@ -15,10 +15,10 @@ __all__ = ["function_counts", "function_name", "module_of"]
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """Return the name by which a function is counted: that of a target, such as `costs.etl:Loader.load`.
+    """Return the name under which calls of a function are counted, in the form of a target: `costs.etl:Loader.load`.
 
-    Processes that multiprocessing has spawned call the main module `__mp_main__`; its functions count as those of
-    `__main__`.
+    In processes that multiprocessing has spawned, the main module is named `__mp_main__`; its functions count as those
+    of `__main__`.
 
     Args:
         function: The function.
@@ -37,7 +37,7 @@ def module_of(function: Callable[..., Any]) -> str:
 
 
 def function_counts(entry: Entry, function: Callable[..., Any]) -> CallCounts:
-    """Return what counts the calls of a function for an entry.
+    """Return the counts of a function's calls for an entry.
 
     Args:
         entry: The entry.

@@ -1,4 +1,4 @@
-"""`Changes`: what the plugin has changed in the program, by whom, and how to undo it."""
+"""`Changes`: what the plugin has changed in the program, for which entry, and how to undo it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Change", "Changes"]
 
 
 class Change(Protocol):
-    """A change of the program."""
+    """A change to the program."""
 
     @property
     def is_alive(self) -> bool:
@@ -25,7 +25,7 @@ class Change(Protocol):
 
 
 class Changes:
-    """What the plugin has changed in the program. The functions of modules that are unloaded can be freed."""
+    """What the plugin has changed in the program. It does not keep the functions of unloaded modules alive."""
 
     def __init__(self) -> None:
         self._changes: dict[Change, None] = {}  # in their order
@@ -49,7 +49,7 @@ class Changes:
         self._made[function] = None
 
     def claim(self, entry: int, held: Any, attribute: str = "") -> bool:
-        """Return whether an entry has not claimed a function, or an attribute, before. Only one thread gets True.
+        """Claim a function or an attribute for an entry. Return True the first time, to one thread only.
 
         Args:
             entry: The number of the entry.
@@ -59,7 +59,7 @@ class Changes:
         token = object()
         return self._claims.setdefault(held, {}).setdefault((entry, attribute), token) is token
 
-    def made(self, value: Any) -> bool:
+    def has_made(self, value: Any) -> bool:
         """Return whether the plugin has made a function, or an object that calls it.
 
         Args:
@@ -80,4 +80,4 @@ class Changes:
             try:
                 change.undo()
             except Exception as error:
-                _logger.warning("a change of the program is not undone: %s", error_message(error))
+                _logger.warning("a change to the program cannot be undone: %s", error_message(error))

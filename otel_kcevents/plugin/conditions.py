@@ -1,7 +1,7 @@
 """Conditions on the values of a call: `where`, `fails_when`, `error`, `ignore`.
 
-Values are compared by identity, or as strings and numbers of exactly one type. `==` and the truth of an object of the
-program are never asked for: they may be an array, a query or an error.
+Values are compared by identity, or as strings and numbers of exactly the same type. Objects of the program are never
+compared with `==` or tested for truth: the result may be an array or a query, or the comparison may raise.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from otel_kcevents.record.set_types import role_of
 
 __all__ = ["is_ignored", "matches", "means_failure", "plain", "reported_errors", "text_of"]
 
-_FREE = ("records", "array", "collection", "mapping", "range")  # the roles of sets whose len() is free
+_FREE = ("records", "array", "collection", "mapping", "range")  # the roles of sets whose len() computes nothing
 
 
 def plain(value: Any) -> Any:
-    """Return a string, an integer or a float of a subclass, or a scalar of numpy or pyarrow, as the built-in type.
+    """Convert an instance of a subclass of str, int or float, or a scalar of numpy or pyarrow, to the built-in type.
 
     Other values are returned unchanged. No code of the program runs.
 
@@ -115,7 +115,7 @@ def _is(value: Any, word: Literal["none", "false", "true", "empty"]) -> bool:
         return len(value) == 0
     role = role_of(kind)
     if role == "lazy":
-        raise TypeError(f"{describe(value)} is lazy, and finding out whether it is empty may start a computation")
+        raise TypeError(f"{describe(value)} is lazy, and len() of it may start a computation; name a function instead")
     return role in _FREE and len(value) == 0
 
 

@@ -21,7 +21,7 @@ class Section:
 
     Attributes:
         options: The options; empty if there is no such section.
-        problems: What a person should know about the file.
+        problems: What is wrong with the file, or with its use.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -32,7 +32,7 @@ def read_section(path: str) -> Section:
     """Return the section of kcevents in a file, parsed by the package `opentelemetry-configuration`. Never raises.
 
     With `opentelemetry-distro`, the launcher sets up OpenTelemetry from the file and passes the section to
-    `instrument()`. This function is for processes in which nobody has done so, and for `enabled: false`.
+    `instrument()`. This function is for processes without such a launcher, and for `enabled: false`.
 
     Args:
         path: The path of the file, as `OTEL_CONFIG_FILE` has it.
@@ -44,9 +44,9 @@ def read_section(path: str) -> Section:
 
         config = load_config_file(path)
     except ModuleNotFoundError:
-        return Section(problems=("it is not read; install its reader: pip install opentelemetry-configuration",))
+        return Section(problems=("the file is not read; run pip install opentelemetry-configuration",))
     except Exception as error:
-        return Section(problems=(f"it is not used: {error_message(error)}",))
+        return Section(problems=(f"the file is not used: {error_message(error)}",))
     if config.disabled:
         return Section({"enabled": False})
     languages = config.instrumentation_development
@@ -62,7 +62,7 @@ def read_section(path: str) -> Section:
 
 
 def _may_matter(path: str) -> bool:
-    """Return whether a file may have the section or be disabled: to parse it for nothing takes hundreds of ms."""
+    """Return whether a file may have the section or `disabled`: parsing it takes hundreds of milliseconds."""
     try:
         with open(path, encoding="utf-8") as file:
             return _OF_INTEREST.search(file.read()) is not None

@@ -1,4 +1,4 @@
-"""`Definitions`: which names of a running module have been defined since the last look, and when no more can follow."""
+"""`Definitions`: which names of a running module have been defined since the last check, and when none can follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STORES = ("STORE_NAME", "STORE_GLOBAL")
 class Definitions:
     """The definitions at the top level of a module while its code runs.
 
-    What a name is bound to is compared by identity, so that decorators and redefinitions count, whatever they return.
+    The values of names are compared by identity, so decorators and redefinitions are noticed, whatever they return.
 
     Args:
         code: The code of the module.
@@ -74,22 +74,22 @@ class Definitions:
         stores = [step for step in steps if step.opname in _STORES and step.argval in candidates]
         self.names = frozenset(step.argval for step in stores)
         returns = [step.offset for step in steps if step.opname.startswith("RETURN_")]
-        self._last_return = max(returns, default=steps[-1].offset)  # none after a `raise` without a condition
+        self._last_return = max(returns, default=steps[-1].offset)  # the code may have none, if it always raises
         jumps = [(step.argval, step.offset) for step in steps if "JUMP" in step.opname]
         loops = [(start, end) for start, end in jumps if any(start <= store.offset < end for store in stores)]
         in_handlers = [(0, self._last_return) for store in stores if store.offset > self._last_return]
         ends = [end for _, end in loops if end < self._last_return]  # a handler may jump back without a loop
         self._last = max([*(min(step.offset, self._last_return) for step in stores), *ends], default=-1)
-        self._loops = loops + in_handlers  # which loops handlers belong to is not known
+        self._loops = loops + in_handlers  # it is not known to which loops handlers belong
 
 
 def _name_of(code: CodeType) -> str:
-    """Return the name of the function or class; that with type parameters is inside other code since Python 3.12."""
+    """Return the name of a function or class. Since Python 3.12, one with type parameters is inside other code."""
     return code.co_name.removeprefix("<generic parameters of ").removesuffix(">")
 
 
 def may_define(pattern: str, name: str) -> bool:
-    """Return whether a definition of a name at the top level can be, or contain, what a qualified name names.
+    """Return whether the definition of a top-level name can be, or contain, what a qualified name matches.
 
     Args:
         pattern: The qualified name, which may be a glob.

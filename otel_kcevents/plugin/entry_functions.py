@@ -59,7 +59,7 @@ class EntryFunctions:
             namespace: Its global names.
             is_complete: Whether all its code has run; otherwise functions that it lacks may still be defined.
             code: The code of the module; default: what its loader returns.
-            may_lack: Whether it is not a problem if the module lacks the functions.
+            may_lack: Whether the module may lack the functions without a warning.
         """
         target, name = self._entry.target, str(namespace.get("__name__"))
         self._modules[name] = None
@@ -67,7 +67,7 @@ class EntryFunctions:
             names_one = target.names_one_module and target.names_one_function and not target.is_file
             if code is None and is_complete and not names_one:  # most modules lack it, as their code shows
                 code = _code_of(namespace)
-            search = Search(target, name, namespace, self._changes.made, self._searched.setdefault(name, set()))
+            search = Search(target, name, namespace, self._changes.has_made, self._searched.setdefault(name, set()))
             search.run(is_complete, code)
         except Exception as error:
             self._report(error_message(error))
@@ -101,8 +101,8 @@ class EntryFunctions:
             return
         name, code = f"{function.__globals__.get('__name__')}:{found.name}", function.__code__
         problem = refusal(function)
-        if problem is not None and not self._entry.target.names_one_function:  # a glob did not mean it
-            self._notes[f"{name} is left out: {problem}"] = None
+        if problem is not None and not self._entry.target.names_one_function:  # the glob was not meant for it
+            self._notes[f"{name} is skipped: {problem}"] = None
             return
         if problem is not None:
             self._report(f"{name} is not instrumented: {problem}")
@@ -136,7 +136,7 @@ class EntryFunctions:
 
     def _watch_subclasses(self, found: Found, owner: type) -> None:
         attribute = found.attribute or next(name for name, held in vars(owner).items() if held is found.value)
-        key = (id(owner), attribute)  # the watch keeps the class alive
+        key = (id(owner), attribute)  # the watch keeps the class alive, and its id unique
         if key in self._watches:
             return
         name = found.name.rpartition(".")[2]

@@ -16,8 +16,8 @@ class Matched(NamedTuple):
         name: Its module and its qualified name, such as `costs.etl:save`.
         file: The path of the file with its code; None if it has no Python code.
         line: The first line of its code.
-        is_in_place: Whether its code was exchanged, so every reference to it counts; otherwise an attribute was
-            replaced, and only calls through that attribute count.
+        is_in_place: Whether its code was exchanged, so that calls through every reference are recorded; otherwise an
+            attribute was replaced, and only calls through that attribute are recorded.
     """
 
     name: str
@@ -35,7 +35,7 @@ class EntryState(NamedTuple):
         functions: The functions that it has instrumented.
         problems: Why it has not instrumented functions that it names, such as "costs.etl has no function svae; did you
             mean 'save'?" A warning was logged for each.
-        notes: Why functions that it names were left out on purpose, such as those that are decorated already.
+        notes: Why functions that it names were skipped on purpose, such as those that are already decorated.
     """
 
     entry: Entry

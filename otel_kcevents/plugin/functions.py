@@ -1,4 +1,4 @@
-"""Finds the functions that a target names in a module, whatever has taken the place of their names.
+"""Finds the functions that a target names in a module, even if other objects have taken their names.
 
 A target names a `def` statement. A name in a module usually leads to the function with its code, directly or through
 wrappers. If it leads to another object, such as a command of click, the functions of the module are searched for the
@@ -51,19 +51,19 @@ class Found:
 
 @dataclass
 class Search:
-    """What a target names in one module.
+    """The search for the functions that a target names in one module.
 
     Args:
         target: The target.
         module: The module's name.
         namespace: The module's global names.
-        is_ours: Whether a function was put there by the plugin.
-        searched: The names of a glob that all functions were searched for while the code of the module ran.
+        is_ours: Returns whether the plugin has made a function or an object.
+        searched: The names that a glob matches and that were already searched for while the code of the module ran.
 
     Attributes:
         found: The functions.
         problems: Why there are none.
-        notes: Why some were left out on purpose.
+        notes: Why some were skipped on purpose.
     """
 
     target: Target
@@ -138,9 +138,9 @@ class Search:
         kind = type(value)
         computes = type(getattr_static(kind, "__getattribute__")) is FunctionType or hasattr(kind, "__getattr__")
         if owner is not None:
-            self.problems.append(f"{name} has no Python code, and methods without it cannot be instrumented")
+            self.problems.append(f"{name} is a method without Python code, which cannot be replaced; name its caller")
         elif computes or any(hasattr(kind, method) for method in INDIRECT):
-            self.problems.append(f"{name} is an object of {kind.__qualname__}; name the function that it calls")
+            self.problems.append(f"{name} is an instance of {kind.__qualname__}; name the function that it calls")
         else:
             self.found.append(Found(name, value, None, attribute, value))
 
@@ -150,7 +150,7 @@ class Search:
         if issubclass(type(value), ModuleType):
             return f"{name} is a module; write {value.__name__}:FUNCTION"
         if value is not None:
-            return f"{name} is not a function but {type(value).__qualname__}"
+            return f"{name} is an instance of {type(value).__qualname__}, not a function"
         members = members_of(self.namespace, self.module)
         names = [path for path, value, _ in members if "__" not in path and _function_of(layers_of(value), path)]
         near = hint(name, names) if names else ""
@@ -181,17 +181,17 @@ class Search:
             self._search_all(missing)
 
     def _search_all(self, names: set[str] | None, pick_last: bool = False) -> bool:
-        """Search all functions of the module for those with the given names, or that match; return if there are any.
+        """Search all functions of the module for the given names, or for all that match; return whether there are any.
 
         Args:
             names: The names; None for all that the target names.
-            pick_last: Whether only the last of several `def` statements with one name counts.
+            pick_last: Whether to take only the last of several `def` statements with the same name.
         """
         functions = [held for held in functions_with(self.namespace) if not self.is_ours(held)]
         below = {id(layer) for function in functions if self._is_foreign(function) for layer in layers_of(function)}
         named = [(qualified_name(function) or "", function) for function in functions if id(function) not in below]
         if below and any(qualified_name(held) in (names or ()) for held in functions if id(held) in below):
-            self.notes.append(f"{self.target.name} is decorated by otel_kcevents already")
+            self.notes.append(f"{self.target.name} is already decorated by otel_kcevents")
         hits = [
             (name, held)
             for name, held in named
@@ -210,7 +210,7 @@ class Search:
         layers = list(layers)
         is_decorated = any(map(self._is_foreign, layers)) or (bool(layers) and id(layers[-1]) in self._decorated)
         if is_decorated:
-            self.notes.append(f"{name} is decorated by otel_kcevents already")
+            self.notes.append(f"{name} is already decorated by otel_kcevents")
         return is_decorated
 
     @cached_property
@@ -221,7 +221,7 @@ class Search:
         return frozenset(id(layer) for layer in layers if type(layer) is FunctionType)
 
     def _is_foreign(self, layer: Any) -> bool:
-        """Return whether a layer is a decorated callable of this package that the plugin has not put there."""
+        """Return whether a layer is a decorated callable of this package that the plugin has not made."""
         kind = type(layer)
         if kind is FunctionType:
             return is_decorated(layer) and not self.is_ours(layer)
@@ -278,7 +278,7 @@ def _defined(code: CodeType, prefix: str = "") -> Iterator[str]:
             continue
         if held.co_name.startswith("<generic parameters of "):
             yield from _defined(held, prefix)
-        elif held.co_flags & 0x2:  # CO_NEWLOCALS: of a function
+        elif held.co_flags & 0x2:  # CO_NEWLOCALS: the code of a function
             if not held.co_name.startswith("<"):
                 yield prefix + held.co_name
         else:

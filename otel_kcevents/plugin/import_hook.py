@@ -1,4 +1,4 @@
-"""`ImportHook`: calls a function with each module when its code has run, however the module is imported."""
+"""`ImportHook`: calls a function with each module after its code has run, however the module is imported."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class ImportHook:
     """Calls a function with each module whose code has run, from `install()` until `remove()`.
 
     It instruments the method `exec_module` of Python's loaders in place. Finders on `sys.meta_path` would miss the
-    modules that are loaded by path, such as the DAG files of Airflow. A wrapper around the method would be lost if a
-    tool that has wrapped it before removes its own.
+    modules that are loaded by path, such as the DAG files of Airflow. A wrapper around the method would be lost when a
+    tool that wrapped the method earlier removes its own wrapper.
 
     Args:
         on_loaded: The function. It never raises. While it runs, other threads wait for this module.
@@ -38,7 +38,7 @@ class ImportHook:
         self._is_active = False
 
     def install(self) -> None:
-        """Start to call the function."""
+        """Start calling the function."""
         if self._is_active:
             return
         self._is_active = True
@@ -50,7 +50,7 @@ class ImportHook:
             self._exchanged.append((method, code, shim))
 
     def remove(self) -> None:
-        """Stop to call the function. If another tool has exchanged the code too, ours only passes calls on."""
+        """Stop calling the function. If another tool has exchanged the code since, ours only forwards calls."""
         self._is_active = False
         for method, code, shim in self._exchanged:
             if method.__code__ is shim:
@@ -81,7 +81,7 @@ class ImportHook:
 
 def _methods() -> list[FunctionType]:
     """Return the functions that run the code of source files, `.pyc` files, archives and extension modules."""
-    # The first three kinds of loaders inherit one method. Other tools may have put theirs in a subclass.
+    # The first three kinds of loaders inherit one method. Other tools may have put their own in a subclass.
     base = next(owner for owner in reversed(SourceFileLoader.__mro__) if "exec_module" in vars(owner))
     methods = [vars(owner).get("exec_module") for owner in (base, ExtensionFileLoader)]
     return [method for method in methods if isinstance(method, FunctionType)]

@@ -30,7 +30,7 @@ _OWN = f"{__name__.partition('.')[0]}."
 class Instrumentation:
     """The functions that a mapping instruments in this process.
 
-    What finds and changes functions is imported when the first module is loaded that an entry names.
+    The modules that find and change functions are imported when an entry first names a loaded module.
 
     Args:
         mapping: The mapping.
@@ -43,24 +43,24 @@ class Instrumentation:
         targets = [entry.target for entry in mapping.entries]
         self._filter = ModuleFilter(targets)
         self._main = MainModuleWatch(targets, self._instrument_main)
-        self._is_begun = False
+        self._has_begun = False
         self._hook = ImportHook(self.instrument_module, self._main.pause, self._main.resume)
 
     def begin(self) -> None:
-        """Instrument the modules that are loaded, and the others when they are."""
+        """Instrument the modules that are loaded now, and others when they are loaded."""
         problems = self._mapping.problems
         for problem in problems[:_MAX_WARNINGS]:
             _logger.warning("%s", problem)
         if more := len(problems[_MAX_WARNINGS:]):
-            _logger.warning("%s: %d more; otel-kcevents mapping check lists all", self._mapping.origin, more)
+            _logger.warning("%s: more mistakes: %d; otel-kcevents mapping check lists all", self._mapping.origin, more)
         if not self._mapping.entries:
             return write_run()
         self._hook.install()
         for name, module in list(sys.modules.items()):
             self.instrument_module(module, _has_run(module), name=name)
         self._main.start()
-        self._is_begun = True
-        write_run()  # a process that is killed before its first event has matched functions, or warnings, too
+        self._has_begun = True
+        write_run()  # the process may be killed before its first event, which would write this
 
     def end(self) -> None:
         """Restore everything, the last change first."""
@@ -69,7 +69,7 @@ class Instrumentation:
             self._hook.remove()
         if self._changes is not None:
             self._changes.undo()
-            end_run(is_final=False)  # writes the counts; the next event shows that the run goes on
+            end_run(is_final=False)  # writes the counts; the next event shows that the run continues
             retire_counts()
         self._changes = None
         self._started.clear()
@@ -91,7 +91,7 @@ class Instrumentation:
             module: The module.
             is_complete: Whether all its code has run; otherwise functions that it lacks may still be defined.
             code: The code of the module; default: what its loader returns.
-            name: Its name in `sys.modules`, if it may differ from its own.
+            name: Its name in `sys.modules`, if that may differ from its `__name__`.
         """
         known = _logger.last
         try:
@@ -100,7 +100,7 @@ class Instrumentation:
                 return
             own_name = namespace.get("__name__")
             if name is None and str(own_name).startswith(_OWN):
-                return  # such as this import of what finds functions
+                return  # such as the modules that `_functions_of` imports
             names, file = {*module_names(namespace), *filter(None, [name])}, namespace.get("__file__")
             file = file if isinstance(file, str) else None
             if not self._filter.may_name(names, file):
@@ -116,8 +116,8 @@ class Instrumentation:
                 self._changes.forget_dead()
         except Exception as error:
             _logger.warning("the functions of %r are not instrumented: %s", name or module, error_message(error))
-        if self._is_begun and _logger.last != known:
-            write_run()  # no event may follow
+        if self._has_begun and _logger.last != known:
+            write_run()  # an event that would write the warning may never follow
 
     def _instrument_main(self, module: object, code: CodeType, is_complete: bool) -> None:
         self.instrument_module(module, is_complete, code)
@@ -131,7 +131,7 @@ class Instrumentation:
 
 
 def _has_run(module: object) -> bool:
-    """Return whether the code of a module in `sys.modules` has run: it is not lazy, being imported or the main one."""
+    """Return whether the code of a module in `sys.modules` has run: it is not lazy, main, or being imported."""
     namespace = namespace_of(module) or {}
     spec = namespace.get("__spec__")
     return (

@@ -26,13 +26,13 @@ except ModuleNotFoundError as _error:
 
 __all__ = ["KcEventsInstrumentor"]
 
-_OF_LAUNCHER = {"skip_dep_check", "raise_exception_on_conflict"}
+_LAUNCHER_OPTIONS = {"skip_dep_check", "raise_exception_on_conflict"}
 
 
 class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the library ignores its own types
     """Instruments programs without editing them: `opentelemetry-instrument` loads it by the name `kcevents`.
 
-    It sets up OpenTelemetry and the log as `configure()` does, if the program or a distribution has not, and
+    It sets up OpenTelemetry and the log as `configure()` does, if neither the program nor a distribution has, and
     instruments the functions that the mapping names. It never raises: problems are logged.
 
     The options of `instrument()`, all optional:
@@ -43,7 +43,7 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
     - `log_file`: the file of the journal, as for `configure()`
     - `enabled`: False to do nothing
 
-    Without options, they are read from the file that `OTEL_CONFIG_FILE` names, if any.
+    If none is given, they are read from the file that `OTEL_CONFIG_FILE` names, if any.
     """
 
     _instrumentation: Instrumentation | None = None
@@ -60,12 +60,12 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         Args:
             options: See the class.
         """
-        if self.is_instrumented_by_opentelemetry and not set(options) - _OF_LAUNCHER:
+        if self.is_instrumented_by_opentelemetry and not set(options) - _LAUNCHER_OPTIONS:
             return None  # after a declarative configuration has called it, the launcher does so again
         return super().instrument(**options)
 
     def calls(self) -> list[Calls]:
-        """Return the calls of this process by entry and function, also of functions that were not called."""
+        """Return the call counts of this process by entry and function, including functions that were not called."""
         from otel_kcevents.store.calls import all_calls
 
         return all_calls()
@@ -103,9 +103,9 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         self._instrumentation = self._restore = None
 
 
-def _attempt(otherwise: str, action: Callable[..., object], *args: object) -> None:
-    """Call a function, and log a warning if it raises: an instrumentor never stops a program."""
+def _attempt(consequence: str, action: Callable[..., object], *args: object) -> None:
+    """Call a function, and log a warning if it raises: an instrumentor must never stop a program."""
     try:
         action(*args)
     except Exception as error:
-        _logger.warning("%s: %s", otherwise, error_message(error))
+        _logger.warning("%s: %s", consequence, error_message(error))

@@ -43,8 +43,8 @@ def read_instrumentor_options(given: MappingType[str, Any]) -> InstrumentorOptio
 
     Args:
         given: The arguments of `instrument()`. If there are none, the section of kcevents in the file that
-            `OTEL_CONFIG_FILE` names. If neither has a mapping, `OTEL_PYTHON_KCEVENTS_MAPPING` names one. None and
-            an empty string stand for an omitted option.
+            `OTEL_CONFIG_FILE` names is read. If neither has a mapping, `OTEL_PYTHON_KCEVENTS_MAPPING` names it. An
+            option that is None or an empty string counts as omitted.
     """
     problems: list[Problem] = []
     origin, file = "the options of kcevents", settings.config_file()
@@ -90,7 +90,7 @@ def _read_mapping(options: MappingType[str, Any], origin: str, report: Report) -
     if not inline and path is None and not isinstance(value, dict):
         if value is not None:
             report(
-                "mapping", f"expected a path such as 'kcevents.toml', or a table of functions, got {describe(value)}"
+                "mapping", f"expected a path such as 'kcevents.toml', or a table with functions, got {describe(value)}"
             )
         return None, None  # a program without a mapping does not pay for the import below
     if not inline and path is not None and _is_blank(path):
@@ -99,7 +99,7 @@ def _read_mapping(options: MappingType[str, Any], origin: str, report: Report) -
 
     if inline:
         if value is not None:
-            report("mapping", f"it is not used, because {' and '.join(inline)} are given too; remove one of them")
+            report("mapping", f"it is not used, because {' and '.join(inline)} are given too; remove mapping or these")
         return mapping_of(inline, origin), None
     if path is not None:
         if not os.path.exists(path):
@@ -109,7 +109,7 @@ def _read_mapping(options: MappingType[str, Any], origin: str, report: Report) -
 
 
 def _of_parent(path: str, of_parent: str | None) -> str:
-    """Return the path that the parent has published for the same relative path: its working directory may be another.
+    """Return the path that the parent has published for the same relative path: working directories may differ.
 
     A configuration file gives the same relative path to all processes.
     """
@@ -119,7 +119,7 @@ def _of_parent(path: str, of_parent: str | None) -> str:
 
 
 def _is_blank(path: str) -> bool:
-    """Return whether a file has only comments. What reads mappings is not imported for it: that takes 6 ms."""
+    """Return whether a file has only comments: then nothing that reads mappings is imported, which takes 6 ms."""
     if os.path.isfile(path):
         with suppress(OSError), open(path, "rb") as file:
             return all(not line.strip() or line.lstrip().startswith(b"#") for line in file)

@@ -1,4 +1,4 @@
-"""Reads wrappers without running any code of theirs: what an attribute holds, what that wraps, and so on."""
+"""Unwraps values without running any of their code: what an attribute holds, what that wraps, and so on."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def qualified_name(function: FunctionType) -> str | None:
 
 
 def layers_of(value: Any) -> list[Any]:
-    """Return a value, what it wraps, what that wraps, and so on: the function of a method or a property, of a partial,
-    or in `__wrapped__`.
+    """Return a value, what it wraps, what that wraps, and so on.
+
+    A method, a property and a partial wrap their function; other objects wrap what is in `__wrapped__`.
 
     Args:
         value: The value of an attribute, as a module or a class holds it.

@@ -24,7 +24,7 @@ from otel_kcevents.plugin.trace_events import TraceEvents
 __all__ = ["FrameEvents", "MainModuleWatch", "OnDefined", "module_names"]
 
 OnDefined: TypeAlias = Callable[[object, CodeType, bool], object]
-"""A function of the main module, its code, and whether all is defined that targets may name."""
+"""Called with the main module, its code, and whether everything that targets may name is defined."""
 
 _MAIN = ("__main__", "__mp_main__")
 _CODE_NAMES = ("<module>", "_bootstrap")
@@ -63,7 +63,7 @@ class MainModuleWatch:
     Args:
         targets: What the entries of the mapping name.
         on_defined: The function. It never raises.
-        events: What to follow the main module with; by default what suits this version of Python.
+        events: Follows the main module; default: what suits this version of Python.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class MainModuleWatch:
         self._is_runner = False
 
     def start(self) -> None:
-        """Follow the main module if it runs, or wait for it if it has not started; nothing if no target can name it."""
+        """Follow the main module if it runs, or wait for its start. Does nothing if no target can name it."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and not _is_before_main(frame) and _main_module_of(frame) is None:
             frame = frame.f_back
@@ -114,7 +114,7 @@ class MainModuleWatch:
     def _warn(self) -> None:
         _logger.warning(
             "functions of the main module are not instrumented: coverage, a debugger or another tool traces it. Name"
-            " functions of modules that the program imports, or run the program without the tool or on Python 3.12"
+            " functions of modules that the program imports, or run it without the tool or on Python 3.12 or later"
         )
 
     def _on_frame(self, frame: FrameType) -> None:
@@ -163,14 +163,14 @@ class MainModuleWatch:
 
 
 class _Globals:
-    """Stands in for a module with globals that belong to none."""
+    """Stands in for the module of globals that belong to no module."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.__dict__ = namespace
 
 
 def module_names(namespace: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names by which a mapping may name a module: one, and for the main module also that after `-m`.
+    """Return the names by which targets may name a module; the main module also has the name after `python -m`.
 
     Args:
         namespace: The globals of the module.
@@ -186,7 +186,7 @@ def _main_module_of(frame: FrameType, anywhere: bool = False) -> object:
 
     Args:
         frame: The frame.
-        anywhere: Whether its globals may be those of no module, as under a profiler.
+        anywhere: Whether its globals may belong to no module, as under a profiler.
     """
     name = frame.f_globals.get("__name__")
     if frame.f_code.co_name != "<module>" or not isinstance(name, str) or name not in _MAIN:
@@ -211,21 +211,22 @@ def _runs_another(frame: FrameType) -> bool:
     """Return whether a main module only runs another one: that of a profiler, or the start of a worker."""
     spec = getattr(frame.f_globals.get("__spec__"), "name", None)
     file = os.path.basename(str(frame.f_globals.get("__file__") or ""))
-    return str(spec or file).partition(".")[0] in _RUNNERS or (not spec and not file and _starts("spawn", "forkserver"))
+    is_worker = not spec and not file and _is_started_for("spawn", "forkserver")
+    return str(spec or file).partition(".")[0] in _RUNNERS or is_worker
 
 
-def _starts(*modules: str) -> bool:
+def _is_started_for(*modules: str) -> bool:
     """Return whether this process was started for one of these modules of multiprocessing."""
     prefixes = tuple(f"from multiprocessing.{module} " for module in modules)
     return any(argument.startswith(prefixes) for argument in sys.orig_argv)
 
 
 def _may_be_main(target: Target) -> bool:
-    """Return whether a target may name the main module, which has not started, as the command line shows."""
+    """Return whether a target may name the main module, which has not started, according to the command line."""
     program, arguments = "".join(sys.argv[:1]), [argument.removeprefix("-m") for argument in sys.orig_argv[1:]]
-    if not sys.orig_argv or _starts("resource_tracker"):  # none in a server that Python is embedded in
+    if not sys.orig_argv or _is_started_for("resource_tracker"):  # empty if Python is embedded in a server
         return False
-    if any(target.matches(name, None) for name in _MAIN) or _starts("spawn", "forkserver"):
+    if any(target.matches(name, None) for name in _MAIN) or _is_started_for("spawn", "forkserver"):
         return True
     if program != "-m":
         path = os.path.abspath(program)

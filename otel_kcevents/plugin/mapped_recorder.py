@@ -1,6 +1,6 @@
-"""`MappedRecorder`: records the calls of a function that a mapping names, with what only entries of a mapping have.
+"""`MappedRecorder`: records the calls of a function that a mapping names, with the options that only entries have.
 
-What keeps values is a class of its own: its methods would make every other mapped call a tenth slower.
+A class of its own keeps values: its methods would make every other mapped call a tenth slower.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _KEYS = {
     "keep": "keep",
     "a call whose `where` cannot be read": "where",
 }
-"""The keys of an entry by what a warning says."""
+"""The keys of an entry, by what warnings call them."""
 
 
 class MappedRecorder(CallRecorder):
-    """Records the calls of a function for an entry: also finds failures by paths.
+    """Records the calls of a function for an entry, including failures that paths show.
 
     Args:
         target: Where the events go.
@@ -73,7 +73,7 @@ class MappedRecorder(CallRecorder):
         self._may_fail = any(source is not None for source in (fails_when, decides, error))
 
     def start(self, time: int | None = None) -> StartedSpan | None:
-        """Start the span; return None, too, for a call that the reading of values for an entry makes.
+        """Start the span. Also returns None for a call that is made by reading values for an entry.
 
         Args:
             time: When the operation started, in nanoseconds since 1970; default: now.
@@ -123,7 +123,7 @@ class MappedRecorder(CallRecorder):
 
 
 class KeepingRecorder(MappedRecorder):
-    """Also keeps values of the calls for later calls.
+    """A `MappedRecorder` that also keeps values of its calls for later calls.
 
     Args:
         kept: The paths to the values that later calls read, by their names.
@@ -131,7 +131,7 @@ class KeepingRecorder(MappedRecorder):
         entry: The entry.
         name: The qualified name of the function.
         fields: The readers of the window and the size.
-        fails_when: As for `MappedRecorder`, as are the others.
+        fails_when: A function of the result that returns whether the call has failed.
         decides: The path to the value that decides whether the call has failed.
         error: The path to the exception or the message of a failure.
         counts: Counts the calls.
@@ -150,9 +150,9 @@ class KeepingRecorder(MappedRecorder):
         counts: CallCounts | None = None,
     ) -> None:
         super().__init__(target, entry, name, fields, fails_when, decides, error, counts)
-        self._kept_first = {key: path for key, path in kept.items() if path.root != "return"}
-        self._kept_last = {key: path for key, path in kept.items() if path.root == "return"}
-        self.reads_before: bool = self.reads_before or bool(self._kept_first)
+        self._kept_at_start = {key: path for key, path in kept.items() if path.root != "return"}
+        self._kept_at_end = {key: path for key, path in kept.items() if path.root == "return"}
+        self.reads_before: bool = self.reads_before or bool(self._kept_at_start)
 
     def begin(self, args: Args, kwargs: Kwargs) -> tuple[Window | PendingWindow | None, int | None]:
         """Keep values, and read the window and the size of a call that begins.
@@ -164,7 +164,7 @@ class KeepingRecorder(MappedRecorder):
         Returns:
             The window and the size; None for one that is not read now, or cannot be read.
         """
-        self._keep(self._kept_first, args, kwargs, None)
+        self._keep(self._kept_at_start, args, kwargs, None)
         return super().begin(args, kwargs)
 
     def finish_call(
@@ -186,8 +186,8 @@ class KeepingRecorder(MappedRecorder):
             window: The window, as far as it is known.
             size: The size, likewise.
         """
-        if self._kept_last and result is not NO_RESULT:
-            self._keep(self._kept_last, args, kwargs, result)
+        if self._kept_at_end and result is not NO_RESULT:
+            self._keep(self._kept_at_end, args, kwargs, result)
         super().finish_call(span, args, kwargs, result, window, size)
 
     def _keep(self, paths: Mapping[str, Path], args: Args, kwargs: Kwargs, result: Any) -> None:
@@ -199,7 +199,7 @@ class KeepingRecorder(MappedRecorder):
 
 
 class KeepOnlyRecorder(KeepingRecorder):
-    """Only keeps the values of calls, and records nothing.
+    """Keeps values of calls, and records nothing.
 
     Args:
         entry: The entry.

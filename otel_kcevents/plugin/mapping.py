@@ -1,6 +1,6 @@
 """`Mapping`: which functions to instrument, and how; read from TOML, YAML or a dict, and checked.
 
-A mistake in an entry is a problem of that entry only: the others are used.
+A mistake in an entry disables that entry only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     Attributes:
         origin: Where the mapping comes from, such as `kcevents.toml`.
         number: The position of the entry in `functions`, from 0.
-        target: Which functions.
+        target: The functions that it names.
         etl: The etl of the events; None if the entry only keeps values.
         operation: The operation, such as `save`; None if the entry only keeps values.
         set_name: The name of the set; None if the entry only keeps values.
@@ -118,7 +118,7 @@ def mapping_of(content: Any, origin: str) -> Mapping:
             continue
         twin = entries.setdefault(_calls_of(entry), entry)
         if twin is not entry:
-            remedy = "remove one of them, or tell them apart by where or within"
+            remedy = "remove one of them, or distinguish them by where or within"
             problems.append(Problem(entry.place, f"functions[{twin.number}] records the same calls; {remedy}"))
     return Mapping(origin, tuple(entries.values()), tuple(problems))
 
@@ -154,7 +154,7 @@ def _set_mistake(etl: Any, set_name: Any, sets: MappingType[str, str | None]) ->
     for name, what in ((etl, "an etl"), (set_name, "a set")):
         if not isinstance(name, str) or not is_name(name) or name == "counters":
             shown = short_repr(name) if isinstance(name, str) else describe(name)
-            return f"{shown} cannot name {what}; use letters, digits and _, but not 'counters'"
+            return f"{shown} cannot be the name of {what}; use letters, digits and _, but not 'counters'"
     if etl in DOCUMENTED and set_name != DOCUMENTED[etl]:
         return f"the set of {etl!r} is {DOCUMENTED[etl]!r}, got {set_name!r}; use another name for the etl"
     if etl not in DOCUMENTED and set_name in sets.values():
@@ -176,9 +176,9 @@ def _read_entry(
         report("", f"expected a table with target and record, got {describe(item)}")
         return None
     check_keys(item, _KEYS, report)
-    is_spelled = len(problems) == known  # otherwise, a key that is missing may be a misspelled one
+    keys_are_known = len(problems) == known  # otherwise, a missing key may be misspelled
     target = None
-    if text is None and is_spelled:
+    if text is None and keys_are_known:
         report("", "target is missing; add one such as target = 'costs.etl:save'")
     elif text is not None:
         try:
@@ -186,7 +186,7 @@ def _read_entry(
         except (TypeError, ValueError) as error:
             report("target", error_message(error))
     etl, operation = _read_record(item.get("record"), sets, report)
-    if item.get("record") is None and item.get("keep") is None and is_spelled:
+    if item.get("record") is None and item.get("keep") is None and keys_are_known:
         report("", "record is missing; add one such as record = 'allocation.save', or keep")
     subclasses = item.get("subclasses", False)
     if not isinstance(subclasses, bool):
@@ -221,6 +221,6 @@ def _read_record(
 
 
 def _calls_of(entry: Entry) -> object:
-    """Return what is equal for two entries that would record each call twice."""
+    """Return a key that is equal for two entries that would record the same calls."""
     target, etl, operation, options = entry.target, entry.etl, entry.operation, entry.options
     return (target, etl, operation, options.where, options.within) if operation else (target, options)

@@ -24,7 +24,7 @@ def load_file(path: str) -> Any:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is not a file of at most 256 KiB, not UTF-8, or not valid, or its parser is not installed.
+        ValueError: It is not a regular file, too large, not UTF-8 or not valid, or its parser is not installed.
     """
     text = _read(path)
     if path.lower().endswith((".yaml", ".yml")):
@@ -35,7 +35,7 @@ def load_file(path: str) -> Any:
     except RecursionError:
         raise ValueError("the values are nested too deeply") from None
     except ValueError as error:
-        message = "" if path.lower().endswith(".toml") else "; YAML needs a name that ends in .yaml or .yml"
+        message = "" if path.lower().endswith(".toml") else "; the name of a YAML file must end in .yaml or .yml"
         raise ValueError(f"it is not valid TOML: {error}{message}") from None
 
 
@@ -52,7 +52,7 @@ def _read(path: str) -> str:
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
-        raise ValueError(f"the file is larger than {MAX_BYTES} bytes, which a mapping is not")
+        raise ValueError(f"the file is larger than {MAX_BYTES} bytes, the limit for a mapping")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -63,7 +63,7 @@ def _read(path: str) -> str:
 
 
 def _neighbour(path: str) -> str:
-    """Return the end of a message about a file that does not exist: the file of its folder with the nearest name."""
+    """Return the end of a message about a file that does not exist: the file in its folder with the nearest name."""
     import difflib
 
     folder, name = os.path.split(os.path.abspath(path))
@@ -94,7 +94,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _refuse_duplicates(root: Any, yaml: Any) -> None:
-    """Raise if a mapping has a key twice: PyYAML would use the last one, and lose entries without a word."""
+    """Raise if a mapping has a key twice: PyYAML would use the last one, and silently lose entries."""
     nodes, seen = [root], set[int]()
     while nodes:
         node = nodes.pop()
@@ -120,6 +120,4 @@ def _parser(module: str, package: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError:
-        raise ValueError(
-            f"{package} is not installed, which reads this file; install it: pip install {package}"
-        ) from None
+        raise ValueError(f"this file needs {package}, which is not installed; run pip install {package}") from None

@@ -1,4 +1,4 @@
-"""`ModuleFilter`: whether an entry can name a module at all, at a low cost for each import."""
+"""`ModuleFilter`: a cheap check for each import of whether any entry can name the module."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ModuleFilter:
         self._has_file_globs = not all(target.names_one_module for target in files)
 
     def may_name(self, names: Iterable[str], file: str | None) -> bool:
-        """Return whether a target may name functions of a module; if it does, `Target.matches` has to decide.
+        """Return whether a target may name functions of a module; if so, `Target.matches` decides.
 
         Args:
             names: The names of the module.
@@ -44,5 +44,5 @@ class ModuleFilter:
 
 
 def _stem(path: str) -> str:
-    """Return the name of a file up to its first dot: a source and its compiled code have it in common."""
+    """Return the name of a file up to its first dot, which a source file and its compiled code share."""
     return os.path.basename(path).partition(".")[0]

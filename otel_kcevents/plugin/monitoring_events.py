@@ -26,10 +26,10 @@ class MonitoringEvents:  # pragma: no cover  # code that runs in a callback is i
     def start(
         self, code_names: tuple[str, ...], on_frame: Callable[[FrameType], None], on_lost: Callable[[], None]
     ) -> bool:
-        """Start, and return whether that was possible: not if other tools use all tool ids.
+        """Start, and return whether that was possible: it is not if other tools use all tool ids.
 
         Args:
-            code_names: The names of the code that counts.
+            code_names: The names of the code objects that count.
             on_frame: Called with each frame of such code that starts.
             on_lost: Not called: other tools cannot take the events.
         """
@@ -73,7 +73,7 @@ class MonitoringEvents:  # pragma: no cover  # code that runs in a callback is i
         """Do nothing."""
 
     def stop(self) -> None:
-        """Stop, and give the tool id back."""
+        """Stop, and free the tool id."""
         tool, self._tool = self._tool, None
         if tool is None:
             return

@@ -18,7 +18,7 @@ __all__ = ["NamedFunction", "find_function"]
 
 @dataclass(frozen=True)
 class NamedFunction:
-    """A function that is imported when it is first called, because its module may import the one that is instrumented.
+    """A function that is imported at its first call, because its module may import the one that is being instrumented.
 
     Attributes:
         name: `module:function`; the function may be an attribute of a class.
@@ -58,9 +58,9 @@ def find_function(name: str) -> Callable[..., Any]:
     return function
 
 
-@cache  # also of a module that cannot be imported: another attempt at each call would slow the program down
+@cache  # also if the import fails: another attempt at each call would slow the program down
 def _imported(name: str) -> ModuleType | str:
-    """Import a module; if that is not possible, return why, because code of the program is not to see the error."""
+    """Import a module; if that fails, return why, because the program must not see the error."""
     try:
         return import_module(name)
     except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""Reads modules without running any code of theirs, such as that of a lazy module."""
+"""Reads modules without running any of their code, such as that of a lazy module."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Namespace = dict[str, Any]
 def namespace_of(module: object) -> Namespace | None:
     """Return the global names of a module; None for an object that has none.
 
-    The code of a module that `importlib.util.LazyLoader` loads runs at the first use of an attribute, so its type's
-    own methods are not called. An object of another class, which a module has put in its place in `sys.modules`, has
-    its attributes and those of its class.
+    The code of a module that `importlib.util.LazyLoader` loads runs at the first use of an attribute, so the methods of
+    its type are not called. If a module has put an object of another class in its place in `sys.modules`, the names are
+    the attributes of that object and of its class.
 
     Args:
         module: The module.
@@ -74,7 +74,7 @@ def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, ty
 def functions_with(namespace: Namespace) -> list[FunctionType]:
     """Return all functions whose global names are those of a module, whatever holds them.
 
-    It looks at all objects of the process, which takes some 10 ms per 100,000.
+    It looks at all objects of the process, which takes about 10 ms per 100,000 objects.
 
     Args:
         namespace: The global names of the module.

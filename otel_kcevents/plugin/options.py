@@ -34,7 +34,7 @@ EPOCH_UNITS: Mapping[str, int] = {
     "microseconds": 1_000,
     "nanoseconds": 1,
 }
-"""The formats of times that are numbers, counted from 1970 in UTC, in nanoseconds."""
+"""The formats of times that are numbers since 1970 (UTC), and their units in nanoseconds."""
 
 Word: TypeAlias = Literal["none", "false", "true", "empty"]
 """A value that a result is compared with by identity; `empty` is a collection without items."""
@@ -55,7 +55,7 @@ class WindowOptions(NamedTuple):
         path: The path to the window, or to a single time if there is a `length` or a `format`.
         start: The path to the start.
         end: The path to the end.
-        match: A regular expression; its groups are the text of the time, its groups `start` and `end` those of both.
+        match: A regular expression. Its groups are the parts of the time; groups named `start` and `end` are the ends.
         format: A format of `strptime`, or one of `EPOCH_UNITS`.
         length: The length of the window.
         inclusive: Whether the end is the last moment in the window, in its own smallest unit.
@@ -101,7 +101,7 @@ class FailureOptions(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How the calls of an entry are recorded. What is None or empty has the default of the decorators.
+    """How the calls of an entry are recorded. An option that is None or empty has the decorators' default.
 
     Attributes:
         window: Where the window comes from.
@@ -109,7 +109,7 @@ class Options(NamedTuple):
         fails_when: When a call that returned has failed.
         error: The path to an exception or a message of a failure.
         keep: Names, and the paths to the values that are kept under them for later calls.
-        ignore: The names of the exception types that are neither success nor failure.
+        ignore: The names of the exception types that count as neither success nor failure.
         where: Paths and globs: only calls whose values match one glob of each are recorded.
         within: Globs of modules, or of their files: only calls from them are recorded.
     """
@@ -137,7 +137,7 @@ def read_options(item: Mapping[str, Any], report: Report) -> Options:
     """Return the options of an entry. Never raises; if a mistake was reported, the result is not to be used.
 
     Args:
-        item: The entry, also with keys that are not options. A value of None is an omitted one.
+        item: The entry, including keys that are not options. A key with the value None counts as omitted.
         report: Takes each mistake.
     """
     item = {key: item[key] for key in ("record", *OPTIONS) if item.get(key) is not None}
@@ -146,7 +146,7 @@ def read_options(item: Mapping[str, Any], report: Report) -> Options:
             if key in item:
                 report(key, f"{key} needs record, such as record = 'allocation.save'")
     elif "size" in item and item["size"] is not False and not _is_sized(item["record"]):
-        report("size", f"{short_repr(item['record'])} records no size; remove it")
+        report("size", f"{short_repr(item['record'])} records no size; remove size")
     return Options(
         window=_read_window(item["window"], report) if "window" in item else None,
         size=_read_size(item["size"], report) if "size" in item else None,
@@ -181,7 +181,7 @@ def _read_window(value: Any, report: Report) -> WindowOptions | None:
         key: _checked_path(value[key], f"window.{key}", report) for key in ("path", "start", "end") if key in value
     }
     if not paths or ("path" in paths and len(paths) > 1):
-        report("window", "expected either path, or start or end or both; add or remove one")
+        report("window", "expected either path, or start, or end, or both start and end")
     read = value.get("read")
     if read not in (None, "before", "after"):
         report("window.read", f"expected 'before' or 'after', got {_shown(read)}")
@@ -192,12 +192,12 @@ def _read_window(value: Any, report: Report) -> WindowOptions | None:
         report("window.inclusive", f"expected true or false, got {_shown(inclusive)}")
     length = _read_length(value.get("length"), report)
     if length is not None and "start" in paths and "end" in paths:
-        report("window.length", "a window with a start and an end has its length; remove one of the three")
+        report("window.length", "start and end already determine the length; remove one of the three")
     if length is not None and inclusive is True and "end" not in paths:
-        report("window.inclusive", "the end comes from length; remove one of the two")
+        report("window.inclusive", "the end is determined by length, so it is not inclusive; remove one of the two")
     match = _read_match(value.get("match"), report)
     if match is not None and "path" not in paths and re.compile(match).groupindex:
-        report("window.match", "the groups start and end need path; name the groups only if one text holds both")
+        report("window.match", "the groups start and end need path; name the groups only if one string contains both")
     return WindowOptions(
         **paths,
         match=match,
@@ -296,7 +296,7 @@ def _read_keep(value: Any, report: Report) -> tuple[tuple[str, str], ...]:
     kept = []
     for name, source in value.items():
         if not isinstance(name, str) or not name.isidentifier():
-            report("keep", f"{short_repr(name)} is not a name for kept.NAME; use letters, digits and _")
+            report("keep", f"{short_repr(name)} cannot be NAME in kept.NAME; use letters, digits and _")
             continue
         path = _checked_path(source, f"keep.{name}", report, ("yield",))
         if path is not None:
@@ -331,7 +331,7 @@ def _strings(value: Any, key: str, report: Report, form: str | None, example: st
 
 
 def _checked_path(value: Any, key: str, report: Report, forbidden: tuple[str, ...] = ()) -> str | None:
-    """Return a path; None, with a mistake reported, if it is not one, or starts from a forbidden root."""
+    """Return a path. If it is not one, or starts from a forbidden root, report the mistake and return None."""
     if not isinstance(value, str):
         report(key, f"expected a path such as 'self.date', got {_shown(value)}")
         return None

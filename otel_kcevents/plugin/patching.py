@@ -1,6 +1,6 @@
-"""Instruments functions in place: their code is exchanged, so every reference to them counts.
+"""Instruments functions in place: their code is exchanged, so calls through every reference are recorded.
 
-Replacing an attribute is left for what has no Python code, and for methods that a class inherits.
+Attributes are replaced only for callables without Python code, and for methods that a class inherits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEVER: frozenset[str] = frozenset(
 )
 _FUNCTION = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 
-_lock = Lock()  # held between a look at a function's code and its exchange; nothing is called meanwhile
+_lock = Lock()  # held while a function's code is compared and exchanged; no other code runs meanwhile
 
 
 def refusal(function: FunctionType) -> str | None:
@@ -58,7 +58,7 @@ def refusal(function: FunctionType) -> str | None:
     if module.partition(".")[0] in _NEVER or module == "multiprocessing.process":
         return f"functions of {module} are not instrumented, because recording a call may call them"
     if code.co_flags & inspect.CO_ITERABLE_COROUTINE:
-        return "it is a generator that types.coroutine made awaitable; make it an `async def`, or name its caller"
+        return "it is a generator that types.coroutine made awaitable; name a function that awaits it"
     if code.co_flags & _FUNCTION != _FUNCTION:
         return "its code is not that of a `def` statement"
     return None
@@ -72,7 +72,7 @@ class Swap:
         record: Returns what the shim calls, for a function with the original code.
 
     Raises:
-        ValueError: No other code can take the place of the function's.
+        ValueError: The code of the function cannot be replaced.
         Exception: *record* raised it; the function is unchanged.
     """
 
@@ -167,7 +167,7 @@ def _copy(function: FunctionType) -> FunctionType:
 
 
 def recorded_callable(function: Any, record: Callable[[Any], Recording]) -> RecordedCallable:
-    """Return an object in place of a callable without a `def` statement of its own, such as a function written in C.
+    """Return an object that replaces a callable without a `def` statement of its own, such as a function written in C.
 
     Args:
         function: The callable.
@@ -180,5 +180,5 @@ def recorded_callable(function: Any, record: Callable[[Any], Recording]) -> Reco
 
 
 def _itself(function: Any) -> Any:
-    """Return a callable from a pickle, which records again where the mapping is used."""
+    """Return a callable from a pickle; it is recorded only in processes with the mapping."""
     return function

@@ -1,8 +1,8 @@
 """`ProgramSetup`: sets up the export and the log of a program under a launcher, without disturbing the program.
 
-A distribution has set the providers by then, or nobody has. In the latter case the program may still do so, as it does
-without the launcher, and the API accepts only the first ones. So ours are set when the program starts its first span;
-if it has set its own by then, these get the processor instead.
+A distribution may have set the providers. If none are set, the program may still set its own, as it does without the
+launcher, and the API accepts only the first ones. So ours are set when the program starts its first span. If it has set
+its own by then, those get the processor instead.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ProgramSetup:
         self._has_imported = False
 
     def begin(self, log_file: str | os.PathLike[str] | Literal[False] | None, *, is_used: bool) -> None:
-        """Set up the log, its journal, and the flush at the end; wait for the need of providers if none are set.
+        """Set up the log, its journal and the flush at the end. If no providers are set, wait until they are needed.
 
         Args:
             log_file: The file of the journal, as for `configure()`.
@@ -67,7 +67,7 @@ class ProgramSetup:
             journal.begin()
 
     def end(self) -> None:
-        """Stop waiting for the need of providers; what is set up stays."""
+        """Stop waiting until providers are needed; what is set up stays."""
         _call_all(self._undo_waiting)
         _call_all(self._undo)
 
@@ -98,7 +98,7 @@ class ProgramSetup:
     def _set_providers(self) -> None:
         with FORK_LOCK:
             if self._is_setting_up or not self._undo_waiting:
-                return  # the set-up itself starts a span, or another thread has been first
+                return  # the set-up itself starts a span, or another thread was first
             self._is_setting_up = True
             if not SETUP.is_complete:
                 try:
@@ -142,7 +142,7 @@ def _call_all(functions: list[Callable[[], object]]) -> None:
 
 
 def _keep_hand_written_events() -> None:
-    """Set a provider that exports nothing, if the program has none, because its spans lead their events to the log."""
+    """Set a provider that exports nothing, if the program has none: hand-written spans need one to reach the log."""
     if needed_providers()[0]:
         from opentelemetry.sdk.trace import TracerProvider
 
@@ -155,7 +155,7 @@ def _keep_hand_written_events() -> None:
 def _call_at_first_span(on_first_span: Callable[[], None]) -> Callable[[], None]:
     """Call a function when a tracer starts a span while no provider is set; return a function that undoes this.
 
-    The class has no public method for this: `start_as_current_span` may decorate a function long before it is called.
+    A public method is not the place for this: `start_as_current_span` may decorate a function long before its call.
     """
     proxy: Any = trace.ProxyTracer
     original = vars(proxy)["_tracer"]

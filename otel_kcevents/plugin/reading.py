@@ -1,7 +1,7 @@
-"""Marks the threads that read values for an entry, because the calls that reading makes are not recorded.
+"""Marks the threads that are reading values for an entry, because calls made by reading are not recorded.
 
-A path may use a property, an item or a function of the program that is itself named by the mapping, or that calls what
-is. Recording such a call would read its values in turn, without end.
+A path may use a property, an item or a function of the program that the mapping names, or that calls such a function.
+Recording that call would read values again, without end.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 __all__ = ["guarded", "is_reading", "reading_threads"]
 
 reading_threads: set[int] = set()
-"""The threads that read values for an entry: usually none, which is quicker to see than to call `is_reading`."""
+"""The threads that are reading values for an entry. Usually there are none: check this before calling `is_reading`."""
 
-# In a forked child, the other threads are gone, and their numbers may be used again.
+# In a forked child, the other threads are gone, and their ids may be reused.
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=reading_threads.clear)
 
 
 def is_reading() -> bool:
-    """Return whether this thread reads values for an entry."""
+    """Return whether this thread is reading values for an entry."""
     return bool(reading_threads) and get_ident() in reading_threads
 
 
 def guarded(read: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a reader during which `is_reading` is true.
+    """Wrap a reader so that `is_reading()` is true while it runs.
 
     Args:
         read: The reader; it must not be a coroutine function.

@@ -1,4 +1,4 @@
-"""From an entry of a mapping to what records the calls of one function."""
+"""`record_calls`: makes the function that records the calls of one function for an entry of a mapping."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _recorder_of(
     first, second = map(_guarded_field, fields, given)
     fails_when = options.fails_when
     if fails_when is not None and fails_when.function and is_async_generator(original):
-        raise OptionError("fails_when", f"{name} is an async generator, which has no result; remove it")
+        raise OptionError("fails_when", f"{name} is an async generator, which has no result; remove fails_when")
     named = None if fails_when is None or fails_when.function is None else NamedFunction(fails_when.function)
     decides = None if fails_when is None or named else _compiled("fails_when", fails_when.path, original)
     error_path = None if options.error is None else _compiled("error", options.error, original)

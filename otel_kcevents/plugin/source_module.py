@@ -1,4 +1,4 @@
-"""Modules with the functions of a source file whose code does not run: a script may have side effects."""
+"""Makes modules with the functions of a source file without running its code, which may have side effects."""
 
 from __future__ import annotations
 

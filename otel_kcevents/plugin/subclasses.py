@@ -1,7 +1,7 @@
 """Methods of subclasses: those that override a named method, and those that a named class inherits.
 
-An override that calls `super()` is one call of the mapping: the call of the inherited method inside it, on the same
-object, is not counted.
+An override that calls `super()` is recorded as one call: the call of the inherited method inside it, on the same
+object, is not recorded.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def subclasses_of(owner: type) -> list[type]:
 class SubclassWatch:
     """Calls a function with each subclass of a class that is defined from now on, even inside a function.
 
-    It extends `__init_subclass__`, which Python calls with each new class. The method may be replaced further down,
-    without calling `super()`: `extend` takes such a class.
+    It extends `__init_subclass__`, which Python calls with each new class. A subclass may define that method without
+    calling `super()`: pass such a class to `extend`.
 
     Args:
         owner: The class.
@@ -59,7 +59,7 @@ class SubclassWatch:
         self.extend(owner)
 
     def extend(self, owner: type) -> None:
-        """See the subclasses of a class, too.
+        """Watch the subclasses of a class, too.
 
         Args:
             owner: The class.
@@ -83,7 +83,7 @@ class SubclassWatch:
         return True
 
     def undo(self) -> None:
-        """End."""
+        """Stop watching."""
         for _, replaced in reversed(self._replaced):
             replaced.undo()
         self._notify.on_defined = None  # another tool may have kept the method
@@ -134,12 +134,12 @@ def _call_inherited(owner: type, attribute: str, is_static: bool, /, *args: Any,
 
 
 def count_once(group: str, recording: Recording, original: FunctionType) -> Recording:
-    """Return what calls a method without recording it inside a counted call of an override, on the same object.
+    """Wrap a recording so that a call inside a recorded call of an override, on the same object, is not recorded.
 
     Args:
         group: Identifies the methods that override each other.
         recording: Records the calls of the method.
-        original: The method, which is called otherwise.
+        original: The method, which is then called directly.
     """
     me, shape = (group, original), shape_of(original)
 
@@ -185,7 +185,7 @@ def _count_again(
 
 
 class _Active:
-    """Makes a call one of those that are running in this context, in a `with` block.
+    """Adds a call to those that are running in this context, for a `with` block.
 
     Args:
         args: The arguments of the call, whose first one is the object.
@@ -208,7 +208,7 @@ class _Active:
 
 
 class _Steps:
-    """The steps of a generator or an async generator, each of them one of the running calls.
+    """The steps of a generator or an async generator, during which its call is one of the running calls.
 
     Args:
         run: Makes the steps.

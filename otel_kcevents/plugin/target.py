@@ -49,7 +49,7 @@ class Target(NamedTuple):
         if not _is_valid(name) or not (is_path or _is_valid(module)):
             raise ValueError(f"{short_repr(text)} is not a target; expected module:function, such as costs.etl:save")
         if any("[" in re.sub(_CHOICE, "", part) for part in (module, name)):
-            raise ValueError(f"{short_repr(text)} has a [ without a ], which matches nothing; write [[] for a [ itself")
+            raise ValueError(f"{short_repr(text)} has a [ without a ] and matches nothing; for a literal [, write [[]")
         return cls(text, module, name)
 
     @property
@@ -79,7 +79,7 @@ class Target(NamedTuple):
         return file is not None and self._matches_file(_source(file))
 
     def is_path_of(self, file: str | None) -> bool:
-        """Return whether it is the path of a file as the current folder has it, and not only the end of that path.
+        """Return whether it is the path of a file, absolute or relative, and not only the end of that path.
 
         Args:
             file: The path of the file of a module that it matches; None if it has none.
@@ -124,5 +124,5 @@ def _source(file: str) -> str:
         return file
     try:
         return source_from_cache(file)
-    except ValueError:  # it is beside its source
+    except ValueError:  # it is in the folder of its source
         return file[:-1]

@@ -33,7 +33,7 @@ def import_modules(target: Target) -> list[str]:
         return _import(target.module, is_wanted=True)
     first = target.module.partition(".")[0]
     if not re.search(r"\w", first):
-        return [f"{target.module} may be any module; begin it with the name of a package"]
+        return [f"{target.module} may be any module; start it with the name of a package"]
     errors: list[str] = []
     literal = re.match(r"(\w+(\.\w+)*)\.", target.module)
     if literal is not None:
@@ -41,7 +41,7 @@ def import_modules(target: Target) -> list[str]:
     names = [module.name for module in pkgutil.iter_modules() if fnmatchcase(module.name, first)]
     for name in names:
         errors += _import_tree(name, target.module)
-    return errors if names else [f"no module has a name like {first}"]
+    return errors if names else [f"no module has a name that matches {first}"]
 
 
 def _import_tree(name: str, pattern: str, is_wanted: bool = False) -> list[str]:
@@ -86,7 +86,7 @@ def _siblings(name: str) -> list[str]:
 
 
 def find_files(target: Target) -> list[str]:
-    """Return the absolute paths of the files that a target names: the one with this path, or those below this folder.
+    """Return the absolute paths of the files that a target names, by its path or anywhere below the current folder.
 
     Args:
         target: A target that names files.

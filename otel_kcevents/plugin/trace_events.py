@@ -15,7 +15,7 @@ __all__ = ["TraceEvents"]
 class TraceEvents:  # pragma: no cover  # Python has one trace function, and coverage needs it
     """Calls functions when the frames of modules start, and before each line of one of them, in the current thread.
 
-    While it is started, each call of a Python function takes longer. It gives way to any other trace function.
+    While it is active, each call of a Python function takes longer. It gives way to any other trace function.
     """
 
     def __init__(self) -> None:
@@ -28,10 +28,10 @@ class TraceEvents:  # pragma: no cover  # Python has one trace function, and cov
     def start(
         self, code_names: tuple[str, ...], on_frame: Callable[[FrameType], None], on_lost: Callable[[], None]
     ) -> bool:
-        """Start, and return whether that was possible: not if there is a trace function.
+        """Start, and return whether that was possible: it is not if there is another trace function.
 
         Args:
-            code_names: The names of the code that counts.
+            code_names: The names of the code objects that count.
             on_frame: Called with each frame of such code that starts.
             on_lost: Called when another trace function has been set.
         """

@@ -53,14 +53,14 @@ def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldR
 
 def _converter(options: WindowOptions) -> Callable[[Any], Window | None]:
     """Return a function that converts the values of a path to windows."""
-    if options.format is None and options.length is None:  # relative forms, such as `today`, change their meaning
+    if options.format is None and options.length is None:  # not cached: the meaning of `today` changes
         return lambda value: to_window(value, options)
     convert_text = lru_cache(maxsize=1024)(lambda text: to_window(text, options))
     return lambda value: convert_text(value) if type(value) is str else to_window(value, options)
 
 
 def _between(options: WindowOptions, function: Callable[..., Any]) -> FieldReader:
-    """Return a reader of a window from a path each for the start and the end; if one is omitted, it is open."""
+    """Return a reader of a window from the paths to its start and its end; an end without a path is open."""
     start, end = [source and compile_path(source, function) for source in (options.start, options.end)]
     paths = [path for path in (start, end) if path]
     roots = {path.root for path in paths}

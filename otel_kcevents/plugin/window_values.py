@@ -26,7 +26,7 @@ _JOINTS = ("", "-", "-", "T", ":", ":")
 
 
 def to_window(value: Any, options: WindowOptions) -> Window | None:
-    """Return the window that a value means; None for None.
+    """Return the window that a value stands for; None for None.
 
     Args:
         value: The value of the path, or a tuple of the values of the paths of the start and the end.
@@ -54,7 +54,7 @@ def to_window(value: Any, options: WindowOptions) -> Window | None:
 
 
 def to_moment(value: Any, options: WindowOptions) -> Moment:
-    """Return the time that a value means.
+    """Return the time that a value stands for.
 
     Args:
         value: The value of a path, or a part of it.
@@ -135,7 +135,7 @@ def _matched(value: Any, pattern: str) -> str | tuple[str | None, str | None]:
         return named.get("start"), named.get("end")
     groups = [group for group in found.groups() if group is not None] or [found[0]]
     if len(groups) > len(_JOINTS):
-        raise ValueError(f"{short_repr(pattern)} has {len(groups)} groups; a time has {len(_JOINTS)} parts at most")
+        raise ValueError(f"{short_repr(pattern)} has {len(groups)} groups; a time has at most {len(_JOINTS)} parts")
     parts = [group if at == 0 else group.zfill(2) for at, group in enumerate(groups)]  # Hive has month=9
     return "".join(joint + part for joint, part in zip(_JOINTS, parts, strict=False))
 

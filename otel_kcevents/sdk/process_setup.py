@@ -129,7 +129,7 @@ class ProcessSetup:
     def export_at_end(self) -> None:
         """Export everything when this process ends, and when the processes end that it forks.
 
-        A further call in a process restores what task runners reset in the processes that they fork.
+        Another call in a forked process restores what task runners reset in the processes that they fork.
         """
         if self._process is None:
             self._process = os.getpid()

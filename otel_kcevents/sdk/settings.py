@@ -132,8 +132,8 @@ def exporters(signal: Signal, warn: Warn) -> set[str]:
 def undecided_exporters() -> list[str]:
     """Return those of `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_LOGS_EXPORTER` that have no value.
 
-    Those of signals with an endpoint are left out. The others would be exported by OpenTelemetry's distribution to a
-    collector on this machine, whether there is one or not.
+    Signals with an endpoint are omitted. OpenTelemetry's distribution would export the others to a collector on this
+    machine, whether there is one or not.
     """
     names = {signal: f"OTEL_{signal.upper()}_EXPORTER" for signal in ("traces", "metrics", "logs")}
     return [name for signal, name in names.items() if not _read(name) and not _read_otlp(signal, "ENDPOINT")[1]]

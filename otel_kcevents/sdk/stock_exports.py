@@ -30,7 +30,7 @@ _held: dict[int, list[Any]] = {}  # by thread: the locks that its fork holds
 
 
 def hold_forks_during_exports() -> None:
-    """Make forks wait, for a second at most, until no export is in progress. Doing so again changes nothing.
+    """Make forks wait, for a second at most, until no export is in progress. Calling it again changes nothing.
 
     Call it when the exporters are imported and the SDK has registered its fork hooks.
     """

@@ -1,6 +1,6 @@
 """`CallCounts`: how often each function of a mapping was called in this process, and what its events lack.
 
-A count is exact without a lock: CPython switches threads and runs signal handlers at calls and jumps only, never inside
+A count is exact without a lock: CPython switches threads and runs signal handlers only at calls and jumps, never inside
 `x.y += 1`. A forked child starts at zero.
 """
 
@@ -20,7 +20,7 @@ class Calls(NamedTuple):
         entry: The place of the entry, such as `kcevents.toml: functions[2] (costs.etl:save)`.
         function: The module and the qualified name of the function.
         calls: How many calls began.
-        events: How many events they recorded. A call that is ignored has none, nor has a computation that succeeds.
+        events: How many events they recorded. An ignored call has none, and neither has a computation that succeeds.
         errors: How many of the events report a failure.
         sizes_missing: How many of the events should have a size and have none.
         windows_missing: How many of the events have no window. Those of failures count only if the window is read when
@@ -85,9 +85,9 @@ class CallCounts:
         self.windows_missing = 0
 
     def read(self) -> Calls:
-        """Return the counts of this moment; there are never more events than calls."""
+        """Return the current counts; there are never more events than calls."""
         windows_missing, sizes_missing, errors = self.windows_missing, self.sizes_missing, self.errors
-        events = self.events  # later than what is a part of them, and before the calls, which are counted first
+        events = self.events  # after the counts of some of them, and before the calls, which are counted first
         return Calls(self.entry, self.function, self.calls, events, errors, sizes_missing, windows_missing)
 
 
@@ -97,9 +97,9 @@ _counts: dict[tuple[str, str], CallCounts] = {}
 def counts_of(
     entry: str, function: str, has_size: bool = True, write_soon: Callable[[], object] = lambda: None
 ) -> CallCounts:
-    """Return what counts the calls of a function for an entry of a mapping; it is the same until the process ends.
+    """Return the counts of a function for an entry of a mapping; the object is the same until the process ends.
 
-    It is not listed before `is_active` is set.
+    They are not listed before `is_active` is set.
 
     Args:
         entry: The place of the entry.
@@ -114,12 +114,12 @@ def counts_of(
 
 
 def all_counts() -> list[CallCounts]:
-    """Return the counts of all instrumented functions of this process, also of those that were not called."""
+    """Return the counts of all instrumented functions of this process, including those that were not called."""
     return [counts for counts in list(_counts.values()) if counts.is_active]
 
 
 def retire_counts() -> None:
-    """Omit the counts so far from lists and journals, because the functions are no longer instrumented.
+    """Omit the current counts from lists and journals, because the functions are no longer instrumented.
 
     If a function is instrumented again, its counts continue: a journal may have the earlier ones.
     """

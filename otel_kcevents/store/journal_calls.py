@@ -17,7 +17,7 @@ from otel_kcevents.store.calls import CallCounts, Calls, all_counts
 __all__ = ["ProgramCalls", "WrittenCalls", "read_calls", "read_program"]
 
 _INTERVAL = 1.0  # seconds
-_MAX_EVENTS = 64  # whose counts a process that is killed without notice may lose, if they come in a burst
+_MAX_EVENTS = 64  # that a process which is killed may have recorded, but not counted, in a burst
 
 _REPLACE = "INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SUMS = "entry, function, sum(calls), sum(events), sum(errors), sum(sizes_missing), sum(windows_missing)"
@@ -43,7 +43,7 @@ class WrittenCalls:
         self._write_at = 0.0
 
     def forget(self) -> None:
-        """Write all counts again: the file has none of this process."""
+        """Write all counts again, because the file has none of this process."""
         self._written.clear()
         self._write_at = 0.0
 

@@ -101,7 +101,7 @@ def current_run() -> Run:
 
 
 def is_helper() -> bool:
-    """Return whether this process is a helper of multiprocessing, such as a fork server, or does not know its work yet.
+    """Return whether this process is a helper of multiprocessing, such as a fork server, or still has no work.
 
     A spawned process runs site customization before it gets the work from its parent. A helper never gets any, but a
     process that a fork server forks does.

@@ -49,7 +49,7 @@ _write_at = 0.0  # by `time.monotonic()`
 
 
 def write_run() -> None:
-    """Write to all journals of this process what they lack without an event: its run, warnings and call counts."""
+    """Write the run, the warnings and the call counts of this process to its journals, without waiting for an event."""
     global _write_at
     _write_at = monotonic() + _WRITE_INTERVAL
     for journal in list(_journals):
@@ -57,7 +57,7 @@ def write_run() -> None:
 
 
 def write_run_soon() -> None:
-    """Do so unless it has been done within the last second."""
+    """Call `write_run()`, unless it was called within the last second."""
     if monotonic() >= _write_at:
         write_run()
 

@@ -18,7 +18,7 @@ from otel_kcevents.cli.main import main
 
 PROGRAM = TESTS / "programs" / "mapped_ends.py"
 NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
-COMPLETE = "every entry is recorded; no size and no window is missing that the mapping names"
+COMPLETE = "every entry is recorded, and no size or window that the mapping names is missing"
 SAVE = '[[functions]]\ntarget = "mapped_ends.py:save"\nrecord = "allocation.save"\nwindow = "window"\nsize = "rows"\n'
 LOAD = '[[functions]]\ntarget = "__main__:load"\nrecord = "allocation.load"\nsize = "return"\n'
 WITHOUT_SITE = (sys.executable, "-S", "-c")
@@ -124,7 +124,7 @@ def test_problems_are_reported_without_any_event(run: Run) -> None:
     assert heading == "warnings:"
     assert "functions[1].windou (mapped_ends.py:save): 'windou' is not a key; did you mean 'window'?" in first
     assert "'day' is not an argument of load; a path starts from window" in second
-    entry = "functions[0] (__main__:load): it has matched no function, 1 warning about its functions"
+    entry = "functions[0] (__main__:load): no function is matched, 1 warning about its functions"
     assert last == f"not everything is recorded: {entry}; 1 mistake in the mapping"
 
 

@@ -97,7 +97,7 @@ def test_broken_file_stops_neither_the_program_nor_the_rest(file: Path) -> None:
     file.write_text("kcevents: [", encoding="utf-8")
     output, errors = instrument(PROGRAM, **environment(file), **NOT_INSTALLED, OTEL_PYTHON_KCEVENTS_MAPPING="x.toml")
     assert output.startswith("{}\n")
-    assert f"kcevents in {file}: it is not used: Failed to parse YAML" in errors
+    assert f"kcevents in {file}: the file is not used: Failed to parse YAML" in errors
     assert "x.toml: the file does not exist" in errors
     assert output.endswith("x.toml\n")  # a child in another folder may find it
 
@@ -120,7 +120,7 @@ def test_section_has_the_options(tmp_path: Path, content: str, options: dict[str
 
 def test_missing_file_is_a_problem(tmp_path: Path) -> None:
     (problem,) = read_section(str(tmp_path / "otel.yaml")).problems
-    assert problem.startswith("it is not used: Configuration file not found")
+    assert problem.startswith("the file is not used: Configuration file not found")
 
 
 def test_reader_that_is_not_installed_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

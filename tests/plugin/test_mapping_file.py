@@ -47,7 +47,7 @@ def test_suffix_decides_how_a_file_is_read(tmp_path: Path, name: str, text: str,
     ("name", "text", "parts"),
     [
         ("a.toml", '[[functions]]\ntarget = "a:b\n', ["not valid TOML", "line 2, column 14"]),
-        ("a.conf", YAML, ["not valid TOML", "line 1", "a name that ends in .yaml or .yml"]),
+        ("a.conf", YAML, ["not valid TOML", "line 1", "must end in .yaml or .yml"]),
         ("a.toml", "x = " + "[" * 50_000, ["nested too deeply"]),
         ("a.yaml", "functions:\n- {target: a:b", ["not valid YAML", "line 2, column 15"]),
         ("a.yaml", "- " * 50_000, ["nested too deeply"]),

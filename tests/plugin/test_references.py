@@ -270,18 +270,18 @@ def test_callable_object_is_pickled_without_the_recording(program: MappedProgram
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("datetime:date.today", "methods without it cannot be instrumented"),
-        ("decimal:Decimal.sqrt", "methods without it cannot be instrumented"),
+        ("datetime:date.today", "cannot be replaced; name its caller"),
+        ("decimal:Decimal.sqrt", "cannot be replaced; name its caller"),
         ("program:Loader", "Loader is a class; name a method of it, such as Loader.__init__"),
         ("program:os", "os is a module; write os:FUNCTION"),
-        ("program:limit", "limit is not a function but int"),
-        ("program:Loader.limit", "Loader.limit is not a function but int"),
+        ("program:limit", "limit is an instance of int, not a function"),
+        ("program:Loader.limit", "Loader.limit is an instance of int, not a function"),
         ("program:sabe", "program has no function sabe; did you mean 'save'?"),
         ("program:Loader.laod", "program has no function Loader.laod; did you mean 'Loader.load'?"),
         ("program:Loader.__repr__", "__repr__ is inherited"),
         ("program:proxy", "name the function that it calls"),
         ("program:limit.load", "program has no function limit.load"),
-        ("program:empty", "empty is not a function but Slot"),
+        ("program:empty", "empty is an instance of Slot, not a function"),
     ],
 )
 def test_what_cannot_be_instrumented_is_a_problem(

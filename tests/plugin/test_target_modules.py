@@ -55,8 +55,8 @@ def imported(target: str) -> tuple[list[str], list[str]]:
             ["tm_costs.exits: SystemExit: done"],
         ),
         ("tm_cost*.etl:save", ["tm_costs", "tm_costs.etl", "tm_costs.readers"], []),
-        ("tm_kost*.etl:save", [], ["no module has a name like tm_kost*"]),
-        ("*:save", [], ["* may be any module; begin it with the name of a package"]),
+        ("tm_kost*.etl:save", [], ["no module has a name that matches tm_kost*"]),
+        ("*:save", [], ["* may be any module; start it with the name of a package"]),
         ("tm_cots.etl:save", [], ["ModuleNotFoundError: No module named 'tm_cots'; did you mean 'tm_costs'?"]),
         (
             "tm_costs.elt:save",
