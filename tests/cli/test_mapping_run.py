@@ -195,7 +195,7 @@ def test_report_that_cannot_be_written_is_refused(run: Run) -> None:
     ("option", "message"),
     [
         ("functions: []", "OTEL_CONFIG_FILE has a mapping of its own"),
-        ("log_file: false", "OTEL_CONFIG_FILE says log_file: false"),
+        ("log_file: false", "OTEL_CONFIG_FILE sets log_file: false"),
     ],
 )
 def test_config_file_with_other_options_is_refused(
