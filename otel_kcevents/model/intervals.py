@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.timestamps import DAY, SECOND, pattern
+from otel_kcevents.model.timestamps import DAY, SECOND, pattern, to_ns
 
-__all__ = ["Duration", "Moment", "parse_duration", "parse_interval", "parse_moment", "read_moment"]
+__all__ = ["Duration", "Moment", "moment_of", "parse_duration", "parse_interval", "parse_moment", "read_moment"]
 
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
 _UNITS = {"s": SECOND, "m": _MINUTE, "h": _HOUR, "d": DAY, "w": 7 * DAY}
@@ -64,20 +64,22 @@ class Moment(NamedTuple):
         offset: How far that clock is ahead of UTC, in nanoseconds; None if the string has no zone.
         unit: The smallest unit that the string has: month, day, hour or, for anything smaller, minute.
         body: The string without its zone; empty if it was not read from a string.
+        zone: The zone of a datetime, whose offset may be another one on another day; None if there is none.
     """
 
     local: int
     offset: int | None
     unit: str
     body: str = ""
+    zone: tzinfo | None = None
 
     @property
     def ns(self) -> int:
         """The time in nanoseconds since 1970 (UTC)."""
         return self.local - (self.offset or 0)
 
-    def plus(self, duration: Duration, sign: int = 1) -> int:
-        """Return the time a duration later, in nanoseconds since 1970 (UTC). Months are those of its own calendar.
+    def plus(self, duration: Duration, sign: int = 1) -> Moment:
+        """Return the time a duration later. Months and whole days are those of the calendar in its zone.
 
         Args:
             duration: The duration.
@@ -87,7 +89,12 @@ class Moment(NamedTuple):
             ValueError: The month has no such day.
         """
         local = _add_months(self.local, sign * duration.months) + sign * duration.ns
-        return self._replace(local=local).ns
+        later = self._replace(local=local)
+        if self.zone is None or (duration.ns % DAY and not duration.months):
+            return later
+        time = _EPOCH + timedelta(microseconds=local // 1_000)
+        localize = getattr(self.zone, "localize", None)  # of pytz, which has a tzinfo for each offset of a zone
+        return later._replace(offset=_offset_of(localize(time) if localize else time.replace(tzinfo=self.zone)))
 
 
 def parse_moment(text: str) -> int | None:
@@ -141,7 +148,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
         if last == "..":
             return start.ns, None
         if duration := pattern(_DURATION).fullmatch(last):
-            return start.ns, start.plus(_duration(duration))
+            return start.ns, start.plus(_duration(duration)).ns
         common = start.body[: -len(last)]
         end = read_moment(common + last) if common.endswith(("-", ":", "T", "t", " ")) else None
     if end is None:
@@ -150,7 +157,7 @@ def _between(first: str, last: str, is_iso: bool) -> tuple[int | None, int | Non
         if first == "..":
             return None, end.ns
         duration = pattern(_DURATION).fullmatch(first)
-        return None if duration is None else (end.plus(_duration(duration), -1), end.ns)
+        return None if duration is None else (end.plus(_duration(duration), -1).ns, end.ns)
     if end.offset is None:  # ISO 8601: the zone of the start holds for the end as well
         end = end._replace(offset=start.offset)
     return start.ns, end.ns
@@ -181,6 +188,23 @@ def read_moment(text: str) -> Moment | None:
     unit = "month" if day is None else "day" if hour is None else "hour" if minute is None else "minute"
     body = text if zone is None else text[: match.start("zone")]
     return Moment(local, None if zone is None else -offset if sign == "-" else offset, unit, body)
+
+
+def moment_of(time: date) -> Moment:
+    """Return a date or a datetime as a moment.
+
+    Args:
+        time: The date or the datetime, also of a subclass.
+    """
+    if not isinstance(time, datetime):
+        return Moment(to_ns(time), None, "day")
+    offset = _offset_of(time)
+    return Moment(to_ns(time) + (offset or 0), offset, "minute", "", time.tzinfo)
+
+
+def _offset_of(time: datetime) -> int | None:
+    ahead = time.utcoffset()
+    return None if ahead is None else ahead // timedelta(microseconds=1) * 1_000
 
 
 def _add_months(local: int, months: int) -> int:

@@ -42,8 +42,10 @@ def plain(value: Any) -> Any:
         name = (str(base.__module__).partition(".")[0], base.__name__)
         if name == ("numpy", "datetime64"):
             return value
-        if name == ("numpy", "generic") or (name == ("numpy", "ndarray") and value.ndim == 0):
+        if name == ("numpy", "generic"):
             return value.item()
+        if name == ("numpy", "ndarray") and value.ndim == 0:  # as in xarray
+            return plain(value[()])
         if name == ("pyarrow", "Scalar"):
             return value.as_py()
     return float.__float__(value) if issubclass(kind, float) else value

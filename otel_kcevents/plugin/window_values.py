@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
-from otel_kcevents.model.intervals import Duration, Moment, read_moment
+from otel_kcevents.model.intervals import Duration, Moment, moment_of, read_moment
 from otel_kcevents.model.messages import describe, describe_time, short_repr
 from otel_kcevents.model.moments import pair_of, to_plain
-from otel_kcevents.model.timestamps import DAY, SECOND, to_ns
+from otel_kcevents.model.timestamps import DAY, SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.plugin.conditions import plain, text_of
 from otel_kcevents.plugin.options import EPOCH_UNITS, WindowOptions
@@ -18,7 +19,6 @@ from otel_kcevents.plugin.options import EPOCH_UNITS, WindowOptions
 __all__ = ["to_moment", "to_window"]
 
 _HOUR = 3_600 * SECOND
-_EPOCH = datetime(1970, 1, 1)  # naive: on the clock of the time's own zone
 _LENGTHS = {"year": Duration(12, 0), "month": Duration(1, 0), "day": Duration(0, DAY), "hour": Duration(0, _HOUR)}
 _STEPS = (DAY, _HOUR, 60 * SECOND, SECOND, SECOND // 1_000, SECOND // 1_000_000, 1)
 _DIRECTIVES = {"minute": "fMSXc", "hour": "HI", "day": "djuwaAx", "month": "mbB", "year": "YyG"}
@@ -50,7 +50,7 @@ def to_window(value: Any, options: WindowOptions) -> Window | None:
     length = options.length or _LENGTHS.get(moment.unit)
     if length is None:
         raise ValueError(f"{describe_time(value)} is a time, not a window; add length, such as length = '1h'")
-    return Window.from_ns(moment.ns, moment.plus(length))
+    return Window.from_ns(moment.ns, moment.plus(length).ns)
 
 
 def to_moment(value: Any, options: WindowOptions) -> Moment:
@@ -68,10 +68,11 @@ def to_moment(value: Any, options: WindowOptions) -> Moment:
     if options.match is not None and options.path is None:
         value = _matched(value, options.match)
     kind = type(value)
+    is_number = kind in (int, float) or kind.__module__ == "decimal"
     unit = None if options.format is None else EPOCH_UNITS.get(options.format)
-    if unit is not None and (kind in (int, float, str) or kind.__module__ == "decimal"):
+    if unit is not None and (is_number or kind is str):
         return _from_epoch(value, unit)
-    if options.format is not None and (kind is int or (kind is float and value.is_integer())):
+    if options.format is not None and is_number and int(value) == value:
         value = str(int(value))  # such as 202409
     if isinstance(value, str):
         moment = read_moment(value) if options.format is None else _from_text(value, options.format)
@@ -82,7 +83,7 @@ def to_moment(value: Any, options: WindowOptions) -> Moment:
     moment = read_moment(time) if isinstance(time, str) else None
     if moment is None and not isinstance(time, date):
         raise TypeError(f"{describe(value)} is not a time; expected a string, a date, or a number with format")
-    return moment or _from_date(time)
+    return moment or moment_of(time)
 
 
 def _between(first: Any, last: Any, options: WindowOptions) -> Window | None:
@@ -92,20 +93,20 @@ def _between(first: Any, last: Any, options: WindowOptions) -> Window | None:
     start = None if first is None else to_moment(first, options)
     end = None if last is None else to_moment(last, options)
     if end is not None and options.inclusive:
-        end = end._replace(local=end.plus(_unit_of(end)) + (end.offset or 0))
+        end = end.plus(_unit_of(end))
     if options.length is None:
         return Window.from_ns(start and start.ns, end and end.ns)
     if start is not None and end is not None:
         raise ValueError("expected a single time for length, got a start and an end; remove length")
     if start is not None:
-        return Window.from_ns(start.ns, start.plus(options.length))
+        return Window.from_ns(start.ns, start.plus(options.length).ns)
     assert end is not None
-    return Window.from_ns(end.plus(options.length, -1), end.ns)
+    return Window.from_ns(end.plus(options.length, -1).ns, end.ns)
 
 
 def _pair_of(value: Any, options: WindowOptions) -> tuple[Any, Any] | None:
     """Return the start and the end in a value; None if it is a single value."""
-    if type(value) in (tuple, list) and len(value) == 2:
+    if isinstance(value, (tuple, list)) and len(value) == 2:
         return value[0], value[1]
     if isinstance(value, str):
         if not options.inclusive or options.format is not None:
@@ -115,7 +116,8 @@ def _pair_of(value: Any, options: WindowOptions) -> tuple[Any, Any] | None:
         return (first, last) if read_moment(first) and read_moment(last) else None
     if isinstance(value, (int, float, date)) or type(value).__name__ == "Period":
         return None
-    return pair_of(value)
+    is_row = isinstance(value, Sequence) and len(value) == 2  # such as a row of SQLAlchemy
+    return pair_of(value) or ((value[0], value[1]) if is_row else None)
 
 
 def _unit_of(moment: Moment) -> Duration:
@@ -141,10 +143,10 @@ def _matched(value: Any, pattern: str) -> str | tuple[str | None, str | None]:
 
 
 def _from_epoch(value: Any, unit: int) -> Moment:
-    from decimal import Decimal  # takes 1 ms; few mappings need it
+    from decimal import Context, Decimal  # takes 1 ms; few mappings need it
 
-    try:
-        return Moment(int(Decimal(value) * unit), 0, "minute")
+    try:  # not in the context of the program, which may round to a few digits
+        return Moment(int(Context(prec=60).multiply(Decimal(str(value)), Decimal(unit))), 0, "minute")
     except (ArithmeticError, ValueError):
         raise ValueError(f"{describe_time(value)} is not a number of seconds or another unit since 1970") from None
 
@@ -157,12 +159,4 @@ def _from_text(text: str, form: str) -> Moment:
         raise ValueError(f"{describe_time(text)} does not match the format {form!r}") from None
     letters = re.findall("%[-#]?(.)", form)
     unit = next(unit for unit, names in _DIRECTIVES.items() if any(letter in names for letter in letters))
-    return _from_date(time)._replace(unit=unit)
-
-
-def _from_date(time: date) -> Moment:
-    if not isinstance(time, datetime):
-        return Moment(to_ns(time), None, "day")
-    ahead = time.utcoffset()
-    offset = None if ahead is None else ahead // timedelta(microseconds=1) * 1_000
-    return Moment(to_ns(time) + (offset or 0), offset, "minute")
+    return moment_of(time)._replace(unit=unit)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import UserList
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, FloatOperation, localcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 from mapped import mapped
@@ -32,6 +34,21 @@ def window_of(value: Any, **table: Any) -> Window | None:
     return telemetry.event.window
 
 
+def midnight(zone: str, month: int, day: int) -> datetime:
+    """Return the midnight of a day of 2022 in Berlin."""
+    if zone == "zoneinfo":
+        return datetime(2022, month, day, tzinfo=ZoneInfo("Europe/Berlin"))
+    localized: datetime = pytest.importorskip("pytz").timezone("Europe/Berlin").localize(datetime(2022, month, day))
+    return localized
+
+
+class Row(NamedTuple):
+    """A row of a database: a tuple of a class of its own."""
+
+    first: Any
+    last: Any
+
+
 def windows(*ends: str | None) -> Window:
     """Return a window between two times."""
     return Window(*ends)
@@ -46,6 +63,7 @@ def windows(*ends: str | None) -> Window:
         ("03.06.2022", "%d.%m.%Y", DAY),
         (20220603, "%Y%m%d", DAY),
         (20220603.0, "%Y%m%d", DAY),
+        (Decimal(20220603), "%Y%m%d", DAY),
         ("202206", "%Y%m", windows("2022-06-01T00:00:00Z", "2022-07-01T00:00:00Z")),
         (202212, "%Y%m", windows("2022-12-01T00:00:00Z", "2023-01-01T00:00:00Z")),
         ("2022", "%Y", windows("2022-01-01T00:00:00Z", "2023-01-01T00:00:00Z")),
@@ -104,6 +122,48 @@ def test_month_is_one_of_the_calendar_in_its_own_zone() -> None:
     """A month from midnight in Berlin is one hour shorter in UTC, if summer time begins; an offset does not change."""
     found = window_of("2022-06-01T00:00:00+02:00", path="value", length="P1M")
     assert found == windows("2022-05-31T22:00:00Z", "2022-06-30T22:00:00Z")
+
+
+@pytest.mark.parametrize("zone", ["zoneinfo", "pytz"])
+@pytest.mark.parametrize(
+    ("first", "length", "last"),
+    [((3, 27), "1d", (3, 28)), ((10, 30), "P1D", (10, 31)), ((10, 1), "P1M", (11, 1)), ((3, 27), "24h", (3, 28))],
+)
+def test_days_and_months_end_at_midnight_of_the_zone(
+    zone: str, first: tuple[int, int], length: str, last: tuple[int, int]
+) -> None:
+    """Summer time begins or ends in each of them."""
+    found = window_of(midnight(zone, *first), path="value", length=length)
+    assert found == Window(midnight(zone, *first), midnight(zone, *last))
+
+
+def test_hours_are_of_sixty_minutes_when_summer_time_begins() -> None:
+    found = window_of(midnight("zoneinfo", 3, 27), path="value", length="3h")
+    assert found == windows("2022-03-26T23:00:00Z", "2022-03-27T02:00:00Z")
+
+
+def test_inclusive_day_ends_at_the_next_midnight_of_the_zone() -> None:
+    found = window_of(midnight("zoneinfo", 3, 27), end="value", length="1d", inclusive=True)
+    assert found == windows("2022-03-26T23:00:00Z", "2022-03-27T22:00:00Z")
+
+
+def test_number_is_read_exactly_in_any_context_of_decimal() -> None:
+    with localcontext() as context:
+        context.prec = 5
+        context.traps[FloatOperation] = True
+        for value in (Decimal(1654214400), 1654214400.0):
+            assert window_of(value, path="value", format="seconds", length="1d") == DAY
+
+
+def test_row_of_two_times_is_a_pair() -> None:
+    assert window_of(Row("2022-06-03", "2022-06-03"), path="value", inclusive=True) == DAY
+    assert window_of(UserList(["03.06.2022", "04.06.2022"]), path="value", format="%d.%m.%Y") == DAY
+
+
+def test_array_of_one_time_is_a_time() -> None:
+    """Such as the coordinate of a single item in xarray."""
+    value = pytest.importorskip("numpy").array("2022-06-03T00:00:00", dtype="datetime64[ns]")
+    assert window_of(value, path="value", length="1d") == DAY
 
 
 def test_end_with_a_length_is_the_end() -> None:
