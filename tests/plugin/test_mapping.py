@@ -47,8 +47,9 @@ def test_empty_mapping_has_no_problems(content: Any) -> None:
 
 def test_etls_are_the_documented_and_those_of_sets() -> None:
     sets = {"cloudCost": "CloudCostSet", "asset": "AssetSet"}
-    entries = mapping(SAVE, LOAD, {**SAVE, "record": "cloudCost.total"}, sets=sets).entries
-    assert [entry.set_name for entry in entries] == ["AllocationSet", "AssetSet", "CloudCostSet"]
+    found = mapping(SAVE, LOAD, {**SAVE, "record": "cloudCost.total"}, sets=sets)
+    assert found.problems == ()
+    assert [entry.set_name for entry in found.entries] == ["AllocationSet", "AssetSet", "CloudCostSet"]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,25 @@ def test_mistake_of_an_entry_disables_only_it(item: Any, place: str, parts: list
     (problem,) = [problem for problem in found.problems if problem.place.startswith(f"kcevents.toml: {place}")]
     assert [part for part in parts if part not in problem.message] == []
     assert len({problem.place.partition("].")[0] for problem in found.problems}) == 1
+
+
+@pytest.mark.parametrize("key", ["target", "record"])
+def test_misspelled_key_is_one_mistake(key: str) -> None:
+    """Not also a missing key."""
+    item = {f"{name}s" if name == key else name: value for name, value in SAVE.items()}
+    (message,) = problems(item)
+    assert f"'{key}s' is not a key; did you mean '{key}'?" in message
+
+
+@pytest.mark.parametrize("target", ["costs.etl:a\nb", ""])
+def test_target_that_cannot_be_printed_is_not_in_the_place(target: str) -> None:
+    (problem,) = mapping({**SAVE, "target": target}).problems
+    assert problem.place == "kcevents.toml: functions[0].target"
+
+
+def test_entries_that_only_keep_may_name_the_same_function() -> None:
+    found = mapping(*({"target": "costs.etl:begin", "keep": {name: "day"}} for name in ("day", "month")))
+    assert (len(found.entries), found.problems) == (2, ())
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def problem_of(path: Path) -> str:
         ("kcevents.yml", "base: &base {a: 1}\nother: {<<: *base, b: 2}", {"base": {"a": 1}, "other": {"a": 1, "b": 2}}),
         ("kcevents.toml", f"\ufeff{TOML}", CONTENT),
         ("kcevents.yaml", f"\ufeff{YAML}", CONTENT),
+        ("kcevents.toml", f"{TOML}{'#' * (MAX_BYTES - len(TOML))}", CONTENT),
     ],
 )
 def test_suffix_decides_how_a_file_is_read(tmp_path: Path, name: str, text: str, content: Any) -> None:
