@@ -5,7 +5,7 @@ A class of its own keeps values: its methods would make every other mapped call 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -16,7 +16,6 @@ from otel_kcevents.model.messages import scrub_message
 from otel_kcevents.model.window import Window
 from otel_kcevents.plugin.conditions import is_ignored, means_failure, reported_errors
 from otel_kcevents.plugin.mapping import Entry
-from otel_kcevents.plugin.named_function import NamedFunction
 from otel_kcevents.plugin.reading import is_reading, reading_threads
 from otel_kcevents.record.call_recorder import NO_RESULT, CallRecorder
 from otel_kcevents.record.extract import FieldReader
@@ -35,7 +34,7 @@ _KEYS = {
     "the size": "size",
     "fails_when": "fails_when",
     "error": "error",
-    "keep": "keep",
+    "ignore": "ignore",
     "a call whose `where` cannot be read": "where",
 }
 """The keys of an entry, by what warnings call them."""
@@ -61,7 +60,7 @@ class MappedRecorder(CallRecorder):
         entry: Entry,
         name: str,
         fields: tuple[FieldReader | None, FieldReader | None] = (None, None),
-        fails_when: NamedFunction | None = None,
+        fails_when: Callable[[Any], Any] | None = None,
         decides: Path | None = None,
         error: Path | None = None,
         counts: CallCounts | None = None,
@@ -85,10 +84,12 @@ class MappedRecorder(CallRecorder):
         self._warned = self.target.warned.setdefault(f"{self._entry.place}: {self.name}", self._warned)
 
     def _place_of(self, field: str) -> str:
-        return f"{self._entry.place_of(_KEYS.get(field, ''))}: {self.name}"
+        key = field if field.startswith("keep.") else _KEYS.get(field, "")
+        return f"{self._entry.place_of(key)}: {self.name}"
 
     def _ignores(self, error: BaseException | Failure) -> bool:
-        return isinstance(error, BaseException) and is_ignored(error, self._entry.options.ignore)
+        names = self._entry.options.ignore
+        return isinstance(error, BaseException) and bool(self.attempt("ignore", is_ignored, error, names))
 
     def _failure_of(self, args: Args, kwargs: Kwargs, result: Any) -> BaseException | Failure | None:
         try:
@@ -144,7 +145,7 @@ class KeepingRecorder(MappedRecorder):
         entry: Entry,
         name: str,
         fields: tuple[FieldReader | None, FieldReader | None] = (None, None),
-        fails_when: NamedFunction | None = None,
+        fails_when: Callable[[Any], Any] | None = None,
         decides: Path | None = None,
         error: Path | None = None,
         counts: CallCounts | None = None,
@@ -193,9 +194,11 @@ class KeepingRecorder(MappedRecorder):
     def _keep(self, paths: Mapping[str, Path], args: Args, kwargs: Kwargs, result: Any) -> None:
         for name, path in paths.items():
             try:
-                keep(name, path.read(args, kwargs, result))
+                value = path.read(args, kwargs, result)
             except Exception as error:
-                self.warn("keep", error)
+                self.warn(f"keep.{name}", error)
+                value = None  # that of an earlier call would be wrong
+            keep(name, value)
 
 
 class KeepOnlyRecorder(KeepingRecorder):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any
 
@@ -51,9 +52,11 @@ def find_function(name: str) -> Callable[..., Any]:
     for part in path.split("."):
         holder, found = found, getattr(found, part, None)
         if found is None:
-            raise TypeError(f"{short_repr(name)} does not exist: {part!r} is missing; {hint(part, vars(holder))}")
+            raise TypeError(f"{short_repr(name)} does not exist: {part!r} is missing; {hint(part, dir(holder))}")
     if not callable(found):
         raise TypeError(f"{short_repr(name)} is not a function; name one that takes the call or the result")
+    if iscoroutinefunction(found):
+        raise TypeError(f"{short_repr(name)} is a coroutine function; name a function that returns the value itself")
     function: Callable[..., Any] = found
     return function
 

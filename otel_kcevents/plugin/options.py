@@ -237,7 +237,8 @@ def _read_format(value: Any, report: Report) -> str | None:
         return None
     if isinstance(value, str) and value in EPOCH_UNITS:
         return value
-    if not isinstance(value, str) or not re.search("%[-#]?[YyGcx]", value):
+    letters = set(re.findall("%[-#]?(.)", value)) if isinstance(value, str) else set()
+    if letters.isdisjoint("YyGcx"):
         expected = f"a format of strptime with a year, such as '%Y-%m-%d', or {', '.join(EPOCH_UNITS)}"
         report("window.format", f"expected {expected}, got {_shown(value)}")
         return None
@@ -246,7 +247,9 @@ def _read_format(value: Any, report: Report) -> str | None:
     except ValueError as error:
         if "does not match" not in str(error):
             report("window.format", f"{short_repr(value)} is not a format of strptime: {error}")
-    return value
+    if letters & set("UVW") and letters.isdisjoint("aAuw"):
+        report("window.format", f"{short_repr(value)} is read without its week, which needs a weekday; use a function")
+    return str(value)
 
 
 def _read_size(value: Any, report: Report) -> SizeOptions | None:

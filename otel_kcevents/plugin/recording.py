@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from types import FunctionType
 from typing import Any
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.model.window import Window
 from otel_kcevents.plugin.callers import called_from
 from otel_kcevents.plugin.calls import function_counts, module_of
 from otel_kcevents.plugin.conditions import matches
@@ -24,7 +26,7 @@ from otel_kcevents.record.fields import fields_of
 from otel_kcevents.record.late import LateCallable, Recording
 from otel_kcevents.record.paths import Path, compile_path
 from otel_kcevents.record.recorder import Recorder
-from otel_kcevents.record.signatures import Args, Kwargs
+from otel_kcevents.record.signatures import Args, Extractor, Kwargs
 from otel_kcevents.record.target import Target, target_of
 from otel_kcevents.record.wrappers import recording_of
 from otel_kcevents.store.calls import CallCounts
@@ -83,10 +85,12 @@ def _recorder_of(
         raise OptionError(field, error_message(error)) from None
     given = (options.window, options.size)
     first, second = map(_guarded_field, fields, given)
+    if first is not None and options.window is not None:
+        first = first._replace(read=_converted(first.read))
     fails_when = options.fails_when
     if fails_when is not None and fails_when.function and is_async_generator(original):
         raise OptionError("fails_when", f"{name} is an async generator, which has no result; remove fails_when")
-    named = None if fails_when is None or fails_when.function is None else NamedFunction(fails_when.function)
+    named = None if fails_when is None or fails_when.function is None else guarded(NamedFunction(fails_when.function))
     decides = None if fails_when is None or named else _compiled("fails_when", fails_when.path, original)
     error_path = None if options.error is None else _compiled("error", options.error, original)
     if keep:
@@ -103,14 +107,25 @@ def _compiled(key: str, source: str, function: Callable[..., Any]) -> Path:
 
 
 def _has_steps(source: str | None) -> bool:
-    """Return whether reading a path may run code of the program; true if it is not a path."""
-    return source is None or "." in source or "[" in source
+    """Return whether reading a path may run functions of an entry; true if it is not a path."""
+    return source is None or "." in source or "[" in source or source.removeprefix("+") in ("self", "cls")
 
 
 def _guarded_field(field: FieldReader | None, options: WindowOptions | SizeOptions | None) -> FieldReader | None:
     if field is None or options is None or not _has_steps(options.path if isinstance(options.path, str) else None):
         return field
     return field._replace(read=guarded(field.read))
+
+
+def _converted(read: Extractor) -> Extractor:
+    """Return a reader of a window that also converts it if that may run properties of the program."""
+    convert = guarded(Window.of)
+
+    def read_window(args: Args, kwargs: Kwargs, result: Any) -> Any:
+        value = read(args, kwargs, result)
+        return value if value is None or isinstance(value, (str, tuple, date, Window)) else convert(value)
+
+    return read_window
 
 
 def _size_source(options: SizeOptions | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import lru_cache, reduce
 from typing import Any, Literal
 
@@ -46,9 +46,13 @@ def window_field(options: WindowOptions, function: Callable[..., Any]) -> FieldR
         field = field._replace(read=read)
     if options.read is None or field.when == "item":
         return field
-    if options.read == "before" and field.when == "after":
-        raise TypeError(f"{options.path!r} does not exist before the call; remove read")
+    _check_read(options, {"return"} if field.when == "after" else set())
     return field._replace(when=options.read, again=False)
+
+
+def _check_read(options: WindowOptions, roots: Set[str]) -> None:
+    if options.read == "before" and "return" in roots:
+        raise TypeError("the result does not exist before the call; remove read")
 
 
 def _converter(options: WindowOptions) -> Callable[[Any], Window | None]:
@@ -64,6 +68,9 @@ def _between(options: WindowOptions, function: Callable[..., Any]) -> FieldReade
     start, end = [source and compile_path(source, function) for source in (options.start, options.end)]
     paths = [path for path in (start, end) if path]
     roots = {path.root for path in paths}
+    if {"return", "yield"} <= roots:
+        raise TypeError("the start and the end cannot come from an item and from the result; use yield for both")
+    _check_read(options, roots)
 
     def read(args: Args, kwargs: Kwargs, result: Any) -> Window | None:
         first = _end_of(start, min, args, kwargs, result) if start else None

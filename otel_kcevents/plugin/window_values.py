@@ -157,6 +157,6 @@ def _from_text(text: str, form: str) -> Moment:
         time = datetime.strptime(text, form)
     except ValueError:
         raise ValueError(f"{describe_time(text)} does not match the format {form!r}") from None
-    letters = re.findall("%[-#]?(.)", form)
+    letters = re.findall("%(.)", form)
     unit = next(unit for unit, names in _DIRECTIVES.items() if any(letter in names for letter in letters))
     return moment_of(time)._replace(unit=unit)

@@ -450,6 +450,26 @@ def test_hostile_exception_is_recorded(telemetry: Telemetry) -> None:
     assert telemetry.event.failure is not None
 
 
+def test_module_that_raises_does_not_disturb_ignore(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, warned: Warned
+) -> None:
+    class LazyModule:
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError("not loaded")
+
+    monkeypatch.setitem(sys.modules, "lazy_costs", LazyModule())
+
+    def load() -> None:
+        raise KeyError("day")
+
+    mapped(telemetry, load, ignore=["lazy_costs:Skip"])
+    with pytest.raises(KeyError):
+        load()
+    assert telemetry.kinds == ["AllocationSetComputeError"]
+    (message,) = warned()
+    assert message.startswith("kcevents.toml: functions[0].ignore (costs.etl:step): ")
+
+
 def test_arrays_and_frames_anywhere(telemetry: Telemetry, warned: Warned) -> None:
     numpy: Any = pytest.importorskip("numpy")
     pandas: Any = pytest.importorskip("pandas")

@@ -321,3 +321,30 @@ def test_calls_for_reading_values_are_not_recorded(program: MappedProgram, optio
     loader = module.Loader()
     assert program.count(loader.load) == 1
     assert program.count(lambda: loader.day) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": "self"},
+        {"window": "self.job"},
+        {"size": "self"},
+        {"size": "+self"},
+        {"fails_when": "program:check"},
+        {"window": "program:check", "size": "program:check"},
+    ],
+    ids=str,
+)
+def test_calls_for_converting_values_are_not_recorded(program: MappedProgram, options: dict[str, Any]) -> None:
+    """A window has properties, a size a length, and a function of the program calls other functions."""
+    module = program.load("""
+        class Loader:
+            start = end = property(lambda self: self.find())
+            job = property(lambda self: self)
+            def find(self): return "2022-06-03T00:00:00Z"
+            def __len__(self): return len(self.find())
+            def load(self): return 1
+        def check(_): Loader().load()
+    """)
+    program.instrument({"target": "program:Loader.*", "record": "allocation.load", **options})
+    assert program.count(module.Loader().load) == 1

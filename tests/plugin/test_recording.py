@@ -408,11 +408,24 @@ def test_value_is_kept_in_the_task_of_the_call(telemetry: Telemetry) -> None:
 def test_value_that_cannot_be_kept_warns_once(telemetry: Telemetry, warned: Warned) -> None:
     def prepare(job: Any) -> None: ...
 
-    mapped(telemetry, prepare, None, keep={"day": "job.day", "answer": "return.x"})
+    mapped(telemetry, prepare, None, keep={"day": "job.day", "month": "job.month", "answer": "return.x"})
     for _ in range(3):
         prepare(object())
-    (message,) = warned()
-    assert message.startswith("kcevents.toml: functions[0].keep (costs.etl:step): ")
+    assert [message.split()[1] for message in warned()] == ["functions[0].keep.day", "functions[0].keep.month"]
+
+
+def test_value_that_cannot_be_kept_replaces_an_earlier_one(telemetry: Telemetry) -> None:
+    def prepare(job: Any) -> None: ...
+
+    def load() -> list[int]:
+        return []
+
+    mapped(telemetry, prepare, None, keep={"day": "job.day"})
+    mapped(telemetry, load, window="kept.day")
+    for job in (SimpleNamespace(day="2022-06-03"), object()):
+        prepare(job)
+        load()
+    assert [event.window for event in telemetry.events] == [DAY, None]
 
 
 def test_nothing_is_kept_alive_longer_than_the_call(telemetry: Telemetry) -> None:
@@ -583,6 +596,8 @@ def test_path_that_does_not_suit_the_function_is_a_problem(
         ("programs.mapped_functions:NOT_A_FUNCTION", "is not a function"),
         ("programs.mapped_functons:size_of", "cannot be imported: ModuleNotFoundError"),
         ("programs.module_that_exits:size_of", "cannot be imported: SystemExit"),
+        ("os:sep.joi", "'os:sep.joi' does not exist: 'joi' is missing; did you mean 'join'?"),
+        ("asyncio:sleep", "'asyncio:sleep' is a coroutine function; name a function that returns"),
     ],
 )
 def test_missing_function_warns_once(telemetry: Telemetry, warned: Warned, name: str, problem: str) -> None:

@@ -18,6 +18,7 @@ from mapped import mapped
 from telemetry import DAY, Telemetry, Warned
 
 from otel_kcevents.model.window import Window
+from otel_kcevents.plugin.problem import OptionError
 
 NIGHT = "2022-06-03T00:00:00Z"
 BERLIN = timezone(timedelta(hours=2))
@@ -274,6 +275,23 @@ def test_ends_in_the_items_of_a_generator_are_covered(telemetry: Telemetry) -> N
     mapped(telemetry, batches, window=["yield[from]", "yield[to]"])
     assert len([*batches()]) == 3
     assert (telemetry.event.window, telemetry.event.size) == (DAY, 3)
+
+
+@pytest.mark.parametrize(
+    ("window", "problem"),
+    [
+        (["yield.start", "return.end"], "cannot come from an item and from the result"),
+        ({"start": "yield.start", "end": "result.end"}, "cannot come from an item and from the result"),
+        ({"start": "day", "end": "result.end", "read": "before"}, "does not exist before the call; remove read"),
+        ({"path": "result.day", "read": "before"}, "does not exist before the call; remove read"),
+    ],
+)
+def test_ends_that_are_never_known_together_are_a_mistake(telemetry: Telemetry, window: Any, problem: str) -> None:
+    def batches(day: str) -> Iterator[Any]:
+        yield day
+
+    with pytest.raises(OptionError, match=problem):
+        mapped(telemetry, batches, window=window)
 
 
 # When it is read
