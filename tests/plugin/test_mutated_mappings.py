@@ -41,7 +41,7 @@ functions:
 
 def test_mutated_mappings_never_stop_a_program() -> None:
     """Entries that no mutation touched record their call once; the program has the properties in detail."""
-    output, errors = run_program("mutated_mappings", "60")
+    output, errors = run_program("mutated_mappings", "40")
     assert (output, errors) == ("True\n", "")
 
 

@@ -204,13 +204,14 @@ def test_dagster_asset_that_raises_has_failed(materialized: list[Event]) -> None
 
 
 def test_dagster_command_records_in_its_step_processes(tmp_path: Path) -> None:
-    """Its default executor starts a process for each asset; the file of the assets is loaded by path."""
+    """Its default executor starts a process for each asset; it loads the file by path."""
     pytest.importorskip("dagster")
     journal = tmp_path / "kcevents.db"
     command: list[Any] = ["-m", "dagster", "asset", "materialize", "-f", EXAMPLES / "cost_assets.py"]
-    command += ["--select", "*", "--partition", "2025-03-02"]
+    command += ["--select", "bill", "--partition", "2025-03-02"]
     instrument(
         *command, mapping=DAGSTER_MAPPING, journal=journal, DAGSTER_HOME=str(tmp_path), DAGSTER_DISABLE_TELEMETRY="yes"
     )
-    assert [(event.kind, event.size, event.window) for event in events(journal)] == partition("2025-03-02", 4)
-    assert len({run["pid"] for run in Journal(journal).runs() if run["events"]}) == 2
+    assert [(event.kind, event.size, event.window) for event in events(journal)] == partition("2025-03-02", 4)[:1]
+    (recording,) = (run for run in Journal(journal).runs() if run["events"])
+    assert recording["parent"] is not None

@@ -22,42 +22,49 @@ SETS = '[sets]\nallocationKey = "AllocationKeySet"\n'
 ENTRY = '[[functions]]\ntarget = "costs.store:save"\nrecord = "allocation.save"\n'
 
 
-def state(mapping: Path | None = None, environment: Mapping[str, str] = NO_DISTRIBUTION) -> dict[str, Any]:
-    """Return the hooks and the modules of a program under the launcher."""
-    out, _ = instrument(TESTS / "programs" / "print_hooks.py", mapping=mapping, journal=None, code=0, **environment)
-    found: dict[str, Any] = json.loads(out)
-    return found
+TEXTS = {"empty": "", "comments": "# none yet\n\n", "no entries": SETS, "entry": ENTRY}
+State = dict[str, Any]
 
 
-def mapping_file(folder: Path, text: str) -> Path:
-    file = folder / "kcevents.toml"
-    file.write_text(text)
-    return file
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
+    """The hooks and the modules of a program under the launcher: with mappings, with none, and without the plugin."""
+    file = tmp_path_factory.mktemp("start") / "kcevents.toml"
+
+    def state(text: str | None = None, environment: Mapping[str, str] = NO_DISTRIBUTION) -> State:
+        file.write_text(text or "")
+        mapping = None if text is None else file
+        out, _ = instrument(TESTS / "programs" / "print_hooks.py", mapping=mapping, journal=None, code=0, **environment)
+        found: State = json.loads(out)
+        return found
+
+    mapped = {name: state(text) for name, text in TEXTS.items()}
+    return {**mapped, "no mapping": state(), "no plugin": state(environment=NO_PLUGIN)}
 
 
-@pytest.mark.parametrize("text", ["", "# none yet\n\n", SETS], ids=["empty", "comments", "no entries"])
-def test_mapping_without_entries_installs_no_hook(tmp_path: Path, text: str) -> None:
-    assert state(mapping_file(tmp_path, text))["hooks"] == state(environment=NO_PLUGIN)["hooks"]
+@pytest.mark.parametrize("name", ["empty", "comments", "no entries"])
+def test_mapping_without_entries_installs_no_hook(states: dict[str, State], name: str) -> None:
+    assert states[name]["hooks"] == states["no plugin"]["hooks"]
 
 
-def test_entry_for_a_module_to_come_installs_a_hook(tmp_path: Path) -> None:
+def test_entry_for_a_module_to_come_installs_a_hook(states: dict[str, State]) -> None:
     """So the test above would see one."""
-    assert state(mapping_file(tmp_path, ENTRY))["hooks"]["loaders"] != state(environment=NO_PLUGIN)["hooks"]["loaders"]
+    assert states["entry"]["hooks"]["loaders"] != states["no plugin"]["hooks"]["loaders"]
 
 
-def test_mapping_without_a_match_imports_no_recorder(tmp_path: Path) -> None:
-    modules = state(mapping_file(tmp_path, ENTRY))["modules"]
+def test_mapping_without_a_match_imports_no_recorder(states: dict[str, State]) -> None:
+    modules = states["entry"]["modules"]
     unneeded = ("otel_kcevents.record.recorder", "otel_kcevents.store.journal", "sqlite3", "difflib", "yaml")
     assert [name for name in unneeded if name in modules] == []
 
 
-def test_empty_mapping_imports_what_no_mapping_does(tmp_path: Path) -> None:
-    assert state(mapping_file(tmp_path, ""))["modules"] == state()["modules"]
+def test_empty_mapping_imports_what_no_mapping_does(states: dict[str, State]) -> None:
+    assert states["empty"]["modules"] == states["no mapping"]["modules"]
 
 
-def test_program_without_a_mapping_imports_no_sdk() -> None:
+def test_program_without_a_mapping_imports_no_sdk(states: dict[str, State]) -> None:
     """Until it starts a span."""
-    modules = state()["modules"]
+    modules = states["no mapping"]["modules"]
     assert "otel_kcevents.plugin.instrumentor" in modules
     unneeded = ("opentelemetry.sdk", "otel_kcevents.plugin.mapping", "otel_kcevents.record.paths", "tomllib")
     assert [name for name in unneeded if name in modules] == []
