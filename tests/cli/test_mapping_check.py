@@ -111,7 +111,7 @@ def test_matched_functions_are_shown_with_their_place(check: Check) -> None:
         (entry("__main__:main"), "not checked", "name it with --main etl.py"),
     ],
 )
-def test_result_of_an_entry(check: Check, checked: str, word: str, details: str) -> None:
+def test_entry_has_a_result_and_details(check: Check, checked: str, word: str, details: str) -> None:
     found, lines = result(check(checked, code=0 if word == "matched" else 3))
     assert found == word
     assert details in " ".join(lines)
@@ -128,8 +128,9 @@ def test_result_of_an_entry(check: Check, checked: str, word: str, details: str)
         ("mc_package", "mc_package.__main__:main", "matched", "__main__:main mc_package/__main__.py:1"),
     ],
 )
-def test_functions_of_a_program(check: Check, program: str, target: str, word: str, details: str) -> None:
-    """It does not run."""
+def test_functions_of_a_program_are_matched_without_running_it(
+    check: Check, program: str, target: str, word: str, details: str
+) -> None:
     lines = check(entry(target), options=("--main", program), code=0 if word == "matched" else 3)
     found, shown = result(lines)
     assert found == word
@@ -165,13 +166,13 @@ def test_check_as_json(check: Check, tmp_path: Path) -> None:
     ("program", "reason"),
     [("mc_no_such.py", "No such file"), ("mc_broken.py", "invalid syntax"), ("mc_no_such", "there is no such module")],
 )
-def test_program_that_cannot_be_read(
+def test_unreadable_program_is_reported(
     check: Check, capfd: pytest.CaptureFixture[str], program: str, reason: str
 ) -> None:
     check(entry("__main__:main"), options=("--main", program), code=1)
     assert f"cannot read the program {program}: {reason}" in capfd.readouterr().err
 
 
-def test_mapping_that_does_not_exist(check: Check, capfd: pytest.CaptureFixture[str]) -> None:
+def test_missing_mapping_is_reported(check: Check, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["mapping", "check", "no_such.toml"]) == 1
     assert "no_such.toml: the file does not exist" in capfd.readouterr().err

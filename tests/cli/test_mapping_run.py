@@ -149,7 +149,7 @@ def test_journal_that_cannot_be_read(run: Run, tmp_path: Path, monkeypatch: pyte
     assert err.splitlines()[-1] == "not everything is recorded: the journal cannot be read"
 
 
-def test_process_that_is_left_is_reported(run: Run, tmp_path: Path) -> None:
+def test_process_that_still_runs_is_reported(run: Run, tmp_path: Path) -> None:
     out, err = run(SAVE, "left")
     os.kill(int(out), signal.SIGKILL)
     assert err.splitlines()[-1] == "not everything is recorded: 1 process still running"
@@ -181,7 +181,7 @@ def test_mapping_without_functions_is_refused(run: Run, mapping: str, message: s
     assert message in err
 
 
-def test_mapping_that_cannot_be_read(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_mapping_is_reported(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["mapping", "run", "no_such.toml", "--", "true"]) == 1
     assert "no_such.toml: the file does not exist" in capfd.readouterr().err
 

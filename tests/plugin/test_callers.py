@@ -97,7 +97,7 @@ def test_library_function_counts_within_one_program(
     assert len(telemetry.events) == len(telemetry.spans) == 1
 
 
-def test_frames_of_the_library_itself_are_passed_over(telemetry: Telemetry, library: Any, etl: Any, other: Any) -> None:
+def test_frames_of_the_library_itself_are_skipped(telemetry: Telemetry, library: Any, etl: Any, other: Any) -> None:
     """The decorators of the library, and its functions that call each other."""
     mapped(telemetry, library.read, within="costs.*")
     for program in (etl, other):
@@ -125,7 +125,7 @@ def test_program_that_calls_another_one_is_not_the_caller(
     assert len(telemetry.events) == 1
 
 
-def test_standard_library_is_passed_over_unless_it_is_named(telemetry: Telemetry, library: Any, etl: Any) -> None:
+def test_standard_library_is_skipped_unless_it_is_named(telemetry: Telemetry, library: Any, etl: Any) -> None:
     mapped(telemetry, library.read, within="costs.*")
     mapped(telemetry, library.read, "asset.load", within="concurrent.futures.*")
     cached = functools.lru_cache(library.read)
@@ -187,7 +187,7 @@ def test_main_module_is_named_by_its_own_name_too(telemetry: Telemetry, library:
 
 
 @pytest.mark.parametrize("name", [None, 5])
-def test_code_without_a_module_is_no_caller(telemetry: Telemetry, library: Any, name: Any) -> None:
+def test_code_without_a_module_is_not_a_caller(telemetry: Telemetry, library: Any, name: Any) -> None:
     mapped(telemetry, library.read, within="[!t]*")
     namespace: dict[str, Any] = {"read": library.read, "__name__": name}
     exec("def run(): return read(1)\nrun()", namespace)

@@ -50,7 +50,7 @@ def new_step() -> FunctionType:
         (None, {"keep": {"day": "window"}}, {"result": KeyError()}, (1, 0, 0, 0, 0)),
     ],
 )
-def test_counts_of_a_call(
+def test_call_is_counted_by_its_outcome(
     telemetry: Telemetry,
     record: str | None,
     options: dict[str, Any],
@@ -92,7 +92,7 @@ def test_generators_and_coroutines_are_counted(telemetry: Telemetry) -> None:
     assert [calls[2:] for calls in all_calls()] == [(2, 2, 0, 0, 0), (1, 1, 0, 0, 0), (1, 1, 0, 0, 0)]
 
 
-def test_function_of_a_spawned_worker_has_the_name_of_the_program() -> None:
+def test_function_of_a_spawned_worker_is_named_after_main() -> None:
     function = new_step()
     function.__module__ = "__mp_main__"
     assert function_name(function) == "__main__:step"

@@ -94,7 +94,7 @@ def test_lazy_set_is_not_computed_to_see_whether_it_is_empty(warned: Warned) -> 
     assert len(warned()) == 2
 
 
-def test_expression_of_sqlalchemy_has_no_truth() -> None:
+def test_expression_of_sqlalchemy_is_not_tested_for_truth() -> None:
     sqlalchemy: Any = pytest.importorskip("sqlalchemy")
     expression = sqlalchemy.column("cost") == 5
     for word in ("none", "false", "true"):
@@ -392,7 +392,7 @@ def test_condition_that_cannot_be_read_is_not_met(telemetry: Telemetry, warned: 
     assert telemetry.events == []
 
 
-def test_call_that_does_not_count_is_not_touched(telemetry: Telemetry) -> None:
+def test_unrecorded_call_is_unchanged(telemetry: Telemetry) -> None:
     """Generators and coroutines too: they have no span, and what they return and raise is their own."""
 
     def items(name: str) -> Generator[int, int, None]:
@@ -410,7 +410,7 @@ def test_call_that_does_not_count_is_not_touched(telemetry: Telemetry) -> None:
 # Nothing foreign is looked at
 
 
-def test_hostile_objects_are_not_looked_at(telemetry: Telemetry) -> None:
+def test_hostile_objects_run_no_code(telemetry: Telemetry) -> None:
     """As arguments, results, attributes and items, with every key."""
 
     def load(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -470,7 +470,7 @@ def test_module_that_raises_does_not_disturb_ignore(
     assert message.startswith("kcevents.toml: functions[0].ignore (costs.etl:step): ")
 
 
-def test_arrays_and_frames_anywhere(telemetry: Telemetry, warned: Warned) -> None:
+def test_arrays_and_frames_are_accepted_in_every_key(telemetry: Telemetry, warned: Warned) -> None:
     numpy: Any = pytest.importorskip("numpy")
     pandas: Any = pytest.importorskip("pandas")
 

@@ -58,7 +58,7 @@ def test_loop_around_a_definition_repeats() -> None:
     assert [definitions.may_repeat(starts[line]) for line in (2, 4, 5)] == [False, True, True]
 
 
-def test_names_of_functions_and_classes_are_told_from_others() -> None:
+def test_names_of_functions_and_classes_are_distinguished() -> None:
     source = "import os\nf = 1\nl = lambda: 1\ndef g(): pass\nclass h: pass\n"
     source += "def i[T](): pass" if sys.version_info >= (3, 12) else "def i(): pass"
     code = compile(source, "<module>", "exec")
@@ -66,7 +66,7 @@ def test_names_of_functions_and_classes_are_told_from_others() -> None:
 
 
 @pytest.mark.parametrize("source", ["def g(): pass", "def g():\n    def f(): pass", "print(f)", "g.f = 1", ""])
-def test_code_that_binds_no_relevant_name(source: str) -> None:
+def test_code_without_a_relevant_name_has_no_definitions(source: str) -> None:
     definitions = Definitions(compile(source, "<module>", "exec"), {}, lambda name, is_defined: name == "f")
     assert not definitions.names
 

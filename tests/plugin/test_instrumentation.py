@@ -72,7 +72,7 @@ def test_end_restores_everything(program: MappedProgram) -> None:
     assert after == before
 
 
-def test_it_can_begin_again(program: MappedProgram) -> None:
+def test_instrumentation_can_begin_again_after_its_end(program: MappedProgram) -> None:
     module = program.load(SOURCE)
     for _ in range(2):
         started = program.instrument(*EVERYTHING)
@@ -81,7 +81,7 @@ def test_it_can_begin_again(program: MappedProgram) -> None:
         assert program.count(lambda: module.Named().load()) == 0
 
 
-def test_attribute_that_the_program_removed_is_not_replaced_again(program: MappedProgram) -> None:
+def test_attribute_that_the_program_removed_stays_removed(program: MappedProgram) -> None:
     module = program.load(SOURCE)
     started = program.instrument("program:Named.load")
     del module.Named.load

@@ -52,7 +52,7 @@ def test_mapping_option_is_a_path(value: Any, folder: Path) -> None:
     assert options.mapping_file == str(folder / "kcevents.toml")
 
 
-def test_file_with_only_comments_is_no_mapping(folder: Path) -> None:
+def test_file_with_only_comments_is_not_a_mapping(folder: Path) -> None:
     (folder / "kcevents.toml").write_text("# none yet\n\n", encoding="utf-8")
     options = read_instrumentor_options({"mapping": "kcevents.toml"})
     assert options.mapping is None

@@ -138,7 +138,7 @@ def test_warning_if_the_program_stops_the_trace_function(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_coverage_comes_first(run: Run) -> None:
+def test_coverage_of_the_main_module_is_complete(run: Run) -> None:
     out, err = run("-m", "coverage", "run", "--data-file=coverage", "etl.py")
     report = subprocess.run(
         [sys.executable, "-m", "coverage", "report", "--data-file=coverage", "--include=etl.py"],

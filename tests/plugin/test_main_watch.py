@@ -139,7 +139,7 @@ def test_running_main_module_is_followed() -> None:
     assert watched.reported == [(True, True)]
 
 
-def test_nothing_starts_without_a_main_module_to_come() -> None:
+def test_watch_does_not_start_if_no_main_module_follows() -> None:
     watched = Watched("__main__:save")
     watched.watch.start()
     watched.start_before_main("uwsgi")
@@ -190,7 +190,7 @@ def test_worker_without_a_main_module_ends_the_watch(command_line: Callable[...,
     assert watched.events.steps == ["start", "stop"]
 
 
-def test_nothing_starts_in_a_worker_that_has_started() -> None:
+def test_watch_does_not_start_in_a_started_worker() -> None:
     watched = Watched("__main__:save")
     exec(BOOTSTRAP, {"__name__": "multiprocessing.process", "call": watched.start_before_main})
     exec(BOOTSTRAP, {"__name__": "multiprocessing.process", "call": watched.watch.start})
@@ -228,7 +228,7 @@ def test_command_line_shows_what_may_be_the_main_module(
     assert watched.events.steps == (["start"] if expected else [])
 
 
-def test_nothing_starts_in_an_embedded_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_does_not_start_in_an_embedded_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setattr(sys, "orig_argv", [])
     watched = Watched("__main__:save")
@@ -277,5 +277,5 @@ def test_error_ends_the_watch_with_a_warning(warned: Warned) -> None:
         ({}, set()),
     ],
 )
-def test_names_of_a_module(namespace: dict[str, Any], expected: set[str]) -> None:
+def test_main_module_also_has_the_name_in_its_spec(namespace: dict[str, Any], expected: set[str]) -> None:
     assert set(module_names(namespace)) == expected

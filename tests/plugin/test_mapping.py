@@ -125,7 +125,7 @@ def test_wrong_set_disables_only_entries_that_use_it(sets: Any, place: str, part
     assert any(problem.place == f"kcevents.toml: {place}" and part in problem.message for problem in found.problems)
 
 
-def test_entry_of_a_wrong_set_says_which() -> None:
+def test_entry_of_a_wrong_set_names_the_set() -> None:
     (_, message) = problems({**SAVE, "record": "costs.save"}, sets={"costs": "Cost Set"})
     assert "functions[0].record (costs.etl:save)" in message
     assert "sets.costs has a mistake" in message

@@ -52,7 +52,7 @@ def test_mutated_mappings_never_stop_a_program() -> None:
         max_size=4,
     ),
 )
-def test_text_with_mistakes_never_raises(
+def test_mapping_with_mistakes_never_raises(
     tmp_path_factory: pytest.TempPathFactory, file: tuple[str, str], edits: list[tuple[float, int, str]]
 ) -> None:
     name, text = file

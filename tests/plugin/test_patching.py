@@ -295,7 +295,7 @@ def test_recursion_reaches_a_quarter_of_its_depth(program: MappedProgram) -> Non
 # Calls that are hot, running or concurrent
 
 
-def test_hot_calls_see_the_exchange(program: MappedProgram) -> None:
+def test_specialized_calls_use_the_exchanged_code(program: MappedProgram) -> None:
     """The interpreter has specialized the calls in the loop for the functions' code."""
     module = program.load("""
         class Loader:
@@ -437,7 +437,7 @@ def test_another_tool_exchanges_the_code_later(program: MappedProgram) -> None:
     assert pickle.loads(cloudpickle.dumps(module.save)) is module.save
 
 
-def test_code_that_nothing_uses_any_more_is_not_restored(program: MappedProgram) -> None:
+def test_code_that_the_program_replaced_is_not_restored(program: MappedProgram) -> None:
     module = program.load("def save(rows):\n    return len(rows)\n")
     started = program.instrument("program:save")
     module.save.__code__ = (lambda rows: 2).__code__
@@ -446,7 +446,7 @@ def test_code_that_nothing_uses_any_more_is_not_restored(program: MappedProgram)
     assert module.save([1]) == 2
 
 
-def test_copy_of_a_function_stops_to_record(program: MappedProgram) -> None:
+def test_copy_of_a_function_stops_recording(program: MappedProgram) -> None:
     """The function itself no longer exists."""
     module = program.load("def save(rows):\n    return len(rows)\n")
     started = program.instrument("program:save")
@@ -486,7 +486,7 @@ def test_functions_that_recording_needs_are_refused(program: MappedProgram, warn
     assert (*state.problems,) == (message.partition("): ")[2],)
 
 
-def test_glob_leaves_them_out_without_a_warning(program: MappedProgram, warned: Warned) -> None:
+def test_glob_skips_functions_that_recording_needs(program: MappedProgram, warned: Warned) -> None:
     (state,) = program.instrument("sqlite3.dbapi2:*").states()
     assert (warned(), state.functions, state.problems) == ([], (), ())
     assert any(note.startswith("sqlite3.dbapi2:DateFromTicks is skipped") for note in state.notes)

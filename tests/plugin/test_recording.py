@@ -192,7 +192,7 @@ def one_argument(value: Any) -> list[int]:
     return []
 
 
-def test_cancelled_coroutine_that_does_not_count_is_cancelled(telemetry: Telemetry) -> None:
+def test_unrecorded_coroutine_can_be_cancelled(telemetry: Telemetry) -> None:
     async def load(name: str) -> None:
         await asyncio.sleep(60)
 
@@ -208,7 +208,7 @@ def test_cancelled_coroutine_that_does_not_count_is_cancelled(telemetry: Telemet
     assert telemetry.spans == []
 
 
-def test_async_generator_that_does_not_count_is_closed_by_the_loop(telemetry: Telemetry) -> None:
+def test_unrecorded_async_generator_is_closed_by_the_loop(telemetry: Telemetry) -> None:
     """Once: the event loop must know the program's generator only."""
     closed = []
 
@@ -232,7 +232,7 @@ def test_async_generator_that_does_not_count_is_closed_by_the_loop(telemetry: Te
 # size
 
 
-def test_growth_of_what_the_call_fills(telemetry: Telemetry, warned: Warned) -> None:
+def test_attribute_that_the_call_sets_grows_from_zero(telemetry: Telemetry, warned: Warned) -> None:
     class Store:
         rows: Any
 
@@ -271,7 +271,7 @@ def test_growth_of_a_number_and_of_a_generator(telemetry: Telemetry) -> None:
     ("before", "after", "problem"),
     [([1], [], "-1 is not a size"), ("x", [], "is not a size"), ([], "x", "is not a size"), ([], None, "")],
 )
-def test_what_does_not_grow_has_no_size(
+def test_value_that_does_not_grow_has_no_size(
     telemetry: Telemetry, warned: Warned, before: Any, after: Any, problem: str
 ) -> None:
     def change(state: Any) -> None:
@@ -627,7 +627,7 @@ def test_warnings_are_logged_once_per_entry_and_function(telemetry: Telemetry, w
 
 
 @pytest.mark.parametrize("kind", ["joblib", "dask"])
-def test_functions_of_main_record_in_workers_that_get_them_by_value(kind: str) -> None:
+def test_functions_of_main_pickled_by_value_record_in_workers(kind: str) -> None:
     """A worker gets the entry with the function, and logs each warning once."""
     pytest.importorskip(kind)
     output, warnings = run_program("mapped_by_value", kind)
@@ -646,7 +646,7 @@ def test_functions_of_main_record_in_workers_that_get_them_by_value(kind: str) -
     ]
 
 
-def test_unpickled_function_that_no_longer_suits_its_entry_is_called(telemetry: Telemetry, warned: Warned) -> None:
+def test_unpickled_function_that_fits_no_entry_is_called(telemetry: Telemetry, warned: Warned) -> None:
     """As if the worker had another version of the package."""
     mapped(telemetry, plain_total, "allocation.total", window="day")
     recording = inner_of(plain_total)

@@ -84,7 +84,7 @@ REFERENCES: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("is_loaded_before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("kind", REFERENCES)
-def test_reference_counts(program: MappedProgram, kind: str, is_loaded_before: bool) -> None:
+def test_calls_through_any_reference_are_recorded(program: MappedProgram, kind: str, is_loaded_before: bool) -> None:
     """Taken before and after the function was instrumented."""
     program.write(HOLDERS)
     if is_loaded_before:
@@ -100,7 +100,7 @@ def test_nested_function_is_not_named(program: MappedProgram) -> None:
     assert program.count(module.nested) == 0
 
 
-def test_names_imported_elsewhere_count(program: MappedProgram) -> None:
+def test_calls_by_an_imported_name_are_recorded(program: MappedProgram) -> None:
     program.write("def save(): return 1\n", "library")
     module = program.load("from library import save as store\n")
     program.instrument("library:save")

@@ -61,12 +61,12 @@ def test_classes_with_base_classes_are_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is new in Python 3.12")
-def test_generic_functions_and_classes(tmp_path: Path) -> None:
+def test_generic_functions_and_classes_are_read(tmp_path: Path) -> None:
     module = read(tmp_path / "etl.py", "class Store[T]:\n  def save[R](self, rows: R): pass\ndef load[T](): pass\n")
     assert module.Store.save.__qualname__ == "Store.save"
     assert module.load.__qualname__ == "load"
 
 
-def test_file_that_is_not_python(tmp_path: Path) -> None:
+def test_file_that_is_not_python_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SyntaxError):
         read(tmp_path / "etl.py", "def")

@@ -119,7 +119,7 @@ def test_recursive_calls_count(program: MappedProgram) -> None:
     assert program.count(lambda: module.Sub().load(2)) == 3
 
 
-def test_methods_of_subclasses_do_not_count_unless_asked(program: MappedProgram) -> None:
+def test_overrides_are_recorded_only_with_subclasses(program: MappedProgram) -> None:
     module = program.load("class Base:\n    def load(self): pass\nclass Sub(Base):\n    def load(self): pass\n")
     program.instrument("program:Base.load")
     assert program.count(lambda: (module.Base().load(), module.Sub().load())) == 1

@@ -125,7 +125,7 @@ def test_module_loaded_by_path_is_instrumented(program: MappedProgram, kind: str
 
 
 @pytest.mark.parametrize(("folder", "is_reported"), [("jobs", True), (".", False)])
-def test_missing_function_is_reported_for_the_file_that_is_named(
+def test_missing_function_is_reported_for_the_named_file_only(
     program: MappedProgram, warned: Warned, monkeypatch: pytest.MonkeyPatch, folder: str, is_reported: bool
 ) -> None:
     """The path of another file may only end like this."""
@@ -148,7 +148,7 @@ def test_missing_function_is_reported_for_the_file_that_is_named(
         ("*save", "Save", False),
     ],
 )
-def test_globs_match_special_methods_only_if_they_say_so(pattern: str, name: str, matches: bool) -> None:
+def test_globs_match_special_methods_only_with_underscores(pattern: str, name: str, matches: bool) -> None:
     assert Target.parse(f"etl:{pattern}").matches_name(name) is matches
 
 
@@ -259,7 +259,7 @@ def test_definition_that_a_name_leads_to_is_found(program: MappedProgram, kind: 
     assert program.count(lambda: module.save() == 2) == 1
 
 
-def test_wrapper_of_the_same_package_is_passed_over(program: MappedProgram) -> None:
+def test_wrapper_of_the_same_package_is_skipped(program: MappedProgram) -> None:
     """A decorator like tenacity's: each attempt counts."""
     module = program.load("""
         import functools

@@ -177,7 +177,7 @@ def test_start_alone_has_an_open_end() -> None:
     assert window_of("from 2022-06-03", start="value", match="[-0-9]+") == windows(NIGHT, None)
 
 
-def test_open_start_and_end_are_no_window() -> None:
+def test_open_start_and_end_are_not_a_window() -> None:
     assert window_of((None, None), path="value", inclusive=True) is None
 
 
@@ -358,7 +358,7 @@ def test_window_may_be_read_only_before_or_only_after(telemetry: Telemetry, warn
     }
 
 
-def test_window_that_an_earlier_call_knew(telemetry: Telemetry) -> None:
+def test_window_can_be_kept_from_an_earlier_call(telemetry: Telemetry) -> None:
     """Two calls after the one that has it as an argument; the steps in between need not be mapped."""
 
     def prepare(date: str) -> None: ...
@@ -461,7 +461,7 @@ def test_times_and_periods_of_pandas() -> None:
         ("2022-01-31", {"path": "value", "length": "P1M"}, "day is out of range|month has no such day"),
     ],
 )
-def test_value_that_is_no_window_warns_with_the_place(
+def test_value_that_is_not_a_window_warns_with_the_place(
     warned: Warned, value: Any, table: dict[str, str], problem: str | None
 ) -> None:
     found = window_of(value, **table)

@@ -128,7 +128,7 @@ def test_long_timeout_is_limited_to_a_minute(otlp: SetVariable, name: str) -> No
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", ""),
     ],
 )
-def test_signals_without_an_exporter_or_an_endpoint_are_undecided(
+def test_signals_without_exporter_and_endpoint_are_undecided(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, signals: str
 ) -> None:
     monkeypatch.setenv(name, value)

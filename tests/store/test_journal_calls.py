@@ -109,7 +109,7 @@ def test_functions_that_are_not_called_are_written_too(path: Path, counts: CallC
     assert calls_in(path) == [("etl:save", 0, 0)]
 
 
-def test_burst_of_calls_is_written_now_and_then(path: Path, counts: CallCounts) -> None:
+def test_burst_of_calls_is_written_at_intervals(path: Path, counts: CallCounts) -> None:
     """At most 64 events are not counted yet, and most events are written without the counts."""
     journal = Journal(path)
     seen = set()
