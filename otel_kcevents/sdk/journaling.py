@@ -13,6 +13,7 @@ from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk import published, settings
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.run import change_run
+from otel_kcevents.store.run_end import begin_with_calls
 
 if TYPE_CHECKING:
     from otel_kcevents.store.journal import Journal
@@ -100,6 +101,7 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
     if (log, journal) not in _kept:
         _kept.append((log, journal))
         log.attach(journal, begin=False)
+        begin_with_calls(journal)
     published.publish_log_file(_kept[0][1].path)
     return journal
 

@@ -16,18 +16,25 @@ from weakref import WeakSet
 
 from otel_kcevents.store.run import change_run, failure_detail, outcome_of_run
 
-__all__ = ["END_TIMEOUT", "EndsRun", "end_run", "end_with_process", "write_run", "write_run_soon"]
+__all__ = [
+    *("END_TIMEOUT", "BeginsRun", "EndsRun", "begin_with_calls", "end_run", "end_with_process", "write_run"),
+    "write_run_soon",
+]
 
 END_TIMEOUT = 0.5
 """The maximum time that the end of a run waits for other writers of a journal, in seconds."""
 
 
-class EndsRun(Protocol):
-    """A journal that this process has written to."""
+class BeginsRun(Protocol):
+    """A journal."""
 
     def begin(self) -> None:
         """Write what is known about the run of this process, its warnings and its call counts."""
         ...
+
+
+class EndsRun(BeginsRun, Protocol):
+    """A journal that this process has written to."""
 
     def end(self, outcome: str, detail: str | None = None, timeout: float = END_TIMEOUT, *, is_final: bool) -> None:
         """Write how the run of this process ended.
@@ -42,6 +49,7 @@ class EndsRun(Protocol):
 
 
 _journals: WeakSet[EndsRun] = WeakSet()
+_attached: set[BeginsRun] = set()  # those that the first event or the first counted call begins
 _ends_in: int | None = None  # the process whose end is handled
 _worker: int | None = None  # the process of multiprocessing whose end is handled
 _WRITE_INTERVAL = 1.0  # seconds
@@ -57,9 +65,22 @@ def write_run() -> None:
 
 
 def write_run_soon() -> None:
-    """Call `write_run()`, unless it was called within the last second."""
+    """Call `write_run()`, unless it was called within the last second; also begin the journals of this process."""
+    for journal in tuple(_attached):
+        _attached.discard(journal)
+        journal.begin()
     if monotonic() >= _write_at:
         write_run()
+
+
+def begin_with_calls(journal: BeginsRun) -> None:
+    """Let the first call without an event register this process as a run in a journal, as the first event does.
+
+    Args:
+        journal: The journal. This process may not have written to it: spawned processes that record nothing are no
+            runs.
+    """
+    _attached.add(journal)
 
 
 def end_run(

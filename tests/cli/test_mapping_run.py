@@ -63,6 +63,11 @@ def test_calls_of_all_processes_are_counted(run: Run) -> None:
     ]
 
 
+def test_calls_without_events_count_in_spawned_processes(run: Run) -> None:
+    _, err = run('[[functions]]\ntarget = "__main__:load"\nrecord = "allocation.compute"\n', "spawn")
+    assert "functions[0]  __main__:load      2       0       0        0          0" in err.splitlines()
+
+
 @pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("SIGINT", 7)])
 def test_signals_are_passed_to_the_program(run: Run, how: str, code: int) -> None:
     _, err = run(SAVE, how, code=code)

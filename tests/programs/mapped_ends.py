@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from time import sleep
 
 
@@ -29,6 +30,9 @@ def main(how: str) -> None:
         with ProcessPoolExecutor(2) as pool:
             print(len(list(pool.map(load, [f"2024-09-1{day}" for day in range(10)]))))
         sys.exit(5)
+    elif how == "spawn":
+        with get_context("spawn").Pool(1) as workers:
+            print(len(workers.map(load, ["2024-09-10", "2024-09-11"])))
     elif how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     elif how == "gone":
