@@ -99,7 +99,7 @@ def _read_mapping(options: MappingType[str, Any], origin: str, report: Report) -
 
     if inline:
         if value is not None:
-            report("mapping", f"it is not used, because {' and '.join(inline)} are given too; remove mapping or these")
+            report("mapping", f"it is not used, because {' and '.join(inline)} are given too; remove either")
         return mapping_of(inline, origin), None
     if path is not None:
         if not os.path.exists(path):

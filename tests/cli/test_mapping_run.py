@@ -100,7 +100,7 @@ def test_standard_input_and_output_are_those_of_the_program(tmp_path: Path) -> N
 
 
 def test_report_as_json(run: Run, tmp_path: Path) -> None:
-    """And the temporary journal is removed."""
+    """The temporary journal is removed."""
     assert run(SAVE, "end", options=("--json", "-o", "report.json")) == ("", "")
     data = json.loads((tmp_path / "report.json").read_text())["data"]
     assert (data["mapping"], data["exitCode"], len(data["runs"]), data["running"]) == ("kcevents.toml", 0, 1, 0)
@@ -166,7 +166,7 @@ def test_exit_code_3_if_not_everything_is_recorded(run: Run) -> None:
 
 
 def test_call_without_an_event_is_reported(run: Run) -> None:
-    """It has not ended."""
+    """The process ends before the call does."""
     _, err = run(f'{SAVE}[[functions]]\ntarget = "mapped_ends.py:main"\nrecord = "asset.save"\n', "killed", code=137)
     assert err.splitlines()[-1] == (
         "not everything is recorded: functions[1] (mapped_ends.py:main): no call recorded an event"

@@ -165,7 +165,7 @@ def test_caller_of_a_generator_requests_its_first_item(telemetry: Telemetry, etl
 
 
 def test_functions_with_several_entries_have_one_caller(telemetry: Telemetry, library: Any, etl: Any) -> None:
-    """The entries' own frames are passed over, those of decorators of this package too."""
+    """The entries' own frames are skipped, and those of this package's decorators."""
     for record in ("allocation.load", "asset.load"):
         mapped(telemetry, library.read, record, within="costs.etl", where={"path": "*"})
     decorated = telemetry.record_set("cloudCost", "CloudCostSet").load(library.scan)

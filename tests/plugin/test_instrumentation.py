@@ -98,7 +98,7 @@ def test_attribute_that_was_replaced_since_is_left_alone(program: MappedProgram)
 
 
 def test_change_that_cannot_be_undone_is_a_warning(program: MappedProgram, warned: Warned) -> None:
-    """The others are undone."""
+    """All other changes are undone."""
     module = program.load("""
         class Meta(type):
             def __delattr__(cls, name): raise TypeError("no")

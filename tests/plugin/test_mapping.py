@@ -87,7 +87,7 @@ def test_mistake_of_an_entry_disables_only_it(item: Any, place: str, parts: list
 
 @pytest.mark.parametrize("key", ["target", "record"])
 def test_misspelled_key_is_one_mistake(key: str) -> None:
-    """Not also a missing key."""
+    """It is not reported as a missing key, too."""
     item = {f"{name}s" if name == key else name: value for name, value in SAVE.items()}
     (message,) = problems(item)
     assert f"'{key}s' is not a key; did you mean '{key}'?" in message
@@ -156,7 +156,7 @@ def test_mapping_must_be_a_table(content: Any) -> None:
     [SAVE, {**SAVE, "window": "day"}, {"target": "costs.etl:begin", "keep": {"day": "day"}}],
 )
 def test_second_entry_for_the_same_calls_is_a_problem(twin: Any) -> None:
-    """It would record each call twice."""
+    """Otherwise each call would be recorded twice."""
     first = {**twin} if "keep" in twin else SAVE
     found = mapping(first, LOAD, twin)
     assert [entry.number for entry in found.entries] == [0, 1]

@@ -138,7 +138,7 @@ def test_options_are_picklable() -> None:
         ({"window": {"path": "a", "read": "late"}}, "window.read: expected 'before' or 'after', got 'late'"),
         ({"window": {"path": "return.a", "read": "before"}}, "window.read: .* remove read"),
         ({"window": {"path": "a", "format": "%%Y-%m"}}, "window.format: .*with a year.* got '%%Y-%m'"),
-        ({"window": {"path": "a", "format": "%Y-W%W"}}, "window.format: '%Y-W%W' is read without its week"),
+        ({"window": {"path": "a", "format": "%Y-W%W"}}, "window.format: '%Y-W%W' has a week without a weekday"),
         ({"window": {"path": "a", "format": "day"}}, "window.format: .*seconds.* got 'day'"),
         ({"window": {"path": "a", "format": "%d.%m."}}, "window.format: .*with a year"),
         ({"window": {"path": "a", "format": "%Y-%Q"}}, "window.format: '%Y-%Q' is not a format of strptime: 'Q'"),

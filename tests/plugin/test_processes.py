@@ -47,7 +47,7 @@ SERVERS = {
     ),
     "uvicorn, workers": ("distribution", "uvicorn --port 0 --workers 2 unedited_web:asgi"),
 }
-"""Whose providers, and the command."""
+"""Who sets the providers, and the command, by program."""
 
 
 def end_processes(folder: Path, providers: str) -> tuple[Received, Journal]:

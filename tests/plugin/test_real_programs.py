@@ -75,7 +75,7 @@ def bills(tmp_path: Path) -> Path:
 
 
 def test_cost_allocation_records_rows_and_days(bills: Path) -> None:
-    """And as many calls as a profiler counts."""
+    """It records as many calls as a profiler counts."""
     recorded = allocate(bills)
     expected = []
     for bill in sorted(bills.glob("*-bill.csv")):
@@ -136,7 +136,7 @@ def test_command_of_cost_allocation_fails_as_without_us(bills: Path) -> None:
 
 
 def test_batches_of_sqlite_utils_have_the_day_of_the_file(tmp_path: Path) -> None:
-    """A value that the command `insert`, a click command, keeps; as many batches as a profiler counts."""
+    """The click command `insert` keeps the name of the file. There are as many batches as a profiler counts."""
     pytest.importorskip("sqlite_utils")
     bill, journal = COSTS / "2025-03-01-bill.csv", tmp_path / "kcevents.db"
     insert = ["-m", "sqlite_utils", "insert", tmp_path / "costs.db", "costs", bill, "--csv", "--batch-size", 4]

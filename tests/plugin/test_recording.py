@@ -581,7 +581,7 @@ async def async_items(rows: Any) -> AsyncIterator[Any]:
 def test_path_that_does_not_suit_the_function_is_a_problem(
     telemetry: Telemetry, function: Any, options: dict[str, Any], problem: str
 ) -> None:
-    """The function is left as it is."""
+    """The function is not instrumented."""
     code = function.__code__
     with pytest.raises(OptionError, match=problem) as caught:
         mapped(telemetry, function, **options)
@@ -647,7 +647,7 @@ def test_functions_of_main_pickled_by_value_record_in_workers(kind: str) -> None
 
 
 def test_unpickled_function_that_fits_no_entry_is_called(telemetry: Telemetry, warned: Warned) -> None:
-    """As if the worker had another version of the package."""
+    """The worker may have another version of the package."""
     mapped(telemetry, plain_total, "allocation.total", window="day")
     recording = inner_of(plain_total)
     assert recording is not None

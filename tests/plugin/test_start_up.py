@@ -47,8 +47,8 @@ def test_mapping_without_entries_installs_no_hook(states: dict[str, State], name
     assert states[name]["hooks"] == states["no plugin"]["hooks"]
 
 
-def test_entry_for_a_module_to_come_installs_a_hook(states: dict[str, State]) -> None:
-    """So the test above would see one."""
+def test_entry_for_a_later_module_installs_a_hook(states: dict[str, State]) -> None:
+    """So the test above can detect a hook."""
     assert states["entry"]["hooks"]["loaders"] != states["no plugin"]["hooks"]["loaders"]
 
 
@@ -63,7 +63,7 @@ def test_empty_mapping_imports_what_no_mapping_does(states: dict[str, State]) ->
 
 
 def test_program_without_a_mapping_imports_no_sdk(states: dict[str, State]) -> None:
-    """Until it starts a span."""
+    """The SDK is imported when the program starts a span."""
     modules = states["no mapping"]["modules"]
     assert "otel_kcevents.plugin.instrumentor" in modules
     unneeded = ("opentelemetry.sdk", "otel_kcevents.plugin.mapping", "otel_kcevents.record.paths", "tomllib")

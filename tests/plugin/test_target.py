@@ -1,4 +1,4 @@
-"""Which functions a target names: by module, file and qualified name, whatever has taken the place of the name."""
+"""Which functions a target names: by module, file and qualified name, even if another object has taken the name."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_module_loaded_by_path_is_instrumented(program: MappedProgram, kind: str
 def test_missing_function_is_reported_for_the_named_file_only(
     program: MappedProgram, warned: Warned, monkeypatch: pytest.MonkeyPatch, folder: str, is_reported: bool
 ) -> None:
-    """The path of another file may only end like this."""
+    """A path of another file may have the same end."""
     path = program.write("def save(): return 1\n", "jobs.utils")
     monkeypatch.chdir(Path(path).parents[1] / folder)
     program.load("import jobs.utils\n")

@@ -257,7 +257,7 @@ def test_pair_of_paths_spans_the_items_of_a_list(telemetry: Telemetry) -> None:
 
 
 def test_start_and_end_may_come_from_argument_and_result(telemetry: Telemetry) -> None:
-    """Then they are read when the call ends."""
+    """Both are read when the call ends."""
 
     def load(since: str) -> Any:
         return SimpleNamespace(until="2022-06-04")

@@ -1,4 +1,4 @@
-"""Instruments a pipeline with mutated mappings, again and again: nothing raises, and each entry that is left records.
+"""Instruments a pipeline with mutated mappings, again and again: nothing raises, and each remaining entry records.
 
 It checks each mutated mapping: `instrument()`, the import, the calls and `uninstrument()` do not raise; the results are
 those of the program alone; entries that no mutation touched record their call exactly once; afterwards nothing records.
@@ -190,7 +190,7 @@ def check_mutated(mutations: list[tuple[str, int, Any, Any]], is_imported: bool)
 @settings(max_examples=int(sys.argv[1]) // 4, deadline=None, database=None)
 @given(values, st.sampled_from(["mapping", "functions", "sets"]))
 def check_anything(value: Any, option: str) -> None:
-    """Run the pipeline with something that is hardly a mapping."""
+    """Run the pipeline with content that is not a mapping."""
     check(value if option == "mapping" else {option: value}, set(), True)
 
 

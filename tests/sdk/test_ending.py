@@ -15,7 +15,7 @@ from receivers import attributes, http_receiver
 
 
 def test_providers_of_the_program_are_flushed_in_children() -> None:
-    """Also when the program ends by SIGTERM."""
+    """They are also flushed when the program ends by SIGTERM."""
     with http_receiver() as received:
         _, err = run_program("own_sdk_children", code=-signal.SIGTERM, **received.environment)
     assert sorted(attributes(event)["kcevents.size"] for event in received.events) == [1, 2, 3, 4, 5]
