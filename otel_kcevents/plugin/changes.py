@@ -48,16 +48,16 @@ class Changes:
         """
         self._made[function] = None
 
-    def claim(self, entry: int, held: Any, attribute: str = "") -> bool:
+    def claim(self, entry: int, holder: Any, attribute: str = "") -> bool:
         """Claim a function or an attribute for an entry. Return True the first time, to one thread only.
 
         Args:
             entry: The number of the entry.
-            held: The function, or the module or the class of the attribute.
+            holder: The function, or the module or the class of the attribute.
             attribute: The name of the attribute.
         """
         token = object()
-        return self._claims.setdefault(held, {}).setdefault((entry, attribute), token) is token
+        return self._claims.setdefault(holder, {}).setdefault((entry, attribute), token) is token
 
     def has_made(self, value: Any) -> bool:
         """Return whether the plugin has made a function, or an object that calls it.

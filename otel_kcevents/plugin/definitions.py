@@ -29,7 +29,7 @@ class Definitions:
     """
 
     def __init__(self, code: CodeType, namespace: dict[str, Any], is_relevant: Callable[[str, bool], bool]) -> None:
-        defined = {_name_of(held) for held in code.co_consts if isinstance(held, CodeType)}
+        defined = {_name_of(constant) for constant in code.co_consts if isinstance(constant, CodeType)}
         candidates = {name for name in code.co_names if is_relevant(name, name in defined)}
         self.names: frozenset[str] = frozenset()
         self._namespace = namespace

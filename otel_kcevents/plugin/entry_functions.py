@@ -135,26 +135,26 @@ class EntryFunctions:
     # Subclasses
 
     def _watch_subclasses(self, found: Found, owner: type) -> None:
-        attribute = found.attribute or next(name for name, held in vars(owner).items() if held is found.value)
+        attribute = found.attribute or next(name for name, value in vars(owner).items() if value is found.value)
         key = (id(owner), attribute)  # the watch keeps the class alive, and its id unique
         if key in self._watches:
             return
         name = found.name.rpartition(".")[2]
-        watch = SubclassWatch(owner, lambda held: self._instrument_override(key, name, held))
+        watch = SubclassWatch(owner, lambda subclass: self._instrument_override(key, name, subclass))
         self._watches[key] = watch
         self._changes.add(watch)
-        for held in subclasses_of(owner):
-            self._instrument_override(key, name, held)
+        for subclass in subclasses_of(owner):
+            self._instrument_override(key, name, subclass)
 
-    def _instrument_override(self, key: tuple[int, str], name: str, held: type) -> None:
+    def _instrument_override(self, key: tuple[int, str], name: str, subclass: type) -> None:
         try:
-            if "__init_subclass__" in vars(held):
-                self._watches[key].extend(held)
-            found = override_of(held, key[1], f"{held.__qualname__}.{name}")
+            if "__init_subclass__" in vars(subclass):
+                self._watches[key].extend(subclass)
+            found = override_of(subclass, key[1], f"{subclass.__qualname__}.{name}")
             if found is not None:
                 self._exchange(found)
         except Exception as error:
-            function = f"{held.__module__}:{held.__qualname__}.{name}"
+            function = f"{subclass.__module__}:{subclass.__qualname__}.{name}"
             self._report(f"{function} is not instrumented: {error_message(error)}", getattr(error, "key", "target"))
 
 

@@ -113,15 +113,15 @@ class Search:
 
     def _look_up(self, name: str) -> tuple[Any, type | None, bool, str]:
         """Return what a qualified name leads to, its class, whether the class inherits it, and the attribute."""
-        held: Any = self.namespace
+        holder: Any = self.namespace
         owner: type | None = None
         *outer, last = name.split(".")
         for part in outer:
-            value, _ = _member(held, owner, part)
+            value, _ = _member(holder, owner, part)
             if not issubclass(type(value), type):
                 return None, None, False, last
-            held, owner = attributes_of(value), value
-        value, is_inherited = _member(held, owner, last)
+            holder, owner = attributes_of(value), value
+        value, is_inherited = _member(holder, owner, last)
         return value, owner, is_inherited, _mangled(owner, last) if owner is not None else last
 
     def _add_inherited(self, name: str, owner: type, attribute: str, value: Any) -> None:
@@ -129,7 +129,7 @@ class Search:
         if type(plain) is FunctionType or (type(plain) in ROUTINES and not attribute.startswith("__")):
             self.found.append(Found(name, plain, owner, attribute, value))
             return
-        base = next((held for held in owner.__mro__ if attribute in attributes_of(held)), owner)
+        base = next((base for base in owner.__mro__ if attribute in attributes_of(base)), owner)
         self.problems.append(
             f"{name} is inherited, and cannot be replaced; name it on {base.__module__}:{base.__name__}"
         )
@@ -187,20 +187,20 @@ class Search:
             names: The names; None for all that the target names.
             pick_last: Whether to take only the last of several `def` statements with the same name.
         """
-        functions = [held for held in functions_with(self.namespace) if not self.is_ours(held)]
+        functions = [function for function in functions_with(self.namespace) if not self.is_ours(function)]
         below = {id(layer) for function in functions if self._is_foreign(function) for layer in layers_of(function)}
         named = [(qualified_name(function) or "", function) for function in functions if id(function) not in below]
-        if below and any(qualified_name(held) in (names or ()) for held in functions if id(held) in below):
+        if below and any(qualified_name(function) in (names or ()) for function in functions if id(function) in below):
             self.notes.append(f"{self.target.name} is already decorated by otel_kcevents")
         hits = [
-            (name, held)
-            for name, held in named
+            (name, function)
+            for name, function in named
             if (name in names if names is not None else "<" not in name and self.target.matches_name(name))
         ]
         if pick_last and hits:
-            last = max(held.__code__.co_firstlineno for _, held in hits)
-            hits = [(name, held) for name, held in hits if held.__code__.co_firstlineno == last]
-        self.found += [Found(name, held) for name, held in hits]
+            last = max(function.__code__.co_firstlineno for _, function in hits)
+            hits = [(name, function) for name, function in hits if function.__code__.co_firstlineno == last]
+        self.found += [Found(name, function) for name, function in hits]
         return bool(hits or self.notes)
 
     # Decorated functions
@@ -216,8 +216,8 @@ class Search:
     @cached_property
     def _decorated(self) -> frozenset[int]:
         """The ids of the functions that decorated ones in the module wrap."""
-        held = [value for value in self.namespace.values() if type(value) in (FunctionType, RenamedFunction)]
-        layers = [layer for value in held if self._is_foreign(value) for layer in layers_of(value)]
+        candidates = [value for value in self.namespace.values() if type(value) in (FunctionType, RenamedFunction)]
+        layers = [layer for value in candidates if self._is_foreign(value) for layer in layers_of(value)]
         return frozenset(id(layer) for layer in layers if type(layer) is FunctionType)
 
     def _is_foreign(self, layer: Any) -> bool:
@@ -256,10 +256,10 @@ def _mangled(owner: type, name: str) -> str:
     return f"_{owner.__name__.lstrip('_')}{name}" if is_private else name
 
 
-def _member(held: Any, owner: type | None, name: str) -> tuple[Any, bool]:
+def _member(holder: Any, owner: type | None, name: str) -> tuple[Any, bool]:
     """Return the value of an attribute of a module or a class, and whether the class inherits it."""
     if owner is None:
-        return held.get(name), False
+        return holder.get(name), False
     name = _mangled(owner, name)
     for base in owner.__mro__:
         if name in attributes_of(base):
@@ -273,13 +273,13 @@ def _may_define(code: CodeType | None, name: str) -> bool:
 
 def _defined(code: CodeType, prefix: str = "") -> Iterator[str]:
     """Yield the qualified names of the `def` statements of a module's code that are not nested in functions."""
-    for held in code.co_consts:
-        if not isinstance(held, CodeType):
+    for inner in code.co_consts:
+        if not isinstance(inner, CodeType):
             continue
-        if held.co_name.startswith("<generic parameters of "):
-            yield from _defined(held, prefix)
-        elif held.co_flags & 0x2:  # CO_NEWLOCALS: the code of a function
-            if not held.co_name.startswith("<"):
-                yield prefix + held.co_name
+        if inner.co_name.startswith("<generic parameters of "):
+            yield from _defined(inner, prefix)
+        elif inner.co_flags & 0x2:  # CO_NEWLOCALS: the code of a function
+            if not inner.co_name.startswith("<"):
+                yield prefix + inner.co_name
         else:
-            yield from _defined(held, f"{prefix}{held.co_name}.")
+            yield from _defined(inner, f"{prefix}{inner.co_name}.")

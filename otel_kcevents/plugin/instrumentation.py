@@ -106,7 +106,7 @@ class Instrumentation:
             if not self._filter.may_name(names, file):
                 return
             for entry in self._mapping.entries:
-                if any(entry.target.matches(held, file) for held in names):
+                if any(entry.target.matches(candidate, file) for candidate in names):
                     # An entry for __main__ is also read in the Python programs that this one starts.
                     may_lack = "__main__" in names and entry.target.matches("__main__", None)
                     # A file name such as utils.py also ends the paths of other programs' files.

@@ -59,9 +59,9 @@ def _wrapped_by(value: Any) -> Any:
     if issubclass(kind, (type, ModuleType)):
         return None
     try:
-        held = getattr_static(value, "__wrapped__", None)
-        if isinstance(held, (MemberDescriptorType, GetSetDescriptorType)):  # of a class with slots, or in C
-            return held.__get__(value, kind)
+        wrapped = getattr_static(value, "__wrapped__", None)
+        if isinstance(wrapped, (MemberDescriptorType, GetSetDescriptorType)):  # of a class with slots, or in C
+            return wrapped.__get__(value, kind)
     except Exception:  # a slot may be empty
         return None
-    return None if isinstance(held, property) else held
+    return None if isinstance(wrapped, property) else wrapped

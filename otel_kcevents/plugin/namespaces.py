@@ -24,16 +24,16 @@ def namespace_of(module: object) -> Namespace | None:
         module: The module.
     """
     try:
-        held = object.__getattribute__(module, "__dict__")
+        attributes = object.__getattribute__(module, "__dict__")
     except AttributeError:
         return None
     kind = type(module)
-    if not isinstance(held, dict) or issubclass(kind, ModuleType):
-        return held if isinstance(held, dict) else None
+    if not isinstance(attributes, dict) or issubclass(kind, ModuleType):
+        return attributes if isinstance(attributes, dict) else None
     names: Namespace = {}
     for base in reversed(kind.__mro__[:-1]):
         names.update(attributes_of(base))
-    return {**names, **held}
+    return {**names, **attributes}
 
 
 def attributes_of(owner: type) -> Mapping[str, Any]:
@@ -42,8 +42,8 @@ def attributes_of(owner: type) -> Mapping[str, Any]:
     Args:
         owner: The class.
     """
-    held: Mapping[str, Any] = type.__getattribute__(owner, "__dict__")
-    return held
+    attributes: Mapping[str, Any] = type.__getattribute__(owner, "__dict__")
+    return attributes
 
 
 def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, type | None]]:
@@ -55,8 +55,8 @@ def members_of(namespace: Namespace, module: str) -> Iterator[tuple[str, Any, ty
     """
     seen: set[int] = set()
 
-    def members(held: Any, prefix: str, owner: type | None) -> Iterator[tuple[str, Any, type | None]]:
-        for name, value in list(held.items()):
+    def members(holder: Any, prefix: str, owner: type | None) -> Iterator[tuple[str, Any, type | None]]:
+        for name, value in list(holder.items()):
             if not isinstance(name, str):
                 continue
             yield prefix + name, value, owner
@@ -80,5 +80,7 @@ def functions_with(namespace: Namespace) -> list[FunctionType]:
         namespace: The global names of the module.
     """
     return [
-        held for held in gc.get_referrers(namespace) if type(held) is FunctionType and held.__globals__ is namespace
+        referrer
+        for referrer in gc.get_referrers(namespace)
+        if type(referrer) is FunctionType and referrer.__globals__ is namespace
     ]

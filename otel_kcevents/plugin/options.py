@@ -248,7 +248,9 @@ def _read_format(value: Any, report: Report) -> str | None:
         if "does not match" not in str(error):
             report("window.format", f"{short_repr(value)} is not a format of strptime: {error}")
     if letters & set("UVW") and letters.isdisjoint("aAuw"):
-        report("window.format", f"{short_repr(value)} has a week without a weekday, which strptime ignores; use a function")
+        report(
+            "window.format", f"{short_repr(value)} has a week without a weekday, which strptime ignores; use a function"
+        )
     return str(value)
 
 

@@ -33,8 +33,8 @@ class SourceModule(ModuleType):
         vars(self).update(__file__=file, __spec__=SimpleNamespace(name=full_name))
         self.full_name = full_name
         self.code = code
-        for held in _definitions(code):
-            vars(self)[held.co_name] = self._made(held, held.co_name)
+        for inner in _definitions(code):
+            vars(self)[inner.co_name] = self._made(inner, inner.co_name)
 
     def _made(self, code: CodeType, name: str) -> Any:
         """Return a function or a class with the code of its definition."""
@@ -43,7 +43,7 @@ class SourceModule(ModuleType):
             function = FunctionType(code, vars(self), code.co_name, None, closure)
             function.__qualname__, function.__module__ = name, self.__name__
             return function
-        members = {held.co_name: self._made(held, f"{name}.{held.co_name}") for held in _definitions(code)}
+        members = {inner.co_name: self._made(inner, f"{name}.{inner.co_name}") for inner in _definitions(code)}
         return type(code.co_name, (), {**members, "__module__": self.__name__, "__qualname__": name})
 
 
@@ -66,13 +66,13 @@ def read_source_module(path: str, name: str, full_name: str | None = None) -> So
 
 def _definitions(code: CodeType) -> Iterator[CodeType]:
     """Yield the code of the functions and classes that a module or a class defines."""
-    for held in code.co_consts:
-        if not isinstance(held, CodeType):
+    for inner in code.co_consts:
+        if not isinstance(inner, CodeType):
             continue
-        if held.co_name.startswith("<generic parameters of "):  # pragma: no cover - syntax of Python 3.12
-            yield from _definitions(held)
-        elif not held.co_name.startswith("<"):
-            yield held
+        if inner.co_name.startswith("<generic parameters of "):  # pragma: no cover - syntax of Python 3.12
+            yield from _definitions(inner)
+        elif not inner.co_name.startswith("<"):
+            yield inner
 
 
 def _subclasses(node: ast.AST, prefix: str = "") -> Iterator[str]:

@@ -35,10 +35,10 @@ def subclasses_of(owner: type) -> list[type]:
     waiting = [owner]
     while waiting:
         below: list[type] = type.__subclasses__(waiting.pop(0))
-        for held in below:
-            if held not in found:
-                found[held] = None
-                waiting.append(held)
+        for subclass in below:
+            if subclass not in found:
+                found[subclass] = None
+                waiting.append(subclass)
     return list(found)
 
 
@@ -64,7 +64,7 @@ class SubclassWatch:
         Args:
             owner: The class.
         """
-        if any(owner is held for held, _ in self._replaced):
+        if any(owner is watched for watched, _ in self._replaced):
             return
         own, notify = vars(owner).get("__init_subclass__"), self._notify
 
@@ -141,30 +141,30 @@ def count_once(group: str, recording: Recording, original: FunctionType) -> Reco
         recording: Records the calls of the method.
         original: The method, which is then called directly.
     """
-    me, shape = (group, original), shape_of(original)
+    counted_method, shape = (group, original), shape_of(original)
 
     def is_inside(args: tuple[Any, ...]) -> bool:
         """Return whether an override has called the method on the same object; recursive calls are counted."""
         return bool(args) and any(
-            held is args[0] and of == group and method is not original for held, (of, method) in _active.get()
+            instance is args[0] and of == group and method is not original for instance, (of, method) in _active.get()
         )
 
     def plain(*args: Any, **kwargs: Any) -> Any:
         if is_inside(args):
             return original(*args, **kwargs)
-        with _Active(args, me):
+        with _Active(args, counted_method):
             return recording(*args, **kwargs)
 
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
         if is_inside(args):
             return await original(*args, **kwargs)
-        with _Active(args, me):
+        with _Active(args, counted_method):
             return await recording(*args, **kwargs)
 
     def steps(*args: Any, **kwargs: Any) -> Any:
         if is_inside(args):
             return original(*args, **kwargs)
-        return _Steps(recording(*args, **kwargs), _Active(args, me))
+        return _Steps(recording(*args, **kwargs), _Active(args, counted_method))
 
     counted = Recording({"plain": plain, "coroutine": coroutine}.get(shape, steps))
     counted.marks = recording.marks
