@@ -31,9 +31,9 @@ def called_from(globs: Sequence[str], function: FunctionType) -> Callable[[], bo
         globs: Names of modules, or paths of files that end in `.py`; both may be globs.
         function: The mapped function.
     """
-    package = module_of(function).partition(".")[0].removeprefix("?")
+    package = module_of(function).partition(".")[0]
     names_own = any(fnmatchcase(package, glob.partition(".")[0]) for glob in globs if not glob.endswith(".py"))
-    skipped = _ON_BEHALF if names_own or not package else _ON_BEHALF | {package}
+    skipped = _ON_BEHALF if names_own else _ON_BEHALF | {package}
 
     @lru_cache(maxsize=1024)
     def decide(name: str, file: str) -> bool | None:
@@ -52,7 +52,7 @@ def called_from(globs: Sequence[str], function: FunctionType) -> Callable[[], bo
         found = decide(name, frame.f_code.co_filename)
         if name == "__main__" and not found:  # `python -m costs.etl`
             spec = getattr(frame.f_globals.get("__spec__"), "name", None)
-            return decide(spec, "") or found if type(spec) is str else found
+            return decide(spec, "") if type(spec) is str else found
         return found
 
     def check() -> bool:

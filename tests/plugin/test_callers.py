@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from mapped import mapped
-from telemetry import Telemetry
+from telemetry import Telemetry, Warned
 
 LIBRARY = """
 import functools
@@ -115,6 +115,13 @@ def test_only_the_nearest_caller_of_the_same_package_counts(telemetry: Telemetry
     assert len(telemetry.events) == 1
 
 
+def test_file_named_like_the_package_is_another_caller(telemetry: Telemetry, library: Any) -> None:
+    """Frames of the package are passed over, because the glob of a file names no module."""
+    mapped(telemetry, library.read, within="bills.py")
+    module("bills", PROGRAM).run(library.scan, 1)
+    assert len(telemetry.events) == 1
+
+
 def test_program_that_calls_another_one_is_not_the_caller(
     telemetry: Telemetry, library: Any, etl: Any, other: Any
 ) -> None:
@@ -187,11 +194,11 @@ def test_main_module_is_named_by_its_own_name_too(telemetry: Telemetry, library:
 
 
 @pytest.mark.parametrize("name", [None, 5])
-def test_code_without_a_module_is_not_a_caller(telemetry: Telemetry, library: Any, name: Any) -> None:
+def test_code_without_a_module_is_not_a_caller(telemetry: Telemetry, library: Any, name: Any, warned: Warned) -> None:
     mapped(telemetry, library.read, within="[!t]*")
     namespace: dict[str, Any] = {"read": library.read, "__name__": name}
     exec("def run(): return read(1)\nrun()", namespace)
-    assert telemetry.events == []
+    assert telemetry.events == warned() == []
 
 
 def test_function_without_a_module_has_callers(telemetry: Telemetry, library: Any, etl: Any) -> None:

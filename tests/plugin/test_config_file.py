@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import run_program
 from mapped import instrument
+from opentelemetry.trace import NoOpTracerProvider
 
 from otel_kcevents import Journal
 from otel_kcevents.plugin.config_file import Section, read_section
@@ -110,12 +111,32 @@ def test_broken_file_stops_neither_the_program_nor_the_rest(file: Path) -> None:
         (f"{SDK}instrumentation/development: {{python: {{kcevents: {{}}}}}}", {}),
         (f"{SDK}instrumentation/development: {{python: {{kcevents: {{log_file: a.db}}}}}}", {"log_file": "a.db"}),
         ('file_format: "1.0"\ndisabled: true\n', {"enabled": False}),
+        (f"{SDK}# without kcevents", {}),
     ],
 )
 def test_section_has_the_options(tmp_path: Path, content: str, options: dict[str, Any]) -> None:
     file = tmp_path / "otel.yaml"
     file.write_text(content, encoding="utf-8")
     assert read_section(str(file)).options == options
+
+
+METRICS = 'file_format: "1.0"\nmeter_provider: {readers: [{periodic: {exporter: {console: {}}}}]}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "enabled", "count"),
+    [(SDK, "true", 1), (METRICS, "true", 1), (SDK, "false", 0), ('file_format: "1.0"\n', "true", 0)],
+)
+def test_providers_of_the_file_that_are_not_set_are_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, enabled: str, count: int
+) -> None:
+    file = tmp_path / "otel.yaml"
+    file.write_text(content + KCEVENTS.format(enabled=enabled), encoding="utf-8")
+    monkeypatch.setenv("ETL", "asset")
+    assert len(read_section(str(file)).problems) == count
+    provider = NoOpTracerProvider()
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    assert read_section(str(file)).problems == ()  # the program has set them
 
 
 def test_missing_file_is_a_problem(tmp_path: Path) -> None:

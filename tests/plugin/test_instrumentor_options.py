@@ -111,6 +111,19 @@ def test_log_file_is_a_path_or_false(value: Any, log_file: Any) -> None:
     assert read_instrumentor_options({"log_file": value}).log_file == log_file
 
 
+def test_log_file_of_the_user_does_not_replace_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one that the parent has published does."""
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "/srv/kcevents.db")
+    assert read_instrumentor_options({"log_file": "kcevents.db"}).log_file == "kcevents.db"
+
+
+def test_absolute_path_is_not_that_of_the_parent(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_MAPPING", str(folder / "kcevents.toml"))
+    options = read_instrumentor_options({"mapping": str(folder / "missing" / "kcevents.toml")})
+    assert options.mapping is not None
+    assert "the file does not exist" in str(options.mapping.problems[0])
+
+
 def test_unknown_option_has_the_nearest_name() -> None:
     options = read_instrumentor_options({"maping": "kcevents.toml", "functions": [SAVE], "sets": SETS, 7: 7})  # type: ignore[dict-item]
     assert "the options of kcevents: maping: 'maping' is not a key; did you mean 'mapping'?" in map(
