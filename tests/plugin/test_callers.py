@@ -198,7 +198,7 @@ def test_code_without_a_module_is_not_a_caller(telemetry: Telemetry, library: An
     mapped(telemetry, library.read, within="[!t]*")
     namespace: dict[str, Any] = {"read": library.read, "__name__": name}
     exec("def run(): return read(1)\nrun()", namespace)
-    assert telemetry.events == warned() == []
+    assert (telemetry.events, warned()) == ([], [])
 
 
 def test_function_without_a_module_has_callers(telemetry: Telemetry, library: Any, etl: Any) -> None:

@@ -381,6 +381,53 @@ def test_each_shape_can_only_keep(telemetry: Telemetry, name: str) -> None:
     assert (telemetry.spans, telemetry.events) == ([], [])
 
 
+def test_call_that_a_path_makes_keeps_nothing(telemetry: Telemetry) -> None:
+    class Job:
+        def begin(self, day: str) -> str:
+            return day
+
+        @property
+        def name(self) -> str:
+            return self.begin("2022-06-04")
+
+    def load(job: Job) -> list[int]:
+        return []
+
+    mapped(telemetry, Job.begin, None, keep={"day": "day"})
+    mapped(telemetry, load, window="kept.day", where={"job.name": "*"})
+    job = Job()
+    job.begin("2022-06-03")
+    load(job)
+    assert telemetry.event.window == DAY
+
+
+def test_item_that_a_path_requests_does_not_end_the_reading(telemetry: Telemetry) -> None:
+    """The window of the item is read while the window of another call is read."""
+
+    class Job:
+        def items(self) -> Iterator[Any]:
+            yield from [SimpleNamespace(day="2022-06-03")] * 2
+
+        def find(self) -> str:
+            return "2022-06-03"
+
+        @property
+        def day(self) -> str:
+            return next(items).day and self.find()
+
+    def load(job: Job) -> list[int]:
+        return []
+
+    mapped(telemetry, Job.items, window="yield.day")
+    mapped(telemetry, Job.find, size=False)
+    mapped(telemetry, load, window="job.day", size=False)
+    job = Job()
+    items = job.items()
+    next(items)
+    load(job)
+    assert [event.window for event in telemetry.events] == [DAY]
+
+
 def test_value_is_kept_in_the_task_of_the_call(telemetry: Telemetry) -> None:
     async def prepare(day: str) -> None:
         await Pause()
