@@ -231,7 +231,15 @@ def _follow(steps: Sequence[_Step]) -> Callable[[Any], Any]:
         for getter in getters:
             if value is None:
                 return None
-            value = getter(value)
+            try:
+                value = getter(value)
+            except AttributeError as error:
+                if not isinstance(value, dict):
+                    raise
+                key = error.name  # of the step, unless a subclass of dict has properties that raise
+                raise AttributeError(
+                    f"a {type(value).__qualname__} has no attribute {key!r}; write [{key}] for a key of it"
+                ) from None
         return value
 
     return follow

@@ -402,3 +402,10 @@ def test_error_names_an_object_by_its_class(telemetry: Telemetry) -> None:
 
     with pytest.raises(TypeError, match=r"not an argument of .*Saver; .* rows, return"):
         telemetry.asset.save(window="day")(Saver())
+
+
+def test_attribute_of_a_dict_names_the_step_for_a_key() -> None:
+    with pytest.raises(AttributeError, match=r"a dict has no attribute 'params'; write \[params\] for a key of it"):
+        read("config.params", save, CONFIG)
+    with pytest.raises(AttributeError, match="'list' object has no attribute 'params'"):
+        read("config.params", save, [1])
