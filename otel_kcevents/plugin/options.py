@@ -346,8 +346,11 @@ def _checked_path(value: Any, key: str, report: Report, forbidden: tuple[str, ..
         report(key, str(error))
         return None
     if root in forbidden and _needs_result(value):
-        reads = "the items of a generator" if root == "yield" else "the result"
-        report(key, f"{short_repr(value)} reads {reads}, which {key.partition('.')[0]} cannot; use an argument")
+        if root == "yield":
+            reads = f"the items of a generator, which {key.partition('.')[0]} cannot use"
+        else:
+            reads = "the result, which does not exist before the call"
+        report(key, f"{short_repr(value)} reads {reads}; use an argument")
         return None
     return value
 
