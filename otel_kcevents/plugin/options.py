@@ -275,7 +275,9 @@ def _read_fails_when(value: Any, report: Report) -> FailureOptions | None:
         return FailureOptions(values=(("word", value),))
     if not isinstance(value, dict):
         remedy = f"; write {str(value).lower()!r}, a string" if isinstance(value, bool) else ""
-        report("fails_when", f"expected none, false, empty, a table or module:function, got {_shown(value)}{remedy}")
+        report(
+            "fails_when", f"expected none, false, true, empty, a table or module:function, got {_shown(value)}{remedy}"
+        )
         return None
     check_keys(value, ("path", "is"), report, "fails_when.")
     path = _checked_path(value.get("path"), "fails_when.path", report, ("yield",))
@@ -284,6 +286,10 @@ def _read_fails_when(value: Any, report: Report) -> FailureOptions | None:
     if not all(isinstance(one, _SCALARS) for one in listed):
         what = "none, false, true, empty, a string or a number, or a list of them"
         report("fails_when.is", f"expected {what}, got {_shown(expected)}")
+    if path is not None and "[*]" in path and "none" in listed:
+        report(
+            "fails_when.is", f"{short_repr(path)} leaves out None, so no value is none; use a function of the result"
+        )
     values = tuple(_expected(one) for one in listed)
     return None if path is None else FailureOptions(path, values)
 

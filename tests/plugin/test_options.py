@@ -156,6 +156,7 @@ def test_options_are_picklable() -> None:
         ({"fails_when": {"path": "return"}}, "fails_when.is: .* got None"),
         ({"fails_when": {"is": 1}}, "fails_when.path: .* got None"),
         ({"fails_when": {"path": "yield", "is": 1}}, "fails_when.path: 'yield' reads the items"),
+        ({"fails_when": {"path": "a[*].ok", "is": [1, "none"]}}, "fails_when.is: .* leaves out None"),
         ({"fails_when": {"path": "return", "is": {}}}, "fails_when.is: .* got {}"),
         ({"error": ["a"]}, "error: expected a path"),
         ({"keep": "day"}, "keep: expected a table .* got 'day'"),
