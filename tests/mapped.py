@@ -29,6 +29,7 @@ PROVIDERS = {
     "ours": {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none"},  # as without opentelemetry-distro
 }
 """The environment in which the launcher sets the providers of `opentelemetry-distro`, and in which it sets none."""
+_NO_CONFIGURATOR = "Configuration of configurator not loaded because none is set by OTEL_PYTHON_CONFIGURATOR\n"
 _NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 
 
@@ -54,7 +55,7 @@ def instrument(
         environment: Variables to add to `clean_environment()`.
 
     Returns:
-        What the program wrote to stdout and to stderr.
+        What the program wrote to stdout and to stderr, without what the launcher says of `PROVIDERS["ours"]`.
     """
     if mapping is not None:
         environment["OTEL_PYTHON_KCEVENTS_MAPPING"] = str(mapping)
@@ -74,7 +75,7 @@ def instrument(
         check=False,
     )
     assert finished.returncode == code, finished.stderr
-    return finished.stdout, finished.stderr
+    return finished.stdout, finished.stderr.replace(_NO_CONFIGURATOR, "")
 
 
 def mapped(telemetry: Telemetry, function: _F, record: str | None = "allocation.load", **options: Any) -> _F:

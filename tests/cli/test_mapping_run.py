@@ -31,7 +31,7 @@ Run = Callable[..., tuple[str, str]]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """A function that runs the command with a mapping and a program, and returns what they wrote."""
-    for name, value in clean_environment(COVERAGE_PROCESS_CONFIG="").items():
+    for name, value in clean_environment(COVERAGE_PROCESS_CONFIG="", **NO_EXPORT).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
