@@ -63,14 +63,20 @@ class Instrumentation:
         write_run()  # the process may be killed before its first event, which would write this
 
     def end(self) -> None:
-        """Restore everything, the last change first."""
+        """Restore everything, the last change first, and omit the counts so far from what is written later."""
+        has_changes = self._changes is not None
+        self.restore()
+        if has_changes:
+            end_run(is_final=False)  # writes the counts; the next event shows that the run continues
+            retire_counts()
+
+    def restore(self) -> None:
+        """Restore everything, the last change first; the counts are kept."""
         self._main.stop()
         if self._mapping.entries:
             self._hook.remove()
         if self._changes is not None:
             self._changes.undo()
-            end_run(is_final=False)  # writes the counts; the next event shows that the run continues
-            retire_counts()
         self._changes = None
         self._started.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
         for problem in options.problems:
             _logger.warning("%s", problem)
         mapping = options.mapping
+        atexit.register(self._restore_at_exit)  # first, so that it is called last
         self._setup = self._setup or ProgramSetup()
         set_up = partial(self._setup.begin, options.log_file, is_used=bool(mapping and mapping.entries))
         _attempt("the export and the log are not set up", set_up)
@@ -93,7 +95,17 @@ class KcEventsInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the libra
             self._instrumentation = Instrumentation(mapping)
             self._instrumentation.begin()
 
+    def _restore_at_exit(self) -> None:
+        """Restore the functions, because Python frees the globals of a program only if nothing else holds them.
+
+        A shim holds those of its function, and Python's garbage collector does not look into code. So files that the
+        program has not closed would not be written, and finalizers would not be called.
+        """
+        if self._instrumentation is not None:
+            _attempt("not all functions are restored", self._instrumentation.restore)
+
     def _uninstrument(self, **options: Any) -> None:
+        atexit.unregister(self._restore_at_exit)
         if self._instrumentation is not None:
             _attempt("not all functions are restored", self._instrumentation.end)
         if self._setup is not None:
