@@ -21,12 +21,14 @@ from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.record.counter import observe
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.process_setup import SETUP, needed_providers
-from otel_kcevents.sdk.settings import exporters
+from otel_kcevents.sdk.settings import Signal, exporters
 from otel_kcevents.sdk.stock_exports import hold_forks_during_exports
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.run import is_helper
 
 __all__ = ["ProgramSetup"]
+
+_SIGNALS: tuple[Signal, ...] = ("traces", "metrics")
 
 
 class ProgramSetup:
@@ -73,11 +75,9 @@ class ProgramSetup:
 
     def _wait(self, is_used: bool) -> None:
         self._undo = [self._replace_setter(trace, "tracer"), self._replace_setter(metrics, "meter")]
-        self._undo_waiting = [
-            _call_at_first_span(self._set_tracer_provider),
-            # A program that has set a tracer provider, but no meter provider, still needs one for the counter.
-            default_log.attach(lambda *event: self._set_providers()),
-        ]
+        # A program that has set a tracer provider, but no meter provider, still needs one for the counter.
+        self._undo_waiting = [default_log.attach(lambda *event: self._set_providers())]
+        self._undo_waiting.append(_call_at_first_span(self._set_tracer_provider))
         if is_used and hasattr(os, "register_at_fork"):
             import concurrent.futures.thread  # noqa: F401 - during a fork, it would register hooks that then fail
 
@@ -100,18 +100,25 @@ class ProgramSetup:
             if self._is_setting_up or not self._undo_waiting:
                 return  # the set-up itself starts a span, or another thread was first
             self._is_setting_up = True
-            if not SETUP.is_complete:
-                try:
-                    has_metrics = bool(exporters("metrics", lambda message: None))
-                    SETUP.set_providers(None, default_log, ("traces", "metrics") if has_metrics else ("traces",))
-                except Exception as error:
-                    _logger.warning("nothing is exported: %s", error_message(error))
-                    _keep_hand_written_events()
-                self._has_set_providers = True
-                SETUP.export_at_end()
-                hold_forks_during_exports()
+            try:
+                if not SETUP.is_complete:
+                    self._set_up()
+            except Exception as error:  # from a provider of another library
+                _logger.warning("the set-up is not complete: %s", error_message(error))
             _call_all(self._undo_waiting)
             self._is_setting_up = False
+
+    def _set_up(self) -> None:
+        is_exported = {signal: bool(exporters(signal, lambda message: None)) for signal in _SIGNALS}
+        self._has_set_providers = True
+        try:
+            SETUP.set_providers(None, default_log, _SIGNALS if is_exported["metrics"] else ("traces",))
+        except Exception as error:
+            if any(is_exported.values()):
+                _logger.warning("nothing is exported: %s", error_message(error))
+            _keep_hand_written_events()
+        SETUP.export_at_end()
+        hold_forks_during_exports()
 
     def _replace_setter(self, module: Any, kind: str) -> Callable[[], None]:
         """Let the program set a provider when ours is already set; return a function that undoes this."""
@@ -120,10 +127,12 @@ class ProgramSetup:
 
         @wraps(original)
         def set_provider(provider: Any) -> None:
-            if self._has_set_providers and getattr(module, f"get_{kind}_provider")() in SETUP.ending.own:
+            ours = getattr(module, f"get_{kind}_provider")() if self._has_set_providers else None
+            holder, variable = original.__globals__, f"_{kind.upper()}_PROVIDER"
+            if ours in SETUP.ending.own and holder.get(variable) is ours:
                 # The API accepts one provider, and has no way to replace it. Spans of earlier tracers stay with ours.
-                original.__globals__[f"_{kind.upper()}_PROVIDER"] = provider
-            else:
+                holder[variable] = provider
+            else:  # if the API has no such variable, it logs that it refuses the provider
                 original(provider)
             with suppress(Exception):  # from a provider of another library
                 SETUP.retain_events(default_log)
@@ -144,9 +153,11 @@ def _call_all(functions: list[Callable[[], object]]) -> None:
 def _keep_hand_written_events() -> None:
     """Set a provider that exports nothing, if the program has none: hand-written spans need one to reach the log."""
     if needed_providers()[0]:
+        from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
 
-        provider = TracerProvider(shutdown_on_exit=False)
+        # The default resource is built in threads, and none can be started when the interpreter shuts down.
+        provider = TracerProvider(resource=Resource.get_empty(), shutdown_on_exit=False)
         SETUP.ending.own.append(provider)
         trace.set_tracer_provider(provider)
     SETUP.set_providers(None, default_log, ())
@@ -156,13 +167,17 @@ def _call_at_first_span(on_first_span: Callable[[], None]) -> Callable[[], None]
     """Call a function when a tracer starts a span while no provider is set; return a function that undoes this.
 
     A public method is not the place for this: `start_as_current_span` may decorate a function long before its call.
+    If the private one is missing, the function is called at once.
     """
     proxy: Any = trace.ProxyTracer
-    original = vars(proxy)["_tracer"]
+    original = vars(proxy).get("_tracer")
+    if not isinstance(original, property):
+        on_first_span()
+        return lambda: None
 
     def _tracer(tracer: Any) -> Any:
         on_first_span()
-        return original.fget(tracer)
+        return original.__get__(tracer)
 
     proxy._tracer = property(_tracer)
     return lambda: setattr(proxy, "_tracer", original)

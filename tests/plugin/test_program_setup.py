@@ -107,6 +107,30 @@ def test_provider_of_another_library_is_kept() -> None:
     assert run("other_provider") == ({"counts": LOADED, "spans": []}, [])
 
 
+def test_faulty_provider_is_reported() -> None:
+    found, [message] = run("faulty_provider")
+    assert (found["counts"], "faulty provider" in message) == (LOADED, True)
+
+
+def test_api_without_private_names_refuses_a_provider() -> None:
+    """Nothing is lost: the program's spans stay with the provider of this package."""
+    found, logged = run("api_without_private_names")
+    assert (found, logged) == ({"counts": {"AssetSetSaved": 2}, "spans": [], "refused": 1}, [])
+
+
+def test_first_span_at_exit_is_in_the_log() -> None:
+    found, logged = run("first_span_at_exit")
+    assert (found["counts"], logged) == (SAVED, [])
+
+
+@pytest.mark.parametrize("providers", PROVIDERS)
+def test_globals_of_a_mapped_module_are_finalized(providers: str) -> None:
+    """Otherwise a file that is not closed would not be written."""
+    script, environment = PROGRAMS / "own_set_up.py", PROVIDERS[providers]
+    out, _ = instrument(script, "finalizer_of_a_mapped_module", mapping=MAPPING, journal=None, code=0, **environment)
+    assert out.splitlines() == ["{}", "finalized"]
+
+
 def test_program_may_call_configure() -> None:
     found, logged = run("configured")
     assert (found["counts"], found["service"], logged) == (LOADED | SAVED, "nightly", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -136,6 +137,60 @@ def uninstrumented() -> None:
     assert trace.set_tracer_provider is set_tracer_provider
     instrumentor.instrument()
     show()
+
+
+def first_span_at_exit() -> None:
+    """No thread can be started then."""
+    atexit.register(show)
+    atexit.register(save_by_hand)
+
+
+def finalizer_of_a_mapped_module() -> None:
+    import unedited_steps
+
+    class Left:
+        def __del__(self) -> None:
+            print("finalized", flush=True)
+
+    unedited_steps.left = Left()
+    print("{}")
+
+
+class Faulty(trace.NoOpTracerProvider):
+    @property
+    def add_span_processor(self) -> None:
+        raise RuntimeError("faulty provider")
+
+
+def faulty_provider() -> None:
+    trace.set_tracer_provider(Faulty())
+    load(DAY, 1)
+    show()
+
+
+def api_without_private_names() -> None:
+    """As a later version of the API may be."""
+    from otel_kcevents.plugin.instrumentor import KcEventsInstrumentor
+
+    refused: list[trace.TracerProvider] = []
+    KcEventsInstrumentor().uninstrument()
+    original: Any = trace.ProxyTracer
+    original._tracer = None
+    setter = trace.set_tracer_provider
+
+    def set_tracer_provider(tracer_provider: trace.TracerProvider) -> None:
+        """Refuses a second provider."""
+        if isinstance(trace.get_tracer_provider(), TracerProvider):
+            refused.append(tracer_provider)
+        else:
+            setter(tracer_provider)
+
+    trace.set_tracer_provider = set_tracer_provider
+    KcEventsInstrumentor().instrument()
+    save_by_hand()
+    trace.set_tracer_provider(TracerProvider())
+    save_by_hand()
+    show(refused=len(refused))
 
 
 def nothing() -> None:
