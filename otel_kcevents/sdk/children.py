@@ -22,6 +22,7 @@ from typing import Any
 
 from otel_kcevents.record.run import end_killed_block
 from otel_kcevents.sdk.ending import Ending
+from otel_kcevents.sdk.missed_signal import note_sigterm, resend_missed_sigterm
 from otel_kcevents.store.run_end import end_run
 
 __all__ = ["block_sigterm_in_forks", "flush_in_children", "handle_sigterm"]
@@ -65,6 +66,7 @@ def _flush_at_end_of_child(ending: Ending) -> None:
     else:
         threading.Thread(target=partial(_wait_and_flush, ending), name="kcevents-end").start()
     handle_sigterm(ending)
+    resend_missed_sigterm()
 
 
 def _wait_and_flush(ending: Ending) -> None:
@@ -181,6 +183,7 @@ def _terminate(ending: Ending, number: int, frame: FrameType | None) -> None:  #
         with suppress(RuntimeError):
             start_new_thread(send_again, ())  # let the code release its locks, some of which the export needs
             return
+    note_sigterm()
 
     exported = allocate_lock()
     exported.acquire()
