@@ -56,7 +56,7 @@ def _add_check(commands: _Commands) -> None:
         description="Show which functions each entry of a mapping matches, and why others match none. This imports the "
         "modules that the mapping names, as python does in the current folder, so their code runs. Files and programs "
         "that are named by their path are read and not run, so the effects of decorators and base classes are unknown.",
-        epilog="The exit code is 0 if every entry matches, and 3 otherwise.",
+        epilog="The exit code is 0 if every entry matches, 3 if not, and 1 if the file cannot be read.",
     )
     parser.set_defaults(command=_check)
     main_help = "a script, or the name after python -m, whose functions the mapping names as __main__; may be repeated"
