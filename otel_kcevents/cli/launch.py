@@ -15,7 +15,7 @@ from types import FrameType
 from otel_kcevents.cli.sources import CommandError
 from otel_kcevents.model.messages import short_repr
 
-__all__ = ["find_program", "run_instrumented"]
+__all__ = ["describe_end", "find_program", "run_instrumented"]
 
 # Does what the command opentelemetry-instrument does, which need not be on PATH. The current folder is removed from
 # sys.path: a module of the program may have the name of one that the launcher imports.
@@ -84,7 +84,7 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
         environment: The variables to add to the environment of this process.
 
     Returns:
-        Its exit code; 128 plus the number of the signal that killed it, if one did.
+        Its exit code; the negative number of the signal that killed it, if one did.
     """
     process: subprocess.Popen[bytes] | None = None
     early: list[int] = []
@@ -111,7 +111,19 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return status if status >= 0 else 128 - status
+    return status
+
+
+def describe_end(status: int) -> str:
+    """Return how a program ended: `exited with 1`, or `was killed by SIGTERM`.
+
+    Args:
+        status: What `run_instrumented` returned.
+    """
+    if status >= 0:
+        return f"exited with {status}"
+    names = {int(known): known.name for known in signal.Signals}  # without most real-time signals
+    return f"was killed by {names.get(-status, f'signal {-status}')}"
 
 
 def _has_terminal() -> bool:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from otel_kcevents.cli.launch import find_program, run_instrumented
+from otel_kcevents.cli.launch import describe_end, find_program, run_instrumented
 from otel_kcevents.cli.mapping_file import read_mapping_file
 from otel_kcevents.cli.output import plural, print_to, table
 from otel_kcevents.cli.sources import FINDINGS, USAGE, CommandError
@@ -30,7 +30,7 @@ from otel_kcevents.store.run import PARENT_VARIABLE
 __all__ = ["run_with_mapping"]
 
 _HEADS = ("ENTRY", "FUNCTION", "CALLS", "EVENTS", "ERRORS", "NO SIZE", "NO WINDOW")
-_NOTHING = ProgramCalls((), 0, (), (), 0)
+_NOTHING = ProgramCalls((), 0, 0, (), (), 0)
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,17 @@ def run_with_mapping(name: str, program: Sequence[str], output: str, as_json: bo
         variables = {OTEL_PYTHON_KCEVENTS_MAPPING: path, OTEL_PYTHON_KCEVENTS_LOG_FILE: journal}
         variables |= dict.fromkeys(undecided_exporters(), "none")  # a trial run needs no collector
         status = run_instrumented(command, {**variables, PARENT_VARIABLE: parent})
+        exit_status = status if status >= 0 else 128 - status  # as shells do
         found = _read(journal, parent)
         entries = [_calls_of(entry, found) for entry in mapping.entries]
         problems = list(dict.fromkeys([*map(str, mapping.problems), *found.problems]))
         findings = _findings(entries, found, len(mapping.problems), command[0])
         if as_json:
-            data = _json(name, status, entries, found, problems, findings)
+            data = _json(name, exit_status, entries, found, problems, findings)
             print_to(report, json.dumps(data, indent=2, ensure_ascii=False).split("\n"))
         else:
-            print_to(report, _text(name, entries, found, problems, findings))
-    return FINDINGS if exit_code and not status and findings else status
+            print_to(report, _text(name, status, entries, found, problems, findings))
+    return FINDINGS if exit_code and not status and findings else exit_status
 
 
 @contextmanager
@@ -136,7 +137,9 @@ def _calls_of(entry: Entry, found: ProgramCalls) -> _EntryCalls:
     place, prefix = to_utf8(entry.place), to_utf8(f"{entry.origin}: functions[{entry.number}]")
     own = sorted((one for one in found.calls if one.entry == place), key=lambda one: (not one.calls, one.function))
     findings: list[str] = []
-    if not own:
+    if not own and found.unended and not found.calls:  # functions are written with the first event, or at the end
+        findings.append("it is not known which functions are matched")
+    elif not own:
         findings.append("no function is matched")
     elif not any(one.calls for one in own):
         findings.append("no function was called")
@@ -180,6 +183,7 @@ def _label(entry: Entry) -> str:
 
 def _text(
     name: str,
+    status: int,
     entries: Sequence[_EntryCalls],
     found: ProgramCalls,
     problems: Sequence[str],
@@ -195,8 +199,10 @@ def _text(
         lines.append(f"not counted: {plural(found.uncounted, 'event')} of processes that were killed")
     if problems:
         lines += ["warnings:", *(f"  {problem}" for problem in problems)]
+    if status:
+        lines.append(f"the program {describe_end(status)}")
     if findings:
-        return [*lines, f"not everything is recorded: {'; '.join(findings)}"]
+        return [*lines, "not everything is recorded:", *(f"  {finding}" for finding in findings)]
     return [*lines, "every entry is recorded, and no size or window that the mapping names is missing"]
 
 

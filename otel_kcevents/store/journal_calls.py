@@ -91,6 +91,7 @@ class ProgramCalls(NamedTuple):
     Attributes:
         runs: The ids of their runs, the oldest first.
         running: How many of them still run.
+        unended: How many of them have no end: they still run, or may have been killed.
         calls: The sums of the calls of all runs, by entry and function.
         problems: The warnings that they logged, each once, the oldest first.
         uncounted: How many events of those without an end, which may have been killed, are not in the counts.
@@ -98,6 +99,7 @@ class ProgramCalls(NamedTuple):
 
     runs: tuple[str, ...]
     running: int
+    unended: int
     calls: tuple[Calls, ...]
     problems: tuple[str, ...]
     uncounted: int
@@ -133,7 +135,8 @@ def read_program(connection: sqlite3.Connection, parent: str, is_running: Callab
     )
     ids = tuple(id_ for id_, *_ in runs)
     running = sum(map(is_running, ids))
-    return ProgramCalls(ids, running, tuple(calls), tuple(message for (message,) in problems), uncounted)
+    unended = sum(ended is None for _, ended, _ in runs)
+    return ProgramCalls(ids, running, unended, tuple(calls), tuple(message for (message,) in problems), uncounted)
 
 
 def read_calls(connection: sqlite3.Connection) -> list[Calls]:

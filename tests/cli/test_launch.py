@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import run_program
 
-from otel_kcevents.cli.launch import find_program, run_instrumented
+from otel_kcevents.cli.launch import describe_end, find_program, run_instrumented
 from otel_kcevents.cli.sources import CommandError
 
 
@@ -84,8 +84,20 @@ def test_signal_before_the_program_starts_is_passed_on(monkeypatch: pytest.Monke
         return start(*args, **kwargs)
 
     monkeypatch.setattr(subprocess, "Popen", start_late)
-    assert run_instrumented([sys.executable, "-S", "-c", "import time; time.sleep(20)"], {}) == 128 + signal.SIGTERM
+    assert run_instrumented([sys.executable, "-S", "-c", "import time; time.sleep(20)"], {}) == -signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("status", "end"),
+    [
+        (0, "exited with 0"),
+        (-signal.SIGKILL, "was killed by SIGKILL"),
+        (-35, "was killed by signal 35"),
+    ],
+)
+def test_end_of_a_program_is_described(status: int, end: str) -> None:
+    assert describe_end(status) == end
 
 
 def test_keys_of_a_terminal_interrupt_the_program_once() -> None:

@@ -57,9 +57,11 @@ def test_calls_of_all_processes_are_counted(run: Run) -> None:
         "functions[0]  __main__:save       1       1       0        0          1",
         "functions[1]  __main__:load      10      10       0        1          0",
         "functions[2]  __main__:never      0       0       0        0          0",
-        "not everything is recorded: functions[0] (mapped_ends.py:save): 1 event without a window; "
-        "functions[1] (__main__:load): 1 event without a size; "
-        "functions[2] (__main__:never): no function was called",
+        "the program exited with 5",
+        "not everything is recorded:",
+        "  functions[0] (mapped_ends.py:save): 1 event without a window",
+        "  functions[1] (__main__:load): 1 event without a size",
+        "  functions[2] (__main__:never): no function was called",
     ]
 
 
@@ -68,10 +70,13 @@ def test_calls_without_events_count_in_spawned_processes(run: Run) -> None:
     assert "functions[0]  __main__:load      2       0       0        0          0" in err.splitlines()
 
 
-@pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("SIGINT", 7)])
-def test_signals_are_passed_to_the_program(run: Run, how: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("how", "code", "end"), [("SIGTERM", 143, "was killed by SIGTERM"), ("SIGINT", 7, "exited with 7")]
+)
+def test_signals_are_passed_to_the_program(run: Run, how: str, code: int, end: str) -> None:
+    """The report says how the program ended."""
     _, err = run(SAVE, how, code=code)
-    assert err.splitlines()[-1] == COMPLETE
+    assert err.splitlines()[-2:] == [f"the program {end}", COMPLETE]
 
 
 def test_events_of_a_killed_process_may_not_be_counted(run: Run) -> None:
@@ -125,12 +130,14 @@ def test_problems_are_reported_without_any_event(run: Run) -> None:
     """Also those that a process finds before it is killed."""
     mapping = f'{LOAD}window = "day"\n{SAVE.replace("window =", "windou =")}'
     _, err = run(mapping, "killed", code=137)
-    *_, heading, first, second, last = err.splitlines()
+    *_, heading, first, second, end, _, entry, mistakes = err.splitlines()
     assert heading == "warnings:"
     assert "functions[1].windou (mapped_ends.py:save): 'windou' is not a key; did you mean 'window'?" in first
     assert "'day' is not an argument of load; a path starts from window" in second
-    entry = "functions[0] (__main__:load): no function is matched, 1 warning about its functions"
-    assert last == f"not everything is recorded: {entry}; 1 mistake in the mapping"
+    assert end == "the program was killed by SIGKILL"
+    unknown = "it is not known which functions are matched"
+    assert entry == f"  functions[0] (__main__:load): {unknown}, 1 warning about its functions"
+    assert mistakes == "  1 mistake in the mapping"
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
@@ -151,13 +158,13 @@ def test_journal_that_cannot_be_read(run: Run, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "notes.txt")
     _, err = run(SAVE, "end")
     assert f"  {tmp_path}/notes.txt is not a journal, or is damaged" in err
-    assert err.splitlines()[-1] == "not everything is recorded: the journal cannot be read"
+    assert err.splitlines()[-2:] == ["not everything is recorded:", "  the journal cannot be read"]
 
 
 def test_process_that_still_runs_is_reported(run: Run, tmp_path: Path) -> None:
     out, err = run(SAVE, "left")
     os.kill(int(out), signal.SIGKILL)
-    assert err.splitlines()[-1] == "not everything is recorded: 1 process still running"
+    assert err.splitlines()[-2:] == ["not everything is recorded:", "  1 process still running"]
 
 
 def test_exit_code_3_if_not_everything_is_recorded(run: Run) -> None:
@@ -168,9 +175,7 @@ def test_exit_code_3_if_not_everything_is_recorded(run: Run) -> None:
 def test_call_without_an_event_is_reported(run: Run) -> None:
     """The process ends before the call does."""
     _, err = run(f'{SAVE}[[functions]]\ntarget = "mapped_ends.py:main"\nrecord = "asset.save"\n', "killed", code=137)
-    assert err.splitlines()[-1] == (
-        "not everything is recorded: functions[1] (mapped_ends.py:main): no call recorded an event"
-    )
+    assert err.splitlines()[-1] == "  functions[1] (mapped_ends.py:main): no call recorded an event"
 
 
 def test_program_that_does_not_load_the_mapping(run: Run) -> None:

@@ -77,7 +77,7 @@ def test_file_of_version_1_is_read_and_not_changed(old: Path) -> None:
     assert [(run["name"], run["events"]) for run in Journal(old).runs()] == [("nightly", 2)]
     assert read_state(str(old)).calls == ()
     program = read_journal(str(old), lambda connection: read_program(connection, "x", lambda run: False))
-    assert program == ((), 0, (), (), 0)
+    assert program == ((), 0, 0, (), (), 0)
     assert old.read_bytes() == content
     assert [entry.name for entry in old.parent.iterdir()] == ["kcevents.db"]
 
@@ -184,7 +184,7 @@ def test_program_has_the_calls_of_its_processes(path: Path, counts: CallCounts) 
         str(path), lambda connection: read_program(connection, "x" * 16, lambda run: run == "b" * 16)
     )
     assert program.runs == ("a" * 16, "b" * 16)
-    assert program.running == 1
+    assert (program.running, program.unended) == (1, 2)
     assert program.uncounted == 2
     assert program.calls == (Calls(ENTRY, "etl:save", 4, 2, 0, 0, 0),)
     assert [problem for problem in program.problems if problem in ("early", "late", "other")] == ["late", "early"]
