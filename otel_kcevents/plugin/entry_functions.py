@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
@@ -14,9 +16,11 @@ from otel_kcevents.plugin.functions import Found, Search, override_of
 from otel_kcevents.plugin.mapping import Entry
 from otel_kcevents.plugin.namespaces import Namespace
 from otel_kcevents.plugin.patching import Replacement, Swap, recorded_callable, refusal
+from otel_kcevents.plugin.problem import OptionError, hint
 from otel_kcevents.plugin.recording import record_calls
 from otel_kcevents.plugin.subclasses import SubclassWatch, count_once, inherited_method, subclasses_of
 from otel_kcevents.record.late import Recording
+from otel_kcevents.record.signatures import signature_of
 
 __all__ = ["EntryFunctions"]
 
@@ -107,11 +111,15 @@ class EntryFunctions:
         if problem is not None:
             self._report(f"{name} is not instrumented: {problem}")
             return
+        if self._is_recorded(name, function):
+            return
         self._changes.add(Swap(function, partial(self._record, found)))
         self._functions[Matched(name, code.co_filename, code.co_firstlineno)] = None
 
     def _replace(self, found: Found, attribute: str, module_name: str, holder: Any) -> None:
         if not self._changes.claim(self._entry.number, holder, attribute):
+            return
+        if self._is_recorded(f"{module_name}:{found.name}", holder, attribute):
             return
         record = partial(self._record, found)
         if found.owner is not None:
@@ -121,13 +129,30 @@ class EntryFunctions:
             value = recorded_callable(found.function, record)
             made = value.__call__
         self._changes.claim(self._entry.number, made)
+        self._is_recorded(f"{module_name}:{found.name}", made)
         self._changes.add_made(made)
         self._changes.add(Replacement(holder, attribute, value))
         self._functions[Matched(f"{module_name}:{found.name}", is_in_place=False)] = None
 
+    def _is_recorded(self, name: str, holder: Any, attribute: str = "") -> bool:
+        """Return whether an earlier entry records the same calls of a function; a glob leaves such functions to it."""
+        entry, calls = self._entry, self._entry.calls
+        first = (
+            entry.number if calls is None else self._changes.first_to_record(entry.number, (calls, attribute), holder)
+        )
+        if first == entry.number:
+            return False
+        reason = f"functions[{first}] records the same calls"
+        if entry.target.names_one_function:
+            self._report(f"{name} is not instrumented: {reason}; distinguish them by where or within")
+        else:
+            self._notes[f"{name} is skipped: {reason}"] = None
+        return True
+
     def _record(self, found: Found, original: Any) -> Recording:
         if type(original) is FunctionType:
             self._changes.add_made(original)
+        _check_kept(self._entry, original)
         recording = record_calls(self._entry, found.function, original)
         is_method = found.owner is not None and not isinstance(found.value, staticmethod)
         return count_once(self._entry.place, recording, original) if self._entry.subclasses and is_method else recording
@@ -156,6 +181,20 @@ class EntryFunctions:
         except Exception as error:
             function = f"{subclass.__module__}:{subclass.__qualname__}.{name}"
             self._report(f"{function} is not instrumented: {error_message(error)}", getattr(error, "key", "target"))
+
+
+def _check_kept(entry: Entry, function: Callable[..., Any]) -> None:
+    """Check that each kept value that a path reads is kept by an entry.
+
+    Raises:
+        OptionError: No entry keeps it.
+    """
+    for key, source in entry.options.paths:
+        found = re.match(r"kept\.(\w+)", source)
+        if found is None or found[1] in entry.kept or "kept" in signature_of(function).parameters:
+            continue
+        remedy = hint(found[1], entry.kept) if entry.kept else "add keep to the entry of a function that knows it"
+        raise OptionError(key, f"no entry keeps {found[1]!r}; {remedy}")
 
 
 def _code_of(namespace: Namespace) -> CodeType | None:

@@ -35,6 +35,7 @@ class Entry(NamedTuple):
         set_name: The name of the set; None if the entry only keeps values.
         options: How the calls are recorded.
         subclasses: Whether the methods of subclasses that override the target count too.
+        kept: The names that the entries of the mapping keep.
     """
 
     origin: str
@@ -45,11 +46,18 @@ class Entry(NamedTuple):
     set_name: str | None = None
     options: Options = Options()
     subclasses: bool = False
+    kept: frozenset[str] = frozenset()
 
     @property
     def place(self) -> str:
         """The file and the place in it, such as `kcevents.toml: functions[2] (costs.etl:save)`."""
         return self.place_of()
+
+    @property
+    def calls(self) -> object:
+        """A key that is equal for entries that record the same calls as the same events; None if it records none."""
+        options = self.options
+        return (self.etl, self.operation, options.where, options.within) if self.operation else None
 
     def place_of(self, key: str = "") -> str:
         """Return the place of one of its keys, such as `kcevents.toml: functions[2].window (costs.etl:save)`.
@@ -120,7 +128,14 @@ def mapping_of(content: Any, origin: str) -> Mapping:
         if twin is not entry:
             remedy = "remove one of them, or distinguish them by where or within"
             problems.append(Problem(entry.place, f"functions[{twin.number}] records the same calls; {remedy}"))
-    return Mapping(origin, tuple(entries.values()), tuple(problems))
+    kept = _kept_names(functions)
+    return Mapping(origin, tuple(entry._replace(kept=kept) for entry in entries.values()), tuple(problems))
+
+
+def _kept_names(functions: Sequence[Any] | None) -> frozenset[str]:
+    """Return the names that entries keep, also those with a mistake, which is reported already."""
+    tables = [item.get("keep") for item in functions or () if isinstance(item, dict)]
+    return frozenset(name for table in tables if isinstance(table, dict) for name in table if isinstance(name, str))
 
 
 def _place(origin: str, number: int, target: object, key: str = "") -> str:
@@ -221,6 +236,5 @@ def _read_record(
 
 
 def _calls_of(entry: Entry) -> object:
-    """Return a key that is equal for two entries that would record the same calls."""
-    target, etl, operation, options = entry.target, entry.etl, entry.operation, entry.options
-    return (target, etl, operation, options.where, options.within) if operation else (target, options)
+    """Return a key that is equal for two entries with the same target that would record or keep the same."""
+    return entry.target, entry.calls or entry.options

@@ -123,6 +123,16 @@ class Options(NamedTuple):
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
     within: tuple[str, ...] = ()
 
+    @property
+    def paths(self) -> tuple[tuple[str, str], ...]:
+        """All paths, each with its key."""
+        window = self.window or WindowOptions()
+        found = [("window", window.path), ("window.start", window.start), ("window.end", window.end)]
+        found += [("size", (self.size.path or "").removeprefix("+") if self.size else None)]
+        found += [("fails_when", self.fails_when.path if self.fails_when else None), ("error", self.error)]
+        found += [("keep", path) for _, path in self.keep] + [("where", path) for path, _ in self.where]
+        return tuple((key, path) for key, path in found if path)
+
 
 def is_function_name(value: Any) -> bool:
     """Return whether a value is a string such as `module:function`.

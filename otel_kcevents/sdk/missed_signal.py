@@ -22,7 +22,7 @@ _handled_in: int | None = None  # the process whose handler has started
 _pipe: tuple[int, int] | None = None
 
 
-def note_sigterm() -> None:
+def note_sigterm() -> None:  # pragma: no cover - the process is killed
     """Note that the handler has started in this process."""
     global _handled_in
     _handled_in = os.getpid()

@@ -239,6 +239,52 @@ def test_bad_option_is_a_problem_of_its_entry(program: MappedProgram, warned: Wa
     assert [len(state.functions) for state in started.states()] == [0, 1]
 
 
+def test_function_that_two_entries_name_is_recorded_once(program: MappedProgram, warned: Warned) -> None:
+    """The first entry records its calls, unless conditions tell the calls of the two apart."""
+    module = program.load(SOURCE)
+    started = program.instrument("program:save", "program:sav*", "progra*:save")
+    assert program.count(module.save) == 1
+    assert started.states()[1].notes == ("program:save is skipped: functions[0] records the same calls",)
+    (message,) = warned()
+    assert "functions[2].target (progra*:save)" in message
+    assert "functions[0] records the same calls; distinguish them by where or within" in message
+
+
+def test_function_is_recorded_by_entries_that_differ(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    program.instrument(
+        "program:save",
+        {"target": "program:sav*", "record": "asset.total"},
+        {"target": "program:sav*", "within": "mapped_program"},
+    )
+    assert program.count(module.save) == 3
+
+
+def test_inherited_method_that_two_entries_name_is_recorded_once(program: MappedProgram, warned: Warned) -> None:
+    module = program.load("class Base:\n    def load(self): return 1\nclass Child(Base): pass")
+    program.instrument("program:Child.load", "progra*:Child.load")
+    assert program.count(lambda: module.Child().load()) == 1
+    assert "functions[0] records the same calls" in warned()[0]
+
+
+def test_kept_value_that_no_entry_keeps_is_a_problem(program: MappedProgram, warned: Warned) -> None:
+    program.load("def know(day): ...\ndef save(rows): return 1\ndef load(kept): return 1")
+    program.instrument(
+        {"target": "program:know", "record": None, "keep": {"window": "day"}},
+        {"target": "program:save", "window": "kept.windw"},
+        {"target": "program:load", "window": "kept.day"},
+    )
+    (message,) = warned()
+    assert "functions[1].window (program:save)" in message
+    assert "no entry keeps 'windw'; did you mean 'window'?" in message
+
+
+def test_kept_value_without_any_keep_is_a_problem(program: MappedProgram, warned: Warned) -> None:
+    program.load("def save(rows): return 1")
+    program.instrument({"target": "program:save", "where": {"kept.day": "2024*"}})
+    assert "no entry keeps 'day'; add keep to the entry of a function that knows it" in warned()[0]
+
+
 # Functions that are decorated by this package
 
 DECORATED = """

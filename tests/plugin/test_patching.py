@@ -543,7 +543,11 @@ def test_functions_pickled_by_value_record(program: MappedProgram, tmp_path: Pat
         class Loader(Base):
             def load(self): return [*super().load(), 2]
     """)
-    program.instrument("program:factorial", {"target": "program:Base.load", "subclasses": True}, "program:Loader.load")
+    program.instrument(
+        "program:factorial",
+        {"target": "program:Base.load", "subclasses": True},
+        {"target": "program:Loader.load", "record": "asset.total"},
+    )
     cloudpickle.register_pickle_by_value(module)
     pickled = cloudpickle.dumps((module.factorial, module.Loader))
     cloudpickle.unregister_pickle_by_value(module)
@@ -564,5 +568,5 @@ class Later(Loader): pass
         timeout=60,
         check=False,
     )
-    counts = ({"AllocationSetTotaled": 3}, {"AllocationSetTotaled": 5})
+    counts = ({"AllocationSetTotaled": 3}, {"AllocationSetTotaled": 4, "AssetSetTotaled": 1})
     assert done.stdout.decode().splitlines() == [f"6 {counts[0]}", f"[1, 2] {counts[1]}"], done.stderr
