@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -15,7 +16,10 @@ _Commands: TypeAlias = "argparse._SubParsersAction[_ProgramParser]"
 
 
 class _ProgramParser(Parser):
-    """A parser that leaves what follows `--` as it is: argparse would also remove a `--` of the program."""
+    """A parser that leaves what follows `--` as it is: argparse would also remove a `--` of the program.
+
+    If there is no `--`, the program can have arguments, but no options.
+    """
 
     takes_program: bool = False
 
@@ -29,8 +33,14 @@ class _ProgramParser(Parser):
             namespace: Takes the values.
         """
         given = list(args or ())
-        if not self.takes_program or "--" not in given:
+        if not self.takes_program:
             return super().parse_known_args(given, namespace)
+        if "--" not in given:
+            parsed, unknown = super().parse_known_args(given, namespace)
+            command = given[given.index(parsed.program[0], given.index(parsed.name) + 1) :]
+            if any(word.startswith("-") for word in command):  # of the program, or of this command?
+                self.error(f"write -- before the program: -- {shlex.join(command)}")
+            return parsed, unknown
         end = given.index("--")
         parsed, unknown = super().parse_known_args([*given[:end], *given[end + 1 : end + 2]], namespace)
         parsed.program += given[end + 2 :]

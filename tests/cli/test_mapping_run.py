@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -151,6 +152,19 @@ def test_program_is_needed(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="2"):
             main(["mapping", "run", *arguments])
     assert capfd.readouterr().err.count("the following arguments are required: PROGRAM") == 2
+
+
+@pytest.mark.parametrize("program", ["python -m etl", "python etl.py --json", "python -c 'import etl'"])
+def test_options_of_the_program_need_two_dashes(run: Run, capfd: pytest.CaptureFixture[str], program: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["mapping", "run", "-o", "report.txt", "kcevents.toml", *shlex.split(program)])
+    assert capfd.readouterr().err.endswith(f"error: write -- before the program: -- {program}\n")
+
+
+def test_program_without_options_needs_no_dashes(run: Run, tmp_path: Path) -> None:
+    run(SAVE, "end")
+    assert main(["mapping", "run", "kcevents.toml", "-o", "report.txt", sys.executable, str(PROGRAM), "end"]) == 0
+    assert (tmp_path / "report.txt").read_text().splitlines()[-1] == COMPLETE
 
 
 def test_journal_that_cannot_be_read(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
