@@ -49,7 +49,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
 
 def test_calls_of_all_processes_are_counted(run: Run) -> None:
-    out, err = run(SAVE.replace('"window"', '"kept.day"') + LOAD + NEVER, "pool", code=5)
+    save = SAVE.replace('"window"', '"kept.day"') + 'keep = { day = "return" }\n'  # None
+    out, err = run(save + LOAD + NEVER, "pool", code=5)
     assert out == "10\n"
     first, *lines = err.splitlines()
     assert first in ("kcevents.toml: 2 processes", "kcevents.toml: 3 processes")  # one worker may do all the work
