@@ -217,7 +217,7 @@ def _text(name: str, mapping: Mapping, checked: Sequence[_Checked]) -> list[str]
     lines = table(rows, "<<<<", [0] * 4) if checked else []
     lines += [f"mistake: {problem}" for problem in mapping.problems]
     good = sum(one.result == _MATCHED for one in checked)
-    total = plural(len(checked), "valid entry").replace("entrys", "entries")
+    total = plural(len(checked), "valid entry", "valid entries")
     return [*lines, f"{name}: {good} of {total} matched, {plural(len(mapping.problems), 'mistake')}"]
 
 

@@ -174,7 +174,7 @@ def _findings(entries: Sequence[_EntryCalls], found: ProgramCalls, mistakes: int
 
 
 def _processes(count: int) -> str:
-    return f"{count} process{'' if count == 1 else 'es'}"
+    return plural(count, "process", "processes")
 
 
 def _label(entry: Entry) -> str:

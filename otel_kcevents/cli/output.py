@@ -130,9 +130,15 @@ def trace_link(template: str, trace_id: str | None, span_id: str | None = None) 
     return template.replace("{trace_id}", trace_id).replace("{span_id}", span_id or "")
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 event`, `2 events`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a count with its noun: `1 event`, `2 events`.
+
+    Args:
+        count: The count.
+        noun: The singular.
+        nouns: The plural, unless it is the singular with an s.
+    """
+    return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def print_lines(lines: Iterable[str]) -> None:
