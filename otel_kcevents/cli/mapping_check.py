@@ -28,6 +28,8 @@ from otel_kcevents.plugin.target_modules import find_files, import_modules
 __all__ = ["check_mapping"]
 
 _MATCHED = "matched"
+_IS_SKIPPED = " is skipped: "  # in the notes of entries
+_MAX_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -207,11 +209,27 @@ def _place(function: Matched) -> str:
     return f"{function.name}{place}{'' if function.is_in_place else ' (only calls by this name)'}"
 
 
+def _grouped(notes: Sequence[str]) -> list[str]:
+    """Return notes with one for all functions that are skipped for the same reason: a glob may match hundreds."""
+    groups: dict[str, list[str]] = {}
+    for note in notes:
+        groups.setdefault(note.partition(_IS_SKIPPED)[2] or note, []).append(note)
+    lines = []
+    for reason, group in groups.items():
+        if len(group) == 1:
+            lines += group
+            continue
+        names = ", ".join(note.partition(_IS_SKIPPED)[0] for note in group[:_MAX_NAMES])
+        rest = len(group) - _MAX_NAMES
+        lines.append(f"{len(group)} functions are skipped: {reason}: {names}{f' and {rest} more' if rest > 0 else ''}")
+    return lines
+
+
 def _text(name: str, mapping: Mapping, checked: Sequence[_Checked]) -> list[str]:
     rows = [("ENTRY", "TARGET", "RESULT", "DETAILS")]
     for one in checked:
         head = (f"functions[{one.entry.number}]", one.entry.target.text, one.result)
-        for details in [*one.problems, *map(_place, one.functions), *one.notes]:
+        for details in [*one.problems, *map(_place, one.functions), *_grouped(one.notes)]:
             rows.append((*head, details))
             head = ("", "", "")
     lines = table(rows, "<<<<", [0] * 4) if checked else []

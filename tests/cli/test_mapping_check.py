@@ -143,6 +143,19 @@ def test_modules_that_a_glob_also_names_may_fail(check: Check) -> None:
     assert "mc_program: ModuleNotFoundError: No module named 'mc_no_such_module'" in details
 
 
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("os:make*", "os:makedirs is skipped: {}"),
+        ("os:get*", "3 functions are skipped: {}: os:get_exec_path, os:getenv, os:getenvb"),
+        ("os:execl*", "4 functions are skipped: {}: os:execl, os:execle, os:execlp and 1 more"),
+    ],
+)
+def test_functions_skipped_for_one_reason_are_one_line(check: Check, target: str, shown: str) -> None:
+    reason = "functions of os are not instrumented, because recording a call may call them"
+    assert result(check(entry(target, "allocation.compute"))) == ("not matched", [shown.format(reason)])
+
+
 def test_mistakes_are_shown(check: Check) -> None:
     lines = check(entry("mc_costs:load"), entry("mc_costs:save", "allocation.sav"))
     assert "functions[1].record (mc_costs:save): 'sav' is not an operation" in lines[-2]
