@@ -65,7 +65,10 @@ def refusal(function: FunctionType) -> str | None:
 
 
 class Swap:
-    """The exchanged code of one function. The function can be freed together with its module.
+    """The exchanged code of one function.
+
+    The function can be freed when its module replaces it, as a reload does. A module that is dropped stays in memory:
+    the shim keeps its globals alive, and Python does not search code objects for cycles.
 
     Args:
         function: The function.
