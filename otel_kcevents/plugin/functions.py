@@ -277,7 +277,7 @@ def _defined(code: CodeType, prefix: str = "") -> Iterator[str]:
         if not isinstance(inner, CodeType):
             continue
         if inner.co_name.startswith("<generic parameters of "):
-            yield from _defined(inner, prefix)
+            yield from _defined(inner, prefix)  # pragma: no cover - from Python 3.12 on
         elif inner.co_flags & 0x2:  # CO_NEWLOCALS: the code of a function
             if not inner.co_name.startswith("<"):
                 yield prefix + inner.co_name

@@ -26,7 +26,8 @@ def qualified_name(function: FunctionType) -> str | None:
     code = function.__code__
     if sys.version_info >= (3, 11):
         return code.co_qualname
-    return function.__qualname__ if function.__qualname__.rpartition(".")[2] == code.co_name else None
+    name = function.__qualname__  # pragma: no cover - on Python 3.10
+    return name if name.rpartition(".")[2] == code.co_name else None  # pragma: no cover - on Python 3.10
 
 
 def layers_of(value: Any) -> list[Any]:

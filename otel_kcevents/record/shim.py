@@ -110,7 +110,7 @@ def shim_code(function: FunctionType, shape: Shape, inner: Callable[..., Any]) -
     if count != own.co_argcount:
         raise ValueError(f"the parameters of {function.__qualname__} are not identifiers: {own.co_varnames}")
     code = _compile(shape, parameters, arguments, prefix, len(own.co_freevars))
-    if sys.version_info >= (3, 11):
+    if sys.version_info >= (3, 11):  # pragma: no branch - Python 3.10 has no qualified names
         code = code.replace(co_qualname=own.co_qualname)
     return code.replace(
         co_name=own.co_name,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from mapped import instrument
 from mapped_program import MappedProgram
 from telemetry import Warned, in_threads
+
+from otel_kcevents.store.journal_state import read_state
 
 SOURCE = """
     import functools, math
@@ -394,3 +398,35 @@ def test_calls_for_converting_values_are_not_recorded(program: MappedProgram, op
     """)
     program.instrument({"target": "program:Loader.*", "record": "allocation.load", **options})
     assert program.count(module.Loader().load) == 1
+
+
+# Modules
+
+
+def test_file_of_the_same_name_is_not_instrumented(program: MappedProgram) -> None:
+    module = program.load(SOURCE)
+    started = program.instrument("jobs/program.py:save")
+    assert program.count(module.save) == 0
+    assert started.states()[0].modules == ()
+
+
+def test_module_whose_name_cannot_be_read_is_left_alone(program: MappedProgram, warned: Warned) -> None:
+    class Name(str):
+        def __hash__(self) -> int:
+            raise OSError("no hash")
+
+    started = program.instrument("program:save")
+    module = ModuleType("odd")
+    module.__name__ = Name("odd")
+    started.instrument_module(module)
+    assert [message.endswith("are not instrumented: no hash") for message in warned()] == [True]
+
+
+def test_warning_about_a_module_that_is_imported_later_is_in_the_journal(tmp_path: Path) -> None:
+    """No event may follow that would write it."""
+    (tmp_path / "later.py").write_text("def load(): return 1\n", encoding="utf-8")
+    (tmp_path / "m.toml").write_text("functions = [{target = 'later:laod', record = 'allocation.load'}]")
+    journal = tmp_path / "kcevents.db"
+    instrument("-c", "import later", mapping=tmp_path / "m.toml", journal=journal, PYTHONPATH=str(tmp_path))
+    (problem,) = [message for _, _, message in read_state(str(journal)).problems]
+    assert "later has no function laod; did you mean 'load'?" in problem

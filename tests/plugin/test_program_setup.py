@@ -74,7 +74,7 @@ def test_program_keeps_its_own_providers() -> None:
 
 def test_spawned_process_keeps_its_own_providers() -> None:
     """The counter has a provider of ours, which is no reason to set up the child like its parent."""
-    environment = {**PROVIDERS["ours"], "OTEL_METRICS_EXPORTER": "console"}
+    environment = {**PROVIDERS["ours"], "OTEL_METRICS_EXPORTER": "console", "COVERAGE_PROCESS_CONFIG": ""}
     out, err = instrument(PROGRAMS / "own_set_up_spawned.py", mapping=MAPPING, journal=None, code=0, **environment)
     assert [line for line in out.splitlines() if "load" in line and line[0] != " "] == [
         "False ['load AllocationSet']"

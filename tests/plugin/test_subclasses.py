@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import pickle
 from collections.abc import Callable
@@ -275,3 +276,35 @@ def test_inherited_method_and_its_overrides_count(program: MappedProgram) -> Non
     program.instrument(named("Leaf.load"))
     assert program.count(lambda: (module.Leaf().load(), module.Below().load())) == 2
     assert program.count(lambda: module.Sub().load()) == 0
+
+
+def test_module_that_is_seen_again_is_watched_once(program: MappedProgram) -> None:
+    module = program.load(TREE)
+    started = program.instrument({"target": "program:Base.load", "subclasses": True})
+    started.instrument_module(module)
+    exec("class Later(Base):\n    def load(self): return super().load()", vars(module))
+    assert program.count(lambda: module.Later().load()) == 1
+
+
+def test_class_with_a_hook_of_its_own_is_watched_once(program: MappedProgram) -> None:
+    """Python tells two watched classes of it: the named one, and one that extends the hook."""
+    module = program.load(TREE)
+    program.instrument({"target": "program:Base.load", "subclasses": True})
+    hook = "def __init_subclass__(cls): super().__init_subclass__()"
+    exec(f"class Middle(Base):\n    {hook}\nclass Low(Middle):\n    {hook}", vars(module))
+    exec("class Later(Low):\n    def load(self): return super().load()", vars(module))
+    assert program.count(lambda: module.Later().load()) == 1
+
+
+def test_coroutine_may_be_closed_in_another_context(program: MappedProgram) -> None:
+    """As the garbage collector does it, whose context must not change."""
+    module = program.load("""
+        import asyncio
+        class Base:
+            async def load(self): await asyncio.sleep(0)
+    """)
+    program.instrument({"target": "program:Base.load", "subclasses": True})
+    call = module.Base().load()
+    contextvars.copy_context().run(call.send, None)
+    call.close()
+    assert program.count(lambda: asyncio.run(module.Base().load())) == 1
