@@ -20,6 +20,7 @@ class TraceEvents:  # pragma: no cover  # Python has one trace function, and cov
 
     def __init__(self) -> None:
         self._frame: FrameType | None = None
+        self._on_line: Callable[[int | None], bool] | None = None
         self._trace = self._on_call
         self._local_trace = self._on_event
         self._is_started = False
@@ -81,6 +82,7 @@ class TraceEvents:  # pragma: no cover  # Python has one trace function, and cov
         if self._frame is not None and self._frame.f_trace is self._local_trace:
             self._frame.f_trace = None
         self._frame = None
+        self._on_line = None  # it keeps the main module alive
 
     def _check(self) -> None:
         if self._is_started and sys.gettrace() is not self._trace:
@@ -93,10 +95,11 @@ class TraceEvents:  # pragma: no cover  # Python has one trace function, and cov
         return frame.f_trace
 
     def _on_event(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line":
+        on_line = self._on_line
+        if on_line is not None and event == "line":
             offset = frame.f_lasti
-            if offset not in self._done and not self._on_line(offset):
+            if offset not in self._done and not on_line(offset):
                 self._done.add(offset)
-        elif event == "return":
-            self._on_line(None)
+        elif on_line is not None and event == "return":
+            on_line(None)
         return frame.f_trace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +158,17 @@ def test_coverage_of_the_main_module_is_complete(run: Run) -> None:
 def test_running_main_module_is_instrumented() -> None:
     out, _ = run_program("main_instruments_itself", COVERAGE_PROCESS_CONFIG="")
     assert out == "[1, 1]\n"
+
+
+def test_finalizers_find_the_names_of_the_main_module(folder: Path, run: Run) -> None:
+    source = """
+        import os
+        def text(): return b"finalized"
+        class Buffer:
+            def __del__(self): os.write(1, text())
+        buffer = Buffer()
+        def save_rows(): ...
+        """
+    (folder / "buffer.py").write_text(textwrap.dedent(source), encoding="utf-8")
+    out, err = run(folder / "buffer.py", target="__main__:*")
+    assert (out, "Error" in err) == ("finalized", False)

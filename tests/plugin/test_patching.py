@@ -476,9 +476,11 @@ def test_functions_of_a_reloaded_module_are_freed(program: MappedProgram) -> Non
         *("otel_kcevents.store.log:EventLog.append", "opentelemetry.trace:get_tracer", "threading:Thread.start"),
         *("sqlite3.dbapi2:Date.__new__", "logging:Logger.handle", "os:getenv", "weakref:WeakSet.add"),
         *("functools:wraps", "contextlib:ExitStack.close", "typing:cast"),
+        "multiprocessing.process:current_process",
     ],
 )
 def test_functions_that_recording_needs_are_refused(program: MappedProgram, warned: Warned, target: str) -> None:
+    importlib.import_module(target.partition(":")[0])
     (state,) = program.instrument(target).states()
     (message,) = warned()
     assert f"({target}): " in message

@@ -346,3 +346,10 @@ def test_other_objects_in_place_of_modules_are_ignored(
         only_here.setitem(sys.modules, "not_a_module", module())
         program.instrument("not_a_*:save", "*_module:save").end()
     assert warned() == []
+
+
+def test_private_method_of_a_private_class_is_found(program: MappedProgram) -> None:
+    """Python stores it without the leading underscores of the class."""
+    module = program.load("class _Private:\n    def __load(self): return 1\n    def call(self): return self.__load()")
+    program.instrument("program:_Private.__load")
+    assert program.count(module._Private().call) == 1
