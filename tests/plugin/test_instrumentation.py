@@ -244,7 +244,7 @@ def test_bad_option_is_a_problem_of_its_entry(program: MappedProgram, warned: Wa
 
 
 def test_function_that_two_entries_name_is_recorded_once(program: MappedProgram, warned: Warned) -> None:
-    """The first entry records its calls, unless conditions tell the calls of the two apart."""
+    """The first entry records its calls, unless conditions distinguish the calls of the two."""
     module = program.load(SOURCE)
     started = program.instrument("program:save", "program:sav*", "progra*:save")
     assert program.count(module.save) == 1

@@ -287,7 +287,7 @@ def test_module_that_is_seen_again_is_watched_once(program: MappedProgram) -> No
 
 
 def test_class_with_a_hook_of_its_own_is_watched_once(program: MappedProgram) -> None:
-    """Python tells two watched classes of it: the named one, and one that extends the hook."""
+    """Python calls the hooks of two watched classes with it: that of the named class, and its own."""
     module = program.load(TREE)
     program.instrument({"target": "program:Base.load", "subclasses": True})
     hook = "def __init_subclass__(cls): super().__init_subclass__()"

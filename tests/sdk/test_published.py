@@ -1,4 +1,4 @@
-"""`otel_kcevents.sdk.published`: what a process tells those that it starts."""
+"""`otel_kcevents.sdk.published`: what a process publishes to those that it starts."""
 
 from __future__ import annotations
 
