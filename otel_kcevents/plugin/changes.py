@@ -30,7 +30,7 @@ class Changes:
     def __init__(self) -> None:
         self._changes: dict[Change, None] = {}  # in their order
         self._claims: WeakKeyDictionary[Any, dict[tuple[int, str], object]] = WeakKeyDictionary()
-        self._recorded: WeakKeyDictionary[Any, dict[object, int]] = WeakKeyDictionary()
+        self._recorded: WeakKeyDictionary[FunctionType, dict[object, int]] = WeakKeyDictionary()
         self._made: WeakKeyDictionary[FunctionType, None] = WeakKeyDictionary()
 
     def add(self, change: Change) -> None:
@@ -60,15 +60,15 @@ class Changes:
         token = object()
         return self._claims.setdefault(holder, {}).setdefault((entry, attribute), token) is token
 
-    def first_to_record(self, entry: int, calls: object, holder: Any) -> int:
+    def first_to_record(self, entry: int, calls: object, function: FunctionType) -> int:
         """Return the number of the first entry that records the same calls of a function, which may be the entry.
 
         Args:
             entry: The number of the entry.
             calls: A key for the calls and for what they are recorded as, as `Entry.calls` returns it.
-            holder: The function, or the module or the class of a replaced attribute.
+            function: The function.
         """
-        return self._recorded.setdefault(holder, {}).setdefault(calls, entry)
+        return self._recorded.setdefault(function, {}).setdefault(calls, entry)
 
     def has_made(self, value: Any) -> bool:
         """Return whether the plugin has made a function, or an object that calls it.

@@ -119,8 +119,6 @@ class EntryFunctions:
     def _replace(self, found: Found, attribute: str, module_name: str, holder: Any) -> None:
         if not self._changes.claim(self._entry.number, holder, attribute):
             return
-        if self._is_recorded(f"{module_name}:{found.name}", holder, attribute):
-            return
         record = partial(self._record, found)
         if found.owner is not None:
             value = inherited_method(found.owner, attribute, found.value, record)
@@ -134,12 +132,10 @@ class EntryFunctions:
         self._changes.add(Replacement(holder, attribute, value))
         self._functions[Matched(f"{module_name}:{found.name}", is_in_place=False)] = None
 
-    def _is_recorded(self, name: str, holder: Any, attribute: str = "") -> bool:
+    def _is_recorded(self, name: str, function: FunctionType) -> bool:
         """Return whether an earlier entry records the same calls of a function; a glob leaves such functions to it."""
         entry, calls = self._entry, self._entry.calls
-        first = (
-            entry.number if calls is None else self._changes.first_to_record(entry.number, (calls, attribute), holder)
-        )
+        first = entry.number if calls is None else self._changes.first_to_record(entry.number, calls, function)
         if first == entry.number:
             return False
         reason = f"functions[{first}] records the same calls"

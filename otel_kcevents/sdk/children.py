@@ -183,7 +183,8 @@ def _terminate(ending: Ending, number: int, frame: FrameType | None) -> None:  #
         with suppress(RuntimeError):
             start_new_thread(send_again, ())  # let the code release its locks, some of which the export needs
             return
-    note_sigterm()
+    if not note_sigterm():
+        return  # a repeated signal: the first call of this handler flushes
 
     exported = allocate_lock()
     exported.acquire()

@@ -22,10 +22,12 @@ _handled_in: int | None = None  # the process whose handler has started
 _pipe: tuple[int, int] | None = None
 
 
-def note_sigterm() -> None:  # pragma: no cover - the process is killed
-    """Note that the handler has started in this process."""
+def note_sigterm() -> bool:  # pragma: no cover - the process is killed
+    """Note that the handler has started in this process, and return whether this is the first time."""
     global _handled_in
+    is_first = _handled_in != os.getpid()
     _handled_in = os.getpid()
+    return is_first
 
 
 def resend_missed_sigterm() -> None:

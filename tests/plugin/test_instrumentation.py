@@ -430,3 +430,9 @@ def test_warning_about_a_module_that_is_imported_later_is_in_the_journal(tmp_pat
     instrument("-c", "import later", mapping=tmp_path / "m.toml", journal=journal, PYTHONPATH=str(tmp_path))
     (problem,) = [message for _, _, message in read_state(str(journal)).problems]
     assert "later has no function laod; did you mean 'load'?" in problem
+
+
+def test_missing_function_of_a_later_module_is_a_problem(program: MappedProgram, warned: Warned) -> None:
+    program.instrument("program:laod")
+    program.load("def load(): return 1")
+    assert "program has no function laod; did you mean 'load'?" in warned()[0]
