@@ -30,7 +30,9 @@ __all__ = ["block_sigterm_in_forks", "flush_in_children", "handle_sigterm"]
 _TERMINATION_TIMEOUT = 12.0  # seconds; the last flush takes at most 10, and then reports what is lost
 
 _MAX_DEFERRALS = 100  # of a millisecond each
+_MAX_JOURNAL_DEFERRALS = 1500  # a write waits for other processes for half a second, the end of a run for more
 _deferrals = count()
+_ends_in: int | None = None  # the process whose last flush has begun
 _registrations = 0  # how often the hooks for forks are registered
 _signal_masks: dict[int, set[Any]] = {}  # by thread: the mask from before its fork
 
@@ -71,11 +73,13 @@ def _flush_at_end_of_child(ending: Ending) -> None:
 
 def _wait_and_flush(ending: Ending) -> None:
     """Flush when the main thread and the others that the process waits for have ended: they may still record events."""
+    global _ends_in
     main = threading.main_thread()
     main.join()
     ignored = (threading.current_thread(), main)
     while others := [one for one in threading.enumerate() if not one.daemon and one not in ignored]:
         others[0].join()
+    _ends_in = os.getpid()
     end_run()
     ending()
 
@@ -169,17 +173,32 @@ def handle_sigterm(ending: Ending) -> None:
         signal.signal(signal.SIGTERM, partial(_terminate, ending))
 
 
+def _is_too_early(frame: FrameType | None) -> bool:  # pragma: no cover - called by a handler that kills the process
+    """Return whether the signal interrupts code that may hold a lock which the flush needs, and will release it.
+
+    A journal also calls other code inside a write, and may wait for other processes.
+    """
+    deferrals = next(_deferrals)
+    module = frame.f_globals.get("__name__", "") if frame is not None else ""
+    if module.startswith(("opentelemetry.", "otel_kcevents.")) and deferrals < _MAX_DEFERRALS:
+        return True
+    while frame is not None and deferrals < _MAX_JOURNAL_DEFERRALS:
+        if frame.f_globals.get("__name__", "").startswith("otel_kcevents.store.journal"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _terminate(ending: Ending, number: int, frame: FrameType | None) -> None:  # pragma: no cover - kills the process
     """Flush in another thread, because the interrupted one may hold any lock; then end the process by the signal."""
-    if ending.is_running:
+    if ending.is_running or _ends_in == os.getpid():
         return  # the signal interrupted the last flush, which continues
 
     def send_again() -> None:
         sleep(0.001)
         os.kill(os.getpid(), number)
 
-    module = frame.f_globals.get("__name__", "") if frame is not None else ""
-    if module.startswith(("opentelemetry.", "otel_kcevents.")) and next(_deferrals) < _MAX_DEFERRALS:
+    if _is_too_early(frame):
         with suppress(RuntimeError):
             start_new_thread(send_again, ())  # let the code release its locks, some of which the export needs
             return
