@@ -13,6 +13,8 @@ from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.report_form import REPORT_PATH
 from otel_kcevents.model.window import Window
+from otel_kcevents.serve.page import PAGE_FILES, PAGE_HEADERS, read_page_file
+from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.query import EventQuery, NotAvailableError
 from otel_kcevents.store.source import Source
@@ -20,10 +22,11 @@ from otel_kcevents.store.source import Source
 __all__ = ["PATHS", "Response", "refusal", "report_of", "respond"]
 
 _EVENTS_PATH = "/model/etl/events"
-_METHODS = {f"/model/etl/{name}": name for name in ("runs", "events", "coverage")}
+_COVERAGE_PATH = "/model/etl/coverage"
+_METHODS = {f"/model/etl/{name}": name for name in ("runs", "events")}
 """The paths that only some sources can answer, with the name of the source's method."""
 
-PATHS = (LOG_PATH, *_METHODS, REPORT_PATH)
+PATHS = (LOG_PATH, _COVERAGE_PATH, *_METHODS, REPORT_PATH, *PAGE_FILES)
 """Every path that `respond()` may answer."""
 
 _MAX_QUERY = 8_192  # characters; a query that names every kind in full has about 400
@@ -78,13 +81,16 @@ def respond(
     if len(query) > _MAX_QUERY:
         message = f"the query has {len(query):,} characters, the limit is {_MAX_QUERY:,}; name each kind once"
         return refusal(method, 414, message)
+    if path in PAGE_FILES:
+        name, media_type = PAGE_FILES[path]
+        return _response(method, 200, read_page_file(name), media_type, *PAGE_HEADERS)
     try:
         if path == REPORT_PATH and report:
             try:
                 return _response(method, 200, report(), "text/plain")
             except ValueError as error:  # it still holds a secret; the message names only the variable
                 return refusal(method, 503, str(error))
-        if path not in (LOG_PATH, _EVENTS_PATH):
+        if path not in (LOG_PATH, _COVERAGE_PATH, _EVENTS_PATH):
             return _response(method, 200, _to_json(getattr(source, _METHODS[path])()))
         try:
             selected = _selected(source, path, query, now)
@@ -99,7 +105,7 @@ def respond(
 
 def _path_problem(path: str, source: object, report: object) -> str | None:
     """Return why a path cannot be answered; None if it can."""
-    if path == LOG_PATH or (path == REPORT_PATH and report):
+    if path in (LOG_PATH, _COVERAGE_PATH, *PAGE_FILES) or (path == REPORT_PATH and report):
         return None
     if path == REPORT_PATH:
         return "is served only to clients on this machine, by start_http_server(), unless report=True allows others"
@@ -107,8 +113,7 @@ def _path_problem(path: str, source: object, report: object) -> str | None:
         return "does not exist"
     if hasattr(source, _METHODS[path]):
         return None
-    remedy = "" if _METHODS[path] == "coverage" else ", only from a journal, which configure(log_file=...) writes"
-    return f"is not available from this source{remedy}"
+    return "is not available from this source, only from a journal, which configure(log_file=...) writes"
 
 
 def _selected(source: Any, path: str, query: str, now: datetime | None) -> Any:
@@ -126,6 +131,9 @@ def _selected(source: Any, path: str, query: str, now: datetime | None) -> Any:
     window = _window(parameters, "window", now)
     if path == LOG_PATH:
         return source.document(list(kinds), window)
+    if path == _COVERAGE_PATH:
+        resolution = _only(parameters, "resolution") or None
+        return coverage(source, CoverageQuery(window, resolution))
     selection = EventQuery(
         kinds,
         window,

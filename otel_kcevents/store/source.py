@@ -27,7 +27,9 @@ class Source(Protocol):
       `GET /model/etl/runs`.
     - `events(query)` returns an `EventPage` of events with their trace, span and run. It raises ValueError if it
       does not know a kind or a run of the `EventQuery`.
-    - `coverage()` returns the state of each window, as values that `json.dumps` accepts.
+    - `coverage(query)` returns the `Coverage` of a `CoverageQuery`. Of a source without it, `coverage()` in
+      `store/coverage.py` computes it from a document.
+    - `totals()` returns the `KindTotals` of each kind that was seen.
     """
 
     def counts(self) -> dict[str, int]:
