@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from otel_kcevents.cli.arguments import Commands, add_sources, number_type
 from otel_kcevents.cli.output import print_error, print_lines
 from otel_kcevents.cli.sources import USAGE, CommandError, is_missing, one_source, read_source
+from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.serve.server import start_http_server
 from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
@@ -62,7 +63,9 @@ def serve(sources: Sequence[Source], port: int, addr: str, allowed_hosts: Sequen
     handlers = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         source = one_source(sources)
-        with start_http_server(port, addr, source, allowed_hosts=allowed_hosts, max_load=_MAX_LOAD) as server:
+        with start_http_server(
+            port, addr, source, allowed_hosts=allowed_hosts, max_load=_MAX_LOAD, trace_url=trace_url()
+        ) as server:
             print_lines([f"serving {source} at {server.url}"])
             stop.wait()
     except OSError as error:

@@ -14,10 +14,10 @@ from weakref import WeakSet
 from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.model.report_form import REPORT_PATH
 from otel_kcevents.serve.hosts import HostCheck, is_loopback
 from otel_kcevents.serve.limited_server import LimitedServer, Limits
-from otel_kcevents.serve.respond import PATHS, Response, refusal, report_of, respond
+from otel_kcevents.serve.page import check_trace_url
+from otel_kcevents.serve.respond import SOURCE_PATHS, Response, refusal, report_of, respond
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.source import Source
 
@@ -37,8 +37,11 @@ def start_http_server(
     cache_seconds: float = 0.1,
     max_load: float = 0.05,
     report: bool | None = None,
+    trace_url: str | None = None,
 ) -> LogServer:
-    """Serve a source at `http://ADDR:PORT/model/etl/log` in a daemon thread until it is closed.
+    """Serve a source in a daemon thread until it is closed.
+
+    The log is at `http://ADDR:PORT/model/etl/log`, a page for people at `http://ADDR:PORT/`.
 
     The server asks for no password, so `addr` is loopback by default. A request whose `Host` is not this machine's gets
     a 421, so that a web page cannot read the log through its own domain name that resolves here (DNS rebinding).
@@ -59,6 +62,8 @@ def start_http_server(
             connections wait. After an idle period, 0.05 seconds of CPU time are available at once.
         report: Who gets the bug report, `/model/etl/report`: True for every client, False for none, None for clients on
             this machine whose requests do not come through a proxy.
+        trace_url: The template of a trace's URL that the page links to, such as
+            `http://localhost:16686/trace/{trace_id}`; None for no links.
 
     Returns:
         The running server, which `close()` or leaving a `with` block stops. It ends with the program. A forked
@@ -67,7 +72,8 @@ def start_http_server(
     Raises:
         OSError: The server cannot listen on this address and port.
         TypeError: An argument has the wrong type.
-        ValueError: A number is outside its range, or an entry of `allowed_hosts` is not a host.
+        ValueError: A number is outside its range, an entry of `allowed_hosts` is not a host, or *trace_url* is not an
+            http or https URL with `{trace_id}`.
     """
     if not isinstance(addr, str) or not addr:
         message = f"addr must be an address such as '127.0.0.1', or '0.0.0.0' for every one, got {short_repr(addr)}"
@@ -82,7 +88,7 @@ def start_http_server(
         _number_in_range("max_load", max_load, 0.001, 1, (int, float)),
     )
     cache_seconds = _number_in_range("cache_seconds", cache_seconds, 0, 60, (int, float))
-    responses = _CachedResponses(log, cache_seconds, report)
+    responses = _CachedResponses(log, cache_seconds, report, check_trace_url(trace_url))
     hosts = HostCheck(addr, allowed_hosts)
     try:
         server = LimitedServer((addr, port), limits, hosts, responses)
@@ -152,8 +158,8 @@ class LogServer:
 class _CachedResponses:
     """Answers requests from a source, one at a time, and caches the full document for a while."""
 
-    def __init__(self, log: Source, cache_seconds: float, report: bool | None) -> None:
-        self._respond = partial(respond, log=log)
+    def __init__(self, log: Source, cache_seconds: float, report: bool | None, trace_url: str | None) -> None:
+        self._respond = partial(respond, log=log, trace_url=trace_url)
         self._report = report
         self._build_report = report_of(log)
         self._cache_seconds = cache_seconds
@@ -164,11 +170,9 @@ class _CachedResponses:
     def __call__(self, method: str, path: str, query: str, client: str) -> Response:
         route = path.rstrip("/")
         try:
-            if route == REPORT_PATH:
-                allowed = is_loopback(client) if self._report is None else self._report
-                return self._respond(method, path, query, report=self._build_report if allowed else None)
-            if method not in ("GET", "HEAD") or route not in PATHS:
-                return self._respond(method, path, query)
+            if method not in ("GET", "HEAD") or route not in SOURCE_PATHS:
+                may_report = is_loopback(client) if self._report is None else self._report
+                return self._respond(method, path, query, report=self._build_report if may_report else None)
             with self._lock:  # threads that read the source at the same time would each slow the program down
                 if query or route != LOG_PATH:
                     return self._respond(method, path, query)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 
-__all__ = ["EventPage", "EventQuery", "ListedEvent", "NotAvailableError", "find_runs"]
+__all__ = ["EventPage", "EventQuery", "ListedEvent", "NotAvailableError", "find_runs", "newest_runs"]
 
+_Run = TypeVar("_Run", bound=Mapping[str, Any])
 _MAX_SHOWN = 5  # ids in a message
 
 
@@ -129,6 +130,23 @@ def find_runs(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, .
             raise ValueError(
                 f"{len(found)} runs have ids that start with {short_repr(reference)}: {shown}; give more of the id"
             )
+    return _with_descendants(runs, found)
+
+
+def newest_runs(runs: Sequence[_Run], limit: int) -> list[_Run]:
+    """Return the newest root runs and all their descendants, in the order of *runs*.
+
+    Args:
+        runs: The runs, the newest first, in the form of `GET /model/etl/runs`; `id` and `parent` are read.
+        limit: The maximum number of root runs.
+    """
+    roots = [run["id"] for run in runs if run["parent"] is None][:limit]
+    selected = set(_with_descendants(runs, roots))
+    return [run for run in runs if run["id"] in selected]
+
+
+def _with_descendants(runs: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> tuple[str, ...]:
+    found = list(ids)
     children = defaultdict(list)
     for run in runs:
         children[run["parent"]].append(run["id"])

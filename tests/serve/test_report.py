@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -85,6 +86,18 @@ def test_request_through_a_proxy_gets_no_report() -> None:
         for header in ("Forwarded", "X-Forwarded-For", "x-real-ip", "Via"):
             assert ask_port(server.port, target=REPORT, headers={header: "127.0.0.1"}).status == 404
     assert ask_server({"Via": "127.0.0.1"}, report=True).status == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "expected"),
+    [({}, {}, True), ({"report": False}, {}, False), ({}, {"Via": "1.1 proxy"}, False), ({"report": True}, {}, True)],
+)
+def test_page_is_told_whether_its_reader_gets_a_report(
+    options: dict[str, Any], headers: dict[str, str], expected: bool
+) -> None:
+    with start_http_server(0, log=filled(), **options) as server:
+        answer = ask_port(server.port, target="/model/etl/page", headers=headers)
+    assert json.loads(answer.body)["data"]["report"] is expected
 
 
 @pytest.mark.parametrize(

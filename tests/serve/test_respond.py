@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, MutableMapping
+from datetime import datetime, timezone
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes, urljoin
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import WSGIWarning, validator
 
 import httpx
 import pytest
 from clients import Answer, Broken, Stage, ask_port, filled, low
+from fastapi import FastAPI
+from flask import Flask
 from journals import write_nights
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from otel_kcevents import Journal, LogServer, start_http_server
 from otel_kcevents.model.document import LOG_PATH, Document, read_document
+from otel_kcevents.model.timestamps import SECOND, to_ns
 from otel_kcevents.model.window import Window
 from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
 from otel_kcevents.serve.respond import respond
+from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.remote import RemoteLog
 from otel_kcevents.store.source import Source
+from otel_kcevents.version import __version__
 
-RUNS = [{"program": "größe", "pid": 7}]
+RUNS: list[dict[str, Any]] = [{"id": "a", "parent": None, "program": "größe"}, {"id": "b", "parent": "a"}]
 
 
 class LogWithRuns(Stage):
-    """A source that has `runs()`, but neither `events()` nor `coverage()`."""
+    """A source that has `runs()`, but not `events()`."""
 
     def __init__(self) -> None:
         self.log = filled()
@@ -145,16 +156,25 @@ REFUSED = [
     ("GET", "/model/etl/log?kind=" + "x" * 5_000, 400, ("xxx…",)),
     ("GET", "/model/etl/log?kind=" + "A," * 4_096, 414, ("8,197 characters", "limit is 8,192", "each kind once")),
     ("GET", "/model/etl/log?" + "x" * 8_193, 414, ("8,193 characters", "limit is 8,192")),
-    ("GET", "/", 404, ("'/' does not exist", "GET /model/etl/log")),
+    ("GET", "/static", 404, ("'/static' does not exist", "GET /model/etl/log")),
+    ("GET", "/static/page.py", 404, ("'/static/page.py' does not exist",)),
+    ("GET", "/index.html", 404, ("'/index.html' does not exist",)),
     ("GET", "/model/etl/log/x", 404, ("'/model/etl/log/x' does not exist",)),
     ("GET", "/model/etl/logs", 404, ("'/model/etl/logs' does not exist",)),
     ("GET", "/caf%C3%A9/", 404, ("'/café' does not exist",)),
     ("GET", "/%1b%5b31m", 404, (r"'/\x1b[31m' does not exist",)),
     ("POST", "/metrics", 404, ("'/metrics' does not exist",)),
     ("GET", "/model/etl/events", 404, ("this source, only from a journal, which", "GET /model/etl/log")),
-    ("GET", "/model/etl/coverage/", 404, ("'/model/etl/coverage' is not available from this source; the log is",)),
-    ("POST", "/model/etl/coverage", 404, ("is not available from this source",)),
-    ("POST", "/model/etl/runs", 405, ("'POST' is not allowed", "use GET")),
+    ("POST", "/model/etl/events", 404, ("is not available from this source",)),
+    ("GET", "/model/etl/runs?limit=0", 400, ("from 1 to 1,000, got '0'",)),
+    ("GET", "/model/etl/coverage?window=soon", 400, ("'soon'", *FORMS)),
+    ("GET", "/model/etl/coverage?grace=soon", 400, ("a duration such as 90m, 2h or 1d, got 'soon'",)),
+    ("GET", "/model/etl/coverage?grace=P1M", 400, ("a duration such as 90m, 2h or 1d, got 'P1M'",)),
+    ("GET", "/model/etl/coverage?grace=1h&grace=2h", 400, ("2 values of 'grace'", "give one")),
+    *[
+        ("POST", path, 405, ("'POST' is not allowed", "use GET"))
+        for path in ("/", "/static/page.js", "/model/etl/page", "/model/etl/coverage", "/model/etl/runs")
+    ],
     *[
         (method, "/model/etl/log", 405, (f"'{method}' is not allowed", "use GET"))
         for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
@@ -167,11 +187,18 @@ REQUESTS = [
     *[("GET", f"{LOG_PATH}{query}") for query, _ in SHOWN],
     *[(method, target) for method, target, *_ in REFUSED],
     *[("GET", target) for target in (*SPELLINGS, "/model/etl/runs", "/model/etl/runs/?limit=1")],
-    *[("HEAD", target) for target in (LOG_PATH, f"{LOG_PATH}?kind=AssetSet", f"{LOG_PATH}?kind=Nope", "/")],
+    *[("HEAD", target) for target in (LOG_PATH, f"{LOG_PATH}?kind=AssetSet", f"{LOG_PATH}?kind=Nope", "/static")],
 ]
+PAGE = [
+    ("/", "text/html"),
+    ("/?window=30d&errors=1", "text/html"),
+    ("/static/page.css", "text/css"),
+    ("/static/page.js", "text/javascript"),
+]
+PAGE_REQUESTS = [(method, target) for method in ("GET", "HEAD") for target, _ in PAGE]
 
 
-@pytest.mark.parametrize(("method", "target"), REQUESTS)
+@pytest.mark.parametrize(("method", "target"), [*REQUESTS, *PAGE_REQUESTS])
 def test_every_interface_gives_the_same_response(ask: Any, log: Source, method: str, target: str) -> None:
     """Status, headers and body are those of `respond()`."""
     assert ask(log, method, target) == ask_respond(log, method, target)
@@ -186,6 +213,7 @@ def test_every_response_is_uncached_json(log: Source, method: str, target: str) 
         "content-length": str(len(body)),
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "same-origin",
         **({"allow": "GET, HEAD"} if answer.status == 405 else {}),
     }
     assert (answer.body == b"") == (method == "HEAD")
@@ -218,11 +246,8 @@ def test_other_spelling_of_the_path_is_the_same_log(log: Source, target: str) ->
 
 
 def test_head_has_the_status_of_get(log: Source) -> None:
-    assert [ask_respond(log, "HEAD", target).status for target in (LOG_PATH, f"{LOG_PATH}?kind=No", "/")] == [
-        200,
-        400,
-        404,
-    ]
+    targets = (LOG_PATH, f"{LOG_PATH}?kind=No", "/", "/x")
+    assert [ask_respond(log, "HEAD", target).status for target in targets] == [200, 400, 200, 404]
 
 
 def test_optional_method_of_a_source_has_its_own_path(log: Source) -> None:
@@ -293,11 +318,130 @@ def test_overlong_query_does_not_reach_the_log() -> None:
     assert respond("GET", LOG_PATH, "kind=" + "A," * 32_000, log=Broken()).status == 414
 
 
+# The page
+
+
+@pytest.mark.parametrize(("target", "media_type"), PAGE)
+def test_file_of_the_page_has_its_headers(log: Source, target: str, media_type: str) -> None:
+    """Nothing is loaded from elsewhere, no string becomes HTML, and a browser asks for each file again."""
+    answer = ask_respond(log, "GET", target)
+    assert answer.status == 200
+    policy = dict(directive.split(" ", 1) for directive in answer.headers.pop("content-security-policy").split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    assert answer.headers == {
+        "content-type": f"{media_type}; charset=utf-8",
+        "content-length": str(len(answer.body)),
+        "cache-control": "no-cache",
+        "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "same-origin",
+        "referrer-policy": "no-referrer",
+    }
+
+
+def test_page_is_there_if_the_source_cannot_be_read() -> None:
+    answers = [ask_respond(Broken(), "GET", target) for target, _ in PAGE]
+    assert [answer.status for answer in answers] == [200] * len(PAGE)
+
+
+def facts(log: Source, **options: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(respond("GET", "/model/etl/page", log=log, **options).body)["data"]
+    return found
+
+
+def test_page_is_told_about_its_server(tmp_path: Path) -> None:
+    journal, template = Journal(tmp_path / "log.db"), "https://jaeger/trace/{trace_id}"
+    assert facts(journal, trace_url=template, report=str) == {
+        "source": str(tmp_path / "log.db"),
+        "version": __version__,
+        "traceUrl": template,
+        "report": True,
+    }
+    assert facts(journal) == {"source": str(journal), "version": __version__, "traceUrl": None, "report": False}
+
+
+def test_page_is_told_whose_memory_it_shows() -> None:
+    assert facts(EventLog())["source"].endswith(f", process {os.getpid()}, in memory")
+
+
+@pytest.mark.parametrize("take", [make_wsgi_app, make_asgi_app, partial(start_http_server, 0), facts])
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("http://jaeger/trace/", ValueError),
+        ("jaeger/{trace_id}", ValueError),
+        ("javascript:alert('{trace_id}')", ValueError),
+        ("http:///{trace_id}", ValueError),
+        ("http://[/{trace_id}", ValueError),
+        ("", ValueError),
+        (7, TypeError),
+    ],
+)
+def test_template_that_is_not_a_web_page_is_an_error(take: Any, template: Any, error: type[Exception]) -> None:
+    """It shows the value and an example."""
+    with pytest.raises(
+        error, match=re.escape(f"got {template!r}; expected a URL such as 'http://localhost:16686/trace/")
+    ):
+        take(log=EventLog(), trace_url=template)
+
+
+def test_runs_are_limited_to_the_newest_roots(tmp_path: Path) -> None:
+    """A run is listed with the processes that it started."""
+    journal = Journal(write_nights(tmp_path / "log.db"))
+    listed = [json.loads(respond("GET", "/model/etl/runs", f"limit={n}", log=journal).body)["data"] for n in (1, 2, 3)]
+    assert ["".join(run["id"][0] for run in runs) for runs in listed] == ["edc", "edcba", "edcba"]
+
+
+def test_coverage_is_what_the_query_selects(tmp_path: Path) -> None:
+    journal, now = Journal(write_nights(tmp_path / "log.db")), datetime(2022, 6, 6, tzinfo=timezone.utc)
+    body = respond("GET", "/model/etl/coverage", "window=3d&resolution=daily&grace=90m", log=journal, now=now).body
+    query = CoverageQuery(Window.parse("3d", now), "daily", 90 * 60 * SECOND, to_ns(now))
+    assert json.loads(body) == {"code": 200, "data": coverage(journal, query).to_dict()}
+    assert {row.grace for row in coverage(journal, query).rows} == {90 * 60 * SECOND}
+
+
 def test_default_log_is_shown() -> None:
     assert respond("GET", LOG_PATH).body == default_log.document().to_json().encode()
 
 
 # Mounted elsewhere
+
+
+def in_starlette(log: Source, target: str) -> Answer:
+    return ask_app(mounted(log, "/tools"), "GET", target, follow_redirects=True)
+
+
+def in_fastapi(log: Source, target: str) -> Answer:
+    app = FastAPI()
+    app.mount("/tools", make_asgi_app(log))
+    return ask_app(app, "GET", target, follow_redirects=True)
+
+
+def in_flask(log: Source, target: str) -> Answer:
+    """As Flask's documentation combines applications."""
+    app = DispatcherMiddleware(Flask(__name__), {"/tools": make_wsgi_app(log)})
+    client = Client(app)
+    response = client.get(target)
+    if response.status_code == 307:  # the client resolves no relative URL
+        response = client.get(urljoin(target, response.headers["Location"]))
+    return Answer(response.status_code, low(response.headers.items()), response.data)
+
+
+FRAMEWORKS = {
+    "Starlette": in_starlette,
+    "FastAPI": in_fastapi,
+    "Flask": in_flask,
+}
 
 MOUNTS = [
     ("/x", "/model/etl/log"),
@@ -313,9 +457,7 @@ MOUNTS = [
     ("/x/model/etl", "/runs"),
 ]
 OTHER_PATHS = [
-    ("/x", "/"),
     ("/x", "/log"),
-    ("/model", "/"),
     ("/model", "/log"),
     ("/model/etl/log", "/x"),
     ("/model/etl/log", "/runs"),
@@ -332,6 +474,50 @@ def test_mounted_app_finds_the_path(log: Source, mount: str, path: str) -> None:
     expected = ask_respond(log, "GET", f"/model/etl/{'runs' if 'runs' in path else 'log'}")
     assert ask_app(mounted(log, mount), "GET", mount + path) == expected
     assert ask_wsgi(log, "GET", path, unquote_to_bytes(mount).decode("latin-1")) == expected
+
+
+@pytest.mark.parametrize("mount", ["/tools", "/a/b", "/caf%C3%A9", "/model", "/model/etl"])
+@pytest.mark.parametrize("path", ["/", "/static/page.css", "/static/page.js", "/model/etl/log", "/model/etl/page"])
+def test_mounted_page_finds_what_it_needs(log: Source, mount: str, path: str) -> None:
+    """Its URLs are relative to the mount point, also to one that is part of the log's path."""
+    expected = ask_respond(log, "GET", path)
+    assert expected.status == 200
+    assert ask_app(mounted(log, mount), "GET", mount + path) == expected
+    assert ask_wsgi(log, "GET", path, unquote_to_bytes(mount).decode("latin-1")) == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("mount", "target", "location"),
+    [
+        ("/tools", "", "./tools/"),
+        ("/a/b", "?window=30d&etl=a+b%26c", "./b/?window=30d&etl=a+b%26c"),
+        ("/café", "", "./caf%C3%A9/"),
+        ("/http:x", "", "./http%3Ax/"),
+        ("/model", "", "./model/"),
+    ],
+)
+def test_mount_point_without_a_slash_is_redirected(
+    log: Source, method: str, mount: str, target: str, location: str
+) -> None:
+    """By a relative URL, which is right behind a proxy that changes the path."""
+    wsgi = ask_wsgi(log, method, target, mount.encode().decode("latin-1"))
+    scope = {"type": "http", "method": method, "root_path": mount, "path": mount}
+    start, body = drive(make_asgi_app(log), {**scope, "query_string": target[1:].encode()})
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert (wsgi.status, wsgi.headers["location"]) == (307, location)
+    assert Answer(start["status"], headers, body["body"]) == wsgi
+    assert (wsgi.body == b"") == (method == "HEAD")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("target", ["/tools", "/tools?window=30d", "/tools/", "/tools/static/page.js"])
+def test_page_can_be_mounted_in_a_framework(log: Source, framework: str, target: str) -> None:
+    """With the query, and also if the mount point is asked for without its slash."""
+    answer = FRAMEWORKS[framework](log, target)
+    expected = ask_respond(log, "GET", "/static/page.js" if target.endswith(".js") else "/")
+    assert answer.status == 200
+    assert (answer.body, answer.headers["content-type"]) == (expected.body, expected.headers["content-type"])
 
 
 @pytest.mark.parametrize("mount", ["/model/etl/log", "/x/model/etl/log"])
