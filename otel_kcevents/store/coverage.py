@@ -12,8 +12,9 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.resolution import resolution_of
 from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.source import Source
-from otel_kcevents.store.window_results import WindowResult, WindowResults, results_of
+from otel_kcevents.store.window_results import WindowResult, WindowResults, read_results
 
 __all__ = ["STATES", "Coverage", "CoverageQuery", "CoverageRow", "CoveredWindow", "Gap", "cover", "coverage"]
 
@@ -22,7 +23,6 @@ STATES = ("ok", "empty", "failed", "missing", "not due", "unknown")
 
 _ORDER = ("save", "load", "aggregate", "total", "reconcile", "compute")
 _GRACE_PERIODS = 2
-_EVERYTHING = 10**9
 
 
 class CoverageQuery(NamedTuple):
@@ -204,19 +204,16 @@ def coverage(source: Source, query: CoverageQuery = CoverageQuery()) -> Coverage
     """Return the state of each window of a source.
 
     Args:
-        source: Where the events are.
+        source: Where the events are; an `EventLog` stands for its `source`, an attached journal if there is one.
         query: Which windows to look at.
 
     Raises:
         OSError: The source cannot be read.
         ValueError: The range is open or in the future.
     """
-    method = getattr(source, "coverage", None)
-    if method is not None:
-        found: Coverage = method(query)
-        return found
+    source = source.source if isinstance(source, EventLog) else source
     start, end, now = _range(query)
-    return cover(results_of(source.document(limit=_EVERYTHING), start, end), query._replace(now=now))
+    return cover(read_results(source, start, end), query._replace(now=now))
 
 
 def _range(query: CoverageQuery) -> tuple[int, int, int]:
@@ -239,8 +236,9 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
     newest = {}
     for result in results.newest:
         key = result.etl, str(result.operation), resolution_of(result.start, result.end)
-        newest[key] = result
-        cells[key] = {}
+        if not result.is_error:
+            newest[key] = result
+            cells[key] = {}
     unknown = []
     for result in results.results:
         if result.operation is None:

@@ -27,8 +27,9 @@ class Source(Protocol):
       `GET /model/etl/runs`.
     - `events(query)` returns an `EventPage` of events with their trace, span and run. It raises ValueError if it
       does not know a kind or a run of the `EventQuery`.
-    - `coverage(query)` returns the `Coverage` of a `CoverageQuery`. Of a source without it, `coverage()` in
-      `store/coverage.py` computes it from a document.
+    - `window_results(start, end)` returns what the source knows about the windows that overlap a range, as
+      `WindowResults`, from which `coverage()` in `store/coverage.py` computes the state of each window. Of a source
+      without it, the document is read.
     - `totals()` returns the `KindTotals` of each kind that was seen.
     """
 

@@ -1,17 +1,19 @@
-"""`WindowResult`: what a source knows about one window of one operation: how often it succeeded or failed, and last."""
+"""`WindowResults`: what a source knows about the windows of its operations: how often each succeeded or failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from otel_kcevents.model.document import Document
+from otel_kcevents.model.document import Document, unknown_kinds
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES, Event, Failure, Outcome
-from otel_kcevents.model.resolution import resolution_of
+from otel_kcevents.model.resolution import CALENDAR, resolution_of
+from otel_kcevents.store.source import Source
 
-__all__ = ["WindowResult", "WindowResults", "results_of"]
+__all__ = ["WindowResult", "WindowResults", "operation_of", "read_results", "results_of", "select_results"]
 
 _OPERATIONS = {success: operation for operation, (success, _) in OPERATIONS.items() if success}
+_EVERYTHING = 2**31
 
 
 class WindowResult(NamedTuple):
@@ -22,12 +24,12 @@ class WindowResult(NamedTuple):
         operation: The operation; None for failures that do not tell it.
         is_error: Whether these are failures.
         start: The start of the window, in nanoseconds since 1970.
-        end: The end of the window; equal to `start` if the events have no window.
+        end: The end of the window; equal to `start` if the events have no window, or one without a start or an end.
         events: How many events there are.
-        order: The position of the latest event among all events of the source, in the order of their arrival.
+        order: A number that is the higher the later the latest event arrived, among all events of the source.
         time: The time of the latest event, in nanoseconds since 1970.
         size: The size of the latest event; None if unknown.
-        failure: The failure of the latest event; None for successes.
+        failure: The failure of the latest event; None for successes, and if unknown.
     """
 
     etl: str
@@ -46,83 +48,95 @@ class WindowResults(NamedTuple):
     """What a source knows about the windows of a range.
 
     Attributes:
-        results: The results of the windows that overlap the range.
-        newest: For each etl, operation and resolution that was ever seen, the success with the newest window, also
-            outside the range.
-        without_window: The failures without a window.
-        known_since: By etl and operation, the time of the oldest event that is kept, if older ones were deleted.
+        results: The results of the windows that overlap the range. Several for the same window, operation and outcome
+            are added.
+        newest: For each etl, operation, outcome and resolution that was ever seen, the result of its newest window,
+            also outside the range; there may be more.
+        without_window: The failures without a window, at any time.
+        known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
+        regular: Each etl, operation and resolution with more than one window, also outside the range. Those of the
+            calendar (`hourly`, `daily`, `monthly`) may be omitted.
     """
 
     results: tuple[WindowResult, ...]
     newest: tuple[WindowResult, ...]
     without_window: tuple[WindowResult, ...]
     known_since: Mapping[tuple[str, str], int]
+    regular: frozenset[tuple[str, str, str]] = frozenset()
 
 
-def outcome_of(kind: str) -> Outcome | None:
-    """Return the outcome that a kind stands for; None for a kind that this package does not know."""
+def _outcome_of(kind: str) -> Outcome | None:
     name = kind.removesuffix("Event")
     return next((outcome for outcome in OUTCOMES.values() if name.endswith(outcome.suffix)), None)
 
 
-def operation_of(event: Event) -> str | None:
-    """Return the operation that an event reports; None if it does not tell."""
-    outcome = outcome_of(event.kind)
-    if outcome is None or not outcome.error:
-        return None if outcome is None else _OPERATIONS[outcome.name]
-    if outcome.name == "reconcile_error":
+def operation_of(kind: str, operation: str | None) -> str | None:
+    """Return the operation that an event reports; None if it does not tell.
+
+    Args:
+        kind: The kind of the event, one of a set.
+        operation: The operation of its failure.
+    """
+    outcome = _outcome_of(kind)
+    if outcome is not None and outcome.name in _OPERATIONS:
+        return _OPERATIONS[outcome.name]
+    if outcome is not None and outcome.name == "reconcile_error":
         return "reconcile"
-    operation = event.failure and event.failure.operation
     return operation if operation in _OPERATIONS.values() else None
 
 
+def read_results(source: Source, start: int, end: int) -> WindowResults:
+    """Return what a source knows about the windows of a range.
+
+    Args:
+        source: The source. If it has no `window_results()`, its document is read.
+        start: The start of the range, in nanoseconds since 1970 (UTC).
+        end: The end of the range.
+
+    Raises:
+        OSError: The source cannot be read.
+    """
+    read: Any = getattr(source, "window_results", None)
+    if read is None:
+        return results_of(source.document(limit=_EVERYTHING), start, end)
+    results: WindowResults = read(start, end)
+    return results
+
+
 def results_of(document: Document, start: int, end: int) -> WindowResults:
-    """Return the results of the events that a document lists.
+    """Return the results of the events that a document lists. Kinds that this package does not know are ignored.
 
     Args:
         document: The document; each list newest first.
-        start: The start of the range, in nanoseconds since 1970.
+        start: The start of the range, in nanoseconds since 1970 (UTC).
         end: The end of the range.
     """
-    found: dict[tuple[object, ...], WindowResult] = {}
-    oldest: dict[tuple[str, str], int] = {}
+    found: dict[tuple[Any, ...], WindowResult] = {}
+    oldest: dict[tuple[str, str], tuple[str, int]] = {}  # by etl and operation: the kind, and the time
     listed: dict[str, int] = {}
+    ignored = unknown_kinds(document)
     for etl, events in document.lists.items():
         for order, event in enumerate(reversed(events)):
-            outcome = outcome_of(event.kind)
-            if outcome is None:
+            if event.kind in ignored:
                 continue
-            operation = operation_of(event)
+            operation = operation_of(event.kind, event.failure and event.failure.operation)
+            is_error = event.is_error
             listed[event.kind] = listed.get(event.kind, 0) + 1
-            if operation is not None and (listed[event.kind] == 1) and not outcome.error:
-                oldest[etl, event.kind] = event.time
+            if operation is not None and not is_error:
+                oldest.setdefault((etl, operation), (event.kind, event.time))
             bounds = _bounds(event)
-            if bounds is None:
-                continue
-            key = (etl, operation, outcome.error, *bounds)
-            before = found.get(key)
-            found[key] = WindowResult(
-                etl,
-                operation,
-                outcome.error,
-                *bounds,
-                1 + (before.events if before else 0),
-                order,
-                event.time,
-                event.size,
-                event.failure,
-            )
-    known_since = {}
-    for (etl, kind), time in oldest.items():
-        if document.counters.get(kind, 0) > listed[kind]:
-            outcome = outcome_of(kind)
-            assert outcome is not None
-            known_since[etl, _OPERATIONS[outcome.name]] = time
+            if bounds is not None:
+                key = etl, operation, is_error, *bounds
+                events_before = found[key].events if key in found else 0
+                found[key] = WindowResult(
+                    *key, 1 + events_before, order, event.time, event.size, event.failure if is_error else None
+                )
+    known_since = {key: time for key, (kind, time) in oldest.items() if document.counters.get(kind, 0) > listed[kind]}
     return select_results(found.values(), start, end, known_since)
 
 
 def _bounds(event: Event) -> tuple[int, int] | None:
-    """Return the window of an event; twice the same time for a failure without one; None for no use."""
+    """Return the window of an event; twice the same time for a failure without one; None for a success without one."""
     window = event.window
     if window is None or window.start_ns is None or window.end_ns is None or window.start_ns == window.end_ns:
         return (0, 0) if event.is_error else None
@@ -135,21 +149,28 @@ def select_results(
     """Return the results of a range.
 
     Args:
-        results: All results.
-        start: The start of the range, in nanoseconds since 1970.
+        results: All results; those without a window have the same start and end.
+        start: The start of the range, in nanoseconds since 1970 (UTC).
         end: The end of the range.
-        known_since: By etl and operation, the time of the oldest event that is kept, if older ones were deleted.
+        known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
     """
-    newest: dict[tuple[str, str | None, str], WindowResult] = {}
+    newest: dict[tuple[str, str | None, bool, str], WindowResult] = {}
+    windows: dict[tuple[str, str, str], tuple[int, int]] = {}
+    regular = set()
     selected, without = [], []
     for result in results:
-        if result.start == result.end:
+        etl, operation, is_error, first, last, *_ = result
+        if first == last:
             without.append(result)
             continue
-        if not result.is_error:
-            key = result.etl, result.operation, resolution_of(result.start, result.end)
-            if key not in newest or newest[key].start < result.start:
-                newest[key] = result
-        if result.start < end and start < result.end:
+        if first < end and start < last:
             selected.append(result)
-    return WindowResults(tuple(selected), tuple(newest.values()), tuple(without), known_since)
+        resolution = resolution_of(first, last)
+        key = etl, operation, is_error, resolution
+        if key not in newest or newest[key].start < first:
+            newest[key] = result
+        if operation is not None and resolution not in CALENDAR:
+            row = etl, operation, resolution
+            if windows.setdefault(row, (first, last)) != (first, last):
+                regular.add(row)
+    return WindowResults(tuple(selected), tuple(newest.values()), tuple(without), known_since, frozenset(regular))
