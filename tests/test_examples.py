@@ -18,6 +18,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ import pytest
 from conftest import clean_environment
 
 import otel_kcevents
-from otel_kcevents import Journal
+from otel_kcevents import Journal, Window
+from otel_kcevents.model.timestamps import to_ns
+from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.query import EventQuery
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -614,3 +617,41 @@ def test_pandas_intervals_and_frames_give_windows_and_sizes() -> None:
     assert totaled["metadata"]["window"] == {"start": "2025-03-01T00:00:00Z", "end": "2025-03-02T00:00:00Z"}
     assert (aggregated["metadata"]["size"], loaded["metadata"]["size"]) == (3, 2)
     assert "{'AllocationSetAggregated': 1, 'AllocationSetLoaded': 24, 'AllocationSetSaved': 24" in text
+
+
+def test_troubled_week_has_each_trouble_once(tmp_path: Path) -> None:
+    """Of the runs, one was killed and one failed; the last one still runs, until its input ends."""
+    now, file = "2026-03-05T10:20:00+00:00", tmp_path / "week.db"
+    with start("troubled_week.py", file, "--now", now, "--running") as process:
+        assert process.stdout is not None
+        assert "goes on" in process.stdout.readline()
+        outcomes = [run["outcome"] for run in Journal(file).runs()]
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (outcomes[0], sorted(outcomes[1:])) == ("running", ["ended"] * 8 + ["failed", "killed"])
+    assert Journal(file).runs()[0]["outcome"] == "ended"
+
+    query = CoverageQuery(Window.parse("7d", datetime.fromisoformat(now)), now=to_ns(now))
+    found = coverage(Journal(file), query)
+    troubles = {}
+    for row in found.rows:
+        counts = {state: count for state, count in row.counts.items() if count and state not in ("ok", "not due")}
+        counts["saved again"] = sum(window.saved_again for window in row.windows)
+        counts["retried"] = sum(window.state == "ok" and window.failures > 0 for window in row.windows)
+        troubles[row.etl, row.operation, row.resolution] = {what: count for what, count in counts.items() if count}
+    assert {key: counts for key, counts in troubles.items() if counts} == {
+        ("allocation", "save", "hourly"): {"missing": 1, "saved again": 1},
+        ("allocation", "reconcile", "hourly"): {"failed": 1, "missing": 1},
+        ("asset", "load", "hourly"): {"empty": 1, "retried": 1},
+        ("asset", "save", "hourly"): {"empty": 1},
+        ("asset", "aggregate", "daily"): {"failed": 1},
+        ("asset", "save", "daily"): {"missing": 1},
+    }
+    assert [row.counts["not due"] for row in found.rows if row.resolution == "hourly"] == [1] * 5
+    assert [(result.etl, result.events) for result in found.without_window] == [("allocation", 3)]
+
+
+def test_troubled_week_overwrites_no_file(tmp_path: Path) -> None:
+    (tmp_path / "week.db").touch()
+    _, errors = run("troubled_week.py", tmp_path / "week.db", code=2)
+    assert "week.db exists; name a new file" in errors
