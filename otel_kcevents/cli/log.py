@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from otel_kcevents.cli.arguments import Commands, Parser, add_sources
+from otel_kcevents.cli.arguments import Commands, Parser, add_sources, set_window_of
 from otel_kcevents.cli.output import event_table, print_lines, table, trace_link
 from otel_kcevents.cli.selection import Listing, Selection, read_newest, read_run
 from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
-from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.query import ListedEvent
@@ -106,7 +104,7 @@ def show_log(
     """
     try:
         window = None if window_text is None else Window.parse(window_text)
-        set_window = None if set_window_text is None else _set_window(set_window_text)
+        set_window = None if set_window_text is None else set_window_of(set_window_text)
         template = (trace_url() or "{trace_id}") if traces else None
     except ValueError as error:
         raise CommandError(str(error)) from None
@@ -123,23 +121,6 @@ def show_log(
             _print_table(listing.events, listing.counters, only_errors, template)
         has_error = any(listed.event.is_error for listed in listing.events)
     return FINDINGS if exit_code and has_error else 0
-
-
-def _set_window(text: str) -> Window:
-    """Return the window that a string names, in any form of `Window.of` or as the column WINDOW shows it.
-
-    Raises:
-        ValueError: The string does not name a window.
-    """
-    short = re.fullmatch(r"(.+)/(\d+)([dhm])", text)
-    start, number, unit = short.groups() if short else (text, "", "")
-    try:
-        return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text)
-    except ValueError:
-        forms = "a day, an hour, a month or an interval, such as 2024-09-02 or 2024-09-02T10:00Z/1h"
-        raise ValueError(
-            f"cannot convert {short_repr(text)} to a Window; expected {forms}, or a form of --window"
-        ) from None
 
 
 def _print_table(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from otel_kcevents.cli.arguments import Parser
 from otel_kcevents.cli.check import add_check
+from otel_kcevents.cli.coverage import add_coverage
 from otel_kcevents.cli.log import add_log
 from otel_kcevents.cli.mapping import add_mapping
 from otel_kcevents.cli.output import print_error, print_lines
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-_COMMANDS = (add_log, add_tail, add_runs, add_serve, add_report, add_check, add_mapping)
+_COMMANDS = (add_log, add_tail, add_runs, add_coverage, add_serve, add_report, add_check, add_mapping)
 
 
 def _parser() -> Parser:

@@ -17,11 +17,14 @@ from otel_kcevents.model.window import Window
 __all__ = [
     "by_arrival",
     "event_table",
+    "is_utf8",
     "newest_first",
     "plural",
     "print_error",
     "print_lines",
     "print_to",
+    "printable",
+    "short_window",
     "table",
     "trace_link",
 ]
@@ -77,7 +80,7 @@ def event_table(
         size = "-" if event.size is None else str(event.size)
         type_, message, operation = event.failure or ("", "", None)
         details = " ".join(filter(None, (": ".join(filter(None, (operation, type_, message))), event.extra)))
-        rows.append((_time(event.time), event.kind, size, _period(event.window), details))
+        rows.append((_time(event.time), event.kind, size, short_window(event.window), details))
     widths = _STREAM_WIDTHS if stream else (0,) * 5
     if traces is None:
         return table(rows, "<<><<", widths)
@@ -91,8 +94,12 @@ def _time(ns: int) -> str:
     return f"{format_time(ns - ns % SECOND)[:-1]}.{ns % SECOND // 10**6:03}Z"
 
 
-def _period(window: Window | None) -> str:
-    """Return a window in a short and exact form like an ISO 8601 interval: `2022-06-03/1d`."""
+def short_window(window: Window | None) -> str:
+    """Return a window in a short and exact form like an ISO 8601 interval: `2022-06-03/1d`.
+
+    Args:
+        window: The window; None for `-`.
+    """
     if window is None:
         return "-"
     start, end = (re.sub(":00Z$", "Z", (text or "..").removesuffix("T00:00:00Z")) for text in str(window).split(","))
@@ -153,17 +160,31 @@ def print_to(stream: TextIO, lines: Iterable[str]) -> None:
         stream: The stream.
         lines: The lines.
     """
-    unicode = (getattr(stream, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
-    print("".join(f"{_printable(line, unicode)}\n" for line in lines), end="", file=stream, flush=True)
+    unicode = is_utf8(stream)
+    print("".join(f"{printable(line, unicode)}\n" for line in lines), end="", file=stream, flush=True)
+
+
+def is_utf8(stream: TextIO) -> bool:
+    """Return whether a stream encodes what is written to it as UTF-8.
+
+    Args:
+        stream: The stream.
+    """
+    return (getattr(stream, "encoding", None) or "utf-8").lower() in ("utf-8", "utf8")
 
 
 def print_error(message: str) -> None:
     """Print a message to standard error, as one line."""
-    print(f"otel-kcevents: {_printable(message)}", file=sys.stderr, flush=True)
+    print(f"otel-kcevents: {printable(message)}", file=sys.stderr, flush=True)
 
 
-def _printable(text: str, unicode: bool = True) -> str:
-    """Return *text* with JSON escapes for characters that control a terminal, break a line or cannot be displayed."""
+def printable(text: str, unicode: bool = True) -> str:
+    """Return *text* with JSON escapes for characters that control a terminal, break a line or cannot be displayed.
+
+    Args:
+        text: The text.
+        unicode: Whether characters other than ASCII can be displayed.
+    """
     if text.isprintable() and (unicode or text.isascii()):
         return text
     return "".join(

@@ -1,0 +1,205 @@
+"""`otel-kcevents coverage`: show which windows are missing, failed, empty or not due yet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+
+from otel_kcevents.cli.arguments import Commands, Parser, add_sources, set_window_of
+from otel_kcevents.cli.coverage_text import coverage_lines
+from otel_kcevents.cli.output import print_error, print_lines
+from otel_kcevents.cli.sources import FINDINGS, USAGE, CommandError, one_source
+from otel_kcevents.cli.terminal import print_spans, terminal_of
+from otel_kcevents.model.event import OPERATIONS
+from otel_kcevents.model.intervals import parse_duration
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.resolution import resolution_of
+from otel_kcevents.model.timestamps import format_time
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
+from otel_kcevents.store.source import Source
+from otel_kcevents.store.verdict import merge_intervals
+
+__all__ = ["add_coverage", "show_coverage"]
+
+
+def add_coverage(commands: Commands) -> None:
+    """Add the command `coverage`.
+
+    Args:
+        commands: The commands.
+    """
+    parser = commands.add_parser(
+        "coverage",
+        help="show which windows are missing, failed, empty or not due yet",
+        description="Show the state of each window of each etl and operation: a verdict, a grid, and the problems. "
+        "All times are in UTC.",
+    )
+    parser.set_defaults(command=show_coverage)
+    _add_selection(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="as_json", action="store_true", help="print the form of GET /model/etl/coverage")
+    missing_help = "print only the missing windows, for a rerun: a line START,END for each interval; exit with 3 if any"
+    form.add_argument("--missing", action="store_true", help=missing_help)
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help="the same for windows whose latest result is a failure; with --missing: both",
+    )
+    exit_help = f"exit with {FINDINGS} if a window is failed or missing"
+    parser.add_argument("--exit-code", action="store_true", help=exit_help)
+    add_sources(parser)
+
+
+def _add_selection(parser: Parser) -> None:
+    parser.add_argument(
+        "--window",
+        type=_window,
+        metavar="WINDOW",
+        help="the range of the windows, such as 24h, 30d, 2024-09 or 2024-09-01/2024-09-08 (default: 7d)",
+    )
+    resolution_help = "only windows of this length: hourly, daily, monthly, or a length such as 15m (default: all)"
+    parser.add_argument("--resolution", type=_resolution, metavar="RESOLUTION", help=resolution_help)
+    parser.add_argument(
+        "--etl",
+        dest="etls",
+        action="append",
+        default=[],
+        metavar="ETL",
+        help="only this etl, such as asset; repeatable",
+    )
+    parser.add_argument(
+        "--operation",
+        dest="operations",
+        action="append",
+        default=[],
+        choices=tuple(OPERATIONS),
+        metavar="OPERATION",
+        help=f"only this operation ({', '.join(OPERATIONS)}); repeatable",
+    )
+    grace_help = "how long after its end a window is due, such as 2h (default: two periods: 2h for hourly windows)"
+    parser.add_argument("--grace", type=_grace, metavar="DURATION", help=grace_help)
+
+
+def _window(text: str) -> Window:
+    try:
+        return set_window_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _resolution(text: str) -> str:
+    """Return the name of a resolution that is given by its name or its length: `60m` is `hourly`."""
+    if text in ("hourly", "daily", "monthly") or re.fullmatch(r"\d{1,9}\.\d{1,9}s", text):
+        return text
+    return resolution_of(0, _duration(text, "hourly, daily, monthly, or a length such as 15m"))
+
+
+def _grace(text: str) -> int:
+    return 0 if text == "0" else _duration(text, "a duration such as 90m, 2h or 1d, or 0", at_least=0)
+
+
+def _duration(text: str, expected: str, at_least: int = 1) -> int:
+    duration = parse_duration(text)
+    if duration is None or duration.months or duration.ns < at_least:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {short_repr(text)}")
+    return duration.ns
+
+
+def show_coverage(
+    sources: Sequence[Source],
+    window: Window | None = None,
+    resolution: str | None = None,
+    etls: Sequence[str] = (),
+    operations: Sequence[str] = (),
+    grace: int | None = None,
+    as_json: bool = False,
+    missing: bool = False,
+    failed: bool = False,
+    exit_code: bool = False,
+) -> int:
+    """Print the state of the windows.
+
+    Args:
+        sources: Where to read from.
+        window: The range; None for the last 7 days.
+        resolution: The resolution of the windows; None for all.
+        etls: The etls; all if empty.
+        operations: The operations; all if empty.
+        grace: How long after its end a window is due, in nanoseconds; None for two periods.
+        as_json: Print JSON instead of a grid.
+        missing: Print only the intervals of missing windows.
+        failed: Print only the intervals of failed windows.
+        exit_code: Return `FINDINGS` if a window is failed or missing.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        CommandError: A source cannot be read, the range is open or in the future, or no window is of the selection.
+    """
+    if as_json and failed:
+        raise CommandError("--json prints all states; give it without --failed", USAGE)
+    source = one_source(sources)
+    try:
+        found = coverage(source, CoverageQuery(window, None, grace))
+    except OSError as error:
+        raise CommandError(str(error)) from error
+    except ValueError as error:
+        raise CommandError(str(error), USAGE) from error
+    shown = _select(found, str(source), resolution, etls, operations)
+    if missing or failed:
+        states = [state for state, given in (("missing", missing), ("failed", failed)) if given]
+        intervals = merge_intervals(interval for state in states for interval in _intervals(shown, state))
+        print_lines(f"{format_time(start)},{format_time(end)}" for start, end in intervals)
+        unknown = list(_intervals(shown, "unknown"))
+        if missing and unknown:
+            print_error(
+                f"some windows before {format_time(max(end for _, end in unknown))} are unknown: the events of that "
+                f"time are not in {source} any more"
+            )
+        return FINDINGS if intervals else 0
+    if as_json:
+        print_lines(json.dumps({"code": 200, "data": shown.to_dict()}, indent=2, ensure_ascii=False).split("\n"))
+    else:
+        terminal = terminal_of(sys.stdout)
+        print_spans(sys.stdout, coverage_lines(shown, terminal), terminal)
+    is_bad = any(row.counts["failed"] or row.counts["missing"] for row in shown.rows)
+    return FINDINGS if exit_code and is_bad else 0
+
+
+def _select(
+    coverage: Coverage, source: str, resolution: str | None, etls: Sequence[str], operations: Sequence[str]
+) -> Coverage:
+    """Return the selected rows of a coverage.
+
+    Raises:
+        CommandError: The coverage has rows, but none of the selection: a typing error must not look like success.
+    """
+    rows = tuple(
+        row
+        for row in coverage.rows
+        if (not etls or row.etl in etls)
+        and (not operations or row.operation in operations)
+        and resolution in (None, row.resolution)
+    )
+    others = {etl for etl in etls if all(row.etl != etl for row in coverage.rows)}
+    if coverage.rows and (not rows or others):
+        known = ", ".join(dict.fromkeys(f"{row.etl} {row.operation} {row.resolution}" for row in coverage.rows))
+        raise CommandError(f"no windows of the selection are in {source}; it has {known}")
+    without = tuple(
+        result
+        for result in coverage.without_window
+        if (not etls or result.etl in etls) and (not operations or result.operation in (None, *operations))
+    )
+    return coverage._replace(rows=rows, without_window=without)
+
+
+def _intervals(coverage: Coverage, state: str) -> Iterable[tuple[int, int]]:
+    """Yield the start and the end of each window and each gap in a state."""
+    for row in coverage.rows:
+        yield from ((window.start, window.end) for window in row.windows if window.state == state)
+        yield from ((gap.start, gap.end) for gap in row.gaps if gap.state == state)

@@ -1,0 +1,137 @@
+"""`Grid`: the windows of an operation as lines of cells, such as a line for each day and a cell for each hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
+from otel_kcevents.store.coverage import Coverage, CoverageRow
+
+__all__ = ["CELL_STATES", "Cell", "Grid", "grid_of"]
+
+CELL_STATES = ("failed", "missing", "empty", "unknown", "saved again", "earlier failures", "ok", "not due")
+"""The states of a cell, the one that matters most first: a cell for several windows has the first of theirs."""
+
+_RANK = {state: rank for rank, state in enumerate(CELL_STATES)}
+_HOUR = 3_600 * SECOND
+_MAX_HOURLY = 31 * DAY  # beyond, a cell is a day
+_MAX_DAILY = 750 * DAY  # beyond, a cell is a month
+_SEQUENCE = 48  # cells
+_MAX_LINES = 31  # of a sequence
+
+
+class Cell(NamedTuple):
+    """One or more windows of a grid.
+
+    Attributes:
+        name: The start of the hour, the day or the month, in UTC, such as `2026-11-24 09:00`.
+        state: One of `CELL_STATES`.
+    """
+
+    name: str
+    state: str
+
+
+class Grid(NamedTuple):
+    """The windows of an operation as lines of cells.
+
+    Attributes:
+        heads: The column and the text of each heading.
+        width: How many columns there are.
+        lines: For each label, such as `2026-11-24`, the cells by column; a column without a window has none.
+        summary: What a cell with several windows stands for: `day` or `month`; None if each cell is one window.
+    """
+
+    heads: tuple[tuple[int, str], ...]
+    width: int
+    lines: dict[str, dict[int, Cell]]
+    summary: str | None
+
+
+class _Layout(NamedTuple):
+    heads: tuple[tuple[int, str], ...]
+    width: int
+    slot: int  # the shortest period of a cell
+    unit: int  # of the numbers that `_place` takes
+
+
+_HOURS = _Layout(tuple((hour, f"{hour:02}") for hour in (0, 6, 12, 18)), 24, _HOUR, _HOUR)
+_DAYS = _Layout(tuple((day - 1, f"{day:02}") for day in (1, 6, 11, 16, 21, 26)), 31, DAY, DAY)
+_MONTHS = _Layout(tuple((month - 1, f"{month:02}") for month in (1, 4, 7, 10)), 12, 28 * DAY, DAY)
+
+
+def grid_of(row: CoverageRow, coverage: Coverage) -> Grid:
+    """Return the grid of a row.
+
+    A line is a day of 24 hours, a month of days, or a year of months: for hourly windows a day, but for more than 31
+    days a month; for daily ones a month, but for more than 750 days a year. A window is in the cell of its middle, so
+    that a local day is in the cell of its own date. Windows of other lengths follow each other in lines of 48, if they
+    need at most 31 lines.
+
+    Args:
+        row: The row.
+        coverage: The coverage that the row is of.
+    """
+    length = coverage.end - coverage.start
+    is_regular = row.resolution in ("hourly", "daily", "monthly")
+    if not is_regular and length <= _SEQUENCE * _MAX_LINES * row.period:
+        return _sequence(row)
+    layout = _MONTHS
+    if row.resolution == "hourly" and length <= _MAX_HOURLY:
+        layout = _HOURS
+    elif row.period < 28 * DAY and length <= _MAX_DAILY:
+        layout = _DAYS
+    lines: dict[str, dict[int, Cell]] = {}
+    half, step = row.period // 2, max(layout.slot, min(row.period, DAY))
+    for state, start, end in _parts(row):
+        for at in (*range(start + half, end, step), end - half - 1):
+            label, column, name = _place(layout, at // layout.unit)
+            cells = lines.setdefault(label, {})
+            if column not in cells or _RANK[state] < _RANK[cells[column].state]:
+                cells[column] = Cell(name, state)
+    summary = None if row.period >= layout.slot - _HOUR else "day" if layout is _DAYS else "month"
+    return Grid(layout.heads, layout.width, dict(sorted(lines.items())), summary)
+
+
+@lru_cache(maxsize=8192)
+def _place(layout: _Layout, number: int) -> tuple[str, int, str]:
+    """Return the label of the line, the column and the name of a cell.
+
+    Args:
+        layout: The layout.
+        number: The number of units of the layout since 1970.
+    """
+    time = to_datetime(number * layout.unit)
+    if layout is _HOURS:
+        return f"{time:%Y-%m-%d}", time.hour, f"{time:%Y-%m-%d %H:%M}"
+    if layout is _DAYS:
+        return f"{time:%Y-%m}", time.day - 1, f"{time:%Y-%m-%d}"
+    return f"{time:%Y}", time.month - 1, f"{time:%Y-%m}"
+
+
+def _sequence(row: CoverageRow) -> Grid:
+    lines: dict[str, dict[int, Cell]] = {}
+    label, column = "", _SEQUENCE
+    for state, first, end in sorted(_parts(row), key=lambda part: part[1]):
+        for start in range(first, end, row.period):
+            name = f"{to_datetime(start):%Y-%m-%d %H:%M}"
+            if column == _SEQUENCE:
+                label, column = name, 0
+            lines.setdefault(label, {})[column] = Cell(name, state)
+            column += 1
+    return Grid((), _SEQUENCE, lines, None)
+
+
+def _parts(row: CoverageRow) -> Iterable[tuple[str, int, int]]:
+    """Yield the state of a cell for each window and gap, with its start and end."""
+    for window in row.windows:
+        state = window.state
+        if state == "ok" and window.saved_again:
+            state = "saved again"
+        elif state == "ok" and window.failures:
+            state = "earlier failures"
+        yield state, window.start, window.end
+    for gap in row.gaps:
+        yield gap.state, gap.start, gap.end

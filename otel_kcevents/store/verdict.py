@@ -1,0 +1,172 @@
+"""The verdict on an etl in words: how many windows are failed or missing, and how old the newest one is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
+from otel_kcevents.store.coverage import Coverage, CoverageRow
+from otel_kcevents.store.window_results import WindowResult
+
+__all__ = ["DASH", "Verdict", "merge_intervals", "verdicts"]
+
+_Part: TypeAlias = "tuple[int, int, int]"
+"""A start, an end, and how many windows are between them."""
+
+DASH = "\u2013"
+"""Between the start and the end of a window in words."""
+
+_COUNTED = ("failed", "missing", "empty", "unknown")
+_DONE = {"save": "saved", "load": "loaded", "aggregate": "aggregated", "total": "totaled", "reconcile": "reconciled"}
+_MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
+
+
+class Verdict(NamedTuple):
+    """What a person needs to know first about an etl.
+
+    Attributes:
+        etl: The name of the list, such as `allocation`.
+        state: The worst state: `failed`, `missing`, `empty`, `unknown` or `ok`.
+        text: The verdict, such as `2 windows failed, 1 missing; newest saved 14:00-15:00, 12 min ago`.
+    """
+
+    etl: str
+    state: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.etl}: {self.text}"
+
+
+def verdicts(coverage: Coverage) -> list[Verdict]:
+    """Return the verdict on each etl of a coverage.
+
+    Args:
+        coverage: The coverage.
+    """
+    etls = sorted({row.etl for row in coverage.rows} | {result.etl for result in coverage.without_window})
+    return [_verdict(etl, coverage) for etl in etls]
+
+
+def _verdict(etl: str, coverage: Coverage) -> Verdict:
+    rows = [row for row in coverage.rows if row.etl == etl]
+    counts = dict.fromkeys((*_COUNTED, "ok"), 0)
+    saved_again = set()
+    for resolution in {row.resolution for row in rows}:
+        alike = [row for row in rows if row.resolution == resolution]
+        taken: list[tuple[int, int]] = []
+        for state in counts:
+            parts = [part for row in alike for part in _parts(row, state)]
+            counts[state] += _distinct(parts, taken)
+            taken = merge_intervals([*taken, *(part[:2] for part in parts)])
+        saved_again |= {(window.start, window.end) for row in alike for window in row.windows if window.saved_again}
+    named = [(counts[state], state) for state in _COUNTED] + [(len(saved_again), "saved again after reconciling")]
+    words: list[str] = []
+    for count, name in named:
+        if count:
+            words.append(f"{count} {name}" if words else f"{count} {_plural(count, 'window')} {name}")
+    failures = sum(result.events for result in coverage.without_window if result.etl == etl)
+    if failures:
+        words.append(f"{failures} {_plural(failures, 'failure')} without a window")
+    if not words:
+        words = [_all_ok(counts["ok"])]
+    state = next((state for state in _COUNTED if counts[state]), "ok")
+    return Verdict(etl, "failed" if failures else state, f"{', '.join(words)}; {_newest(rows, coverage.now)}")
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _all_ok(count: int) -> str:
+    if count > 1:
+        return f"all {count} windows ok"
+    return "1 window ok" if count else "no window due yet"
+
+
+def _parts(row: CoverageRow, state: str) -> Iterable[_Part]:
+    """Yield the windows and the gaps of a row that are in a state."""
+    for window in row.windows:
+        if window.state == state:
+            yield window.start, window.end, 1
+    for gap in row.gaps:
+        if gap.state == state:
+            yield gap.start, gap.end, gap.windows
+
+
+def _distinct(parts: Iterable[_Part], taken: Sequence[tuple[int, int]]) -> int:
+    """Return how many windows several operations have together, without those of intervals that are counted already.
+
+    Args:
+        parts: The windows of each operation, all of one length.
+        taken: The intervals, in their order and apart from each other.
+    """
+    ends = [end for _, end in taken]
+    count, done = 0, 0
+    for start, end, windows in sorted(parts):
+        low = max(start, done)
+        if low >= end:
+            continue
+        free = end - low
+        for index in range(bisect_right(ends, low), len(taken)):
+            if taken[index][0] >= end:
+                break
+            free -= min(end, ends[index]) - max(low, taken[index][0])
+        count += round(windows * free / (end - start))
+        done = end
+    return count
+
+
+def merge_intervals(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return intervals in their order, with those that overlap or adjoin as one.
+
+    Args:
+        intervals: Pairs of a start and an end.
+    """
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _newest(rows: Iterable[CoverageRow], now: int) -> str:
+    """Return which window succeeded last, and when: `newest saved 14:00-15:00, 12 min ago`."""
+    found = [(row.operation, row.newest) for row in rows if row.newest]
+    for operation, done in _DONE.items():
+        newest = max(
+            (result for name, result in found if name == operation),
+            key=lambda result: (result.end, result.start),
+            default=None,
+        )
+        if newest:
+            return f"newest {done} {_window_text(newest, now)}, {_age(now - newest.time)} ago"
+    return "no window succeeded yet"
+
+
+def _window_text(window: WindowResult, now: int) -> str:
+    """Return a window in words, in UTC: `14:00-15:00` if it is of today."""
+    start, end = to_datetime(window.start), to_datetime(window.end)
+    if window.start % DAY == 0 == window.end % DAY:
+        if window.end - window.start == DAY:
+            return f"{start:%Y-%m-%d}"
+        if start.day == end.day == 1 and (end.month - start.month) % 12 == 1 and window.end - window.start < 32 * DAY:
+            return f"{start:%Y-%m}"
+    if window.end - window.start >= DAY:
+        return f"{start:%Y-%m-%d %H:%M}{DASH}{end:%Y-%m-%d %H:%M}"
+    day = "" if window.start // DAY == now // DAY else f"{start:%Y-%m-%d} "
+    return f"{day}{start:%H:%M}{DASH}{end:%H:%M}"
+
+
+def _age(age: int) -> str:
+    if age < _MINUTE:
+        return f"{max(0, age) // SECOND} s"
+    if age < _HOUR:
+        return f"{age // _MINUTE} min"
+    if age < 2 * DAY:
+        return f"{age // _HOUR} h"
+    return f"{age // DAY} days"
