@@ -125,5 +125,11 @@ def collect(reader: InMemoryMetricReader) -> list[ScopeMetrics]:
 
 def counter_values(reader: InMemoryMetricReader) -> dict[tuple[str, str], int | float]:
     """The counter's values by etl and event, as a metric reader collects them."""
-    points: list[Any] = [p for scope in collect(reader) for metric in scope.metrics for p in metric.data.data_points]
-    return {(point.attributes["etl"], point.attributes["event"]): point.value for point in points}
+    return {(etl, event): value for (etl, event), value in metric_values(reader, "kubecost.etl.events").items()}
+
+
+def metric_values(reader: InMemoryMetricReader, name: str) -> dict[tuple[str, ...], int | float]:
+    """The values of a metric by those of its attributes, as a metric reader collects them."""
+    metrics = [metric for scope in collect(reader) for metric in scope.metrics if metric.name == name]
+    points: list[Any] = [point for metric in metrics for point in metric.data.data_points]
+    return {tuple(point.attributes.values()): point.value for point in points}

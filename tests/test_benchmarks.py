@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from telemetry import Telemetry, collect
+from telemetry import Telemetry, metric_values
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -61,9 +61,8 @@ def test_unknown_part_is_refused_with_the_known_ones() -> None:
 def test_handwritten_code_makes_the_same_telemetry(telemetry: Telemetry, ends: tuple[str, str] | None) -> None:
     counter = telemetry.meter_provider.get_meter("by hand").create_counter("by.hand")
     _assert_same_span(telemetry, load_by_hand(telemetry.tracer, counter, ends))
-    points: list[Any] = [metric.data.data_points for scope in collect(telemetry.reader) for metric in scope.metrics]
-    expected = [(1, {"etl": "allocation", "event": "AllocationSetLoaded"})]
-    assert [[(point.value, point.attributes) for point in of_metric] for of_metric in points] == [expected] * 2
+    assert metric_values(telemetry.reader, "by.hand") == telemetry.counters
+    assert telemetry.counters == {("allocation", "AllocationSetLoaded"): 1}
 
 
 def test_limit_makes_the_same_span(telemetry: Telemetry) -> None:

@@ -18,7 +18,7 @@ from opentelemetry import metrics, trace
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.record.counter import observe
+from otel_kcevents.record.metrics import observe
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.process_setup import SETUP, needed_providers
 from otel_kcevents.sdk.settings import Signal, exporters

@@ -13,7 +13,7 @@ from otel_kcevents.model.event import Kind, kinds_of
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.wire import SCOPE
-from otel_kcevents.record.counter import observe
+from otel_kcevents.record.metrics import observe
 from otel_kcevents.store.local import Reference, refer, resolve
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.version import __version__

@@ -16,7 +16,7 @@ from opentelemetry import metrics, trace
 
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
-from otel_kcevents.record.counter import observe
+from otel_kcevents.record.metrics import observe
 from otel_kcevents.report.facts import set_facts
 from otel_kcevents.sdk import published
 from otel_kcevents.sdk.children import block_sigterm_in_forks, flush_in_children, handle_sigterm

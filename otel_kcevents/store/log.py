@@ -21,6 +21,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.store.local import Reference, refer, resolve
 from otel_kcevents.store.shared_log import SharedLog
 from otel_kcevents.store.source import Source, check_selection
+from otel_kcevents.store.totals import KindTotals, add_window_end
 
 __all__ = ["Consumer", "EventLog", "default_log", "etl_of", "log_of"]
 
@@ -33,20 +34,26 @@ _Entry: TypeAlias = tuple[int, int, Event]
 
 _by_time, _by_epoch_and_time, _event_of = itemgetter(1), itemgetter(0, 1), itemgetter(2)
 
+_MAX_WAIT = 0.1  # seconds that reading the totals waits for an append
 _REMEMBERED_STEPS = 64
 _REMEMBERED = 4096  # the minimum number of event keys that a log remembers to recognize duplicates
 
 
 class _KindBuffer:
-    """The newest events of one kind, and the count of all of them."""
+    """The newest events of one kind, and the totals of all of them."""
 
-    __slots__ = ("count", "error", "events", "sized")
+    __slots__ = ("count", "epoch", "error", "events", "latest", "records", "sized", "window", "window_ends")
 
     def __init__(self, kind: Kind, retention: int) -> None:
         self.sized = kind.outcome.sized
         self.error = kind.outcome.error
         self.events: deque[_Entry] = deque(maxlen=retention)
         self.count = 0
+        self.records: int | None = None  # until the first size
+        self.latest = MIN_NS  # the time of the latest event
+        self.epoch = 0  # how often the clock had been set back before it
+        self.window: Window | None = None  # the window of the last event that has one
+        self.window_ends: dict[str, int] = {}
 
 
 @dataclass(eq=False, slots=True)
@@ -181,7 +188,7 @@ class EventLog:
             ValueError: The kind is unknown, the time or the size is not an integer within bounds, or the event
                 has `extra` metadata, which the log's format cannot represent.
         """
-        kind, time, size, _, failure, extra = event
+        kind, time, size, window, failure, extra = event
         if type(time) is not int or not MIN_NS <= time <= MAX_NS:
             raise ValueError(f"time must be integer nanoseconds in the years 1 to 9999, got {short_repr(time)}")
         if size is not None and (type(size) is not int or not 0 <= size <= MAX_SIZE):
@@ -200,8 +207,14 @@ class EventLog:
                 self._seen.add(key)
                 if len(self._seen) >= _REMEMBERED:
                     self._seen_before, self._seen = self._seen, set()
-            if size is not None and not buffer.sized:
-                event = event._replace(size=None)
+            if size is not None:
+                if buffer.sized:
+                    buffer.records = (buffer.records or 0) + size
+                else:
+                    event = event._replace(size=None)
+            if window is not None and window is not buffer.window:
+                buffer.window = window
+                add_window_end(buffer.window_ends, window)
             if failure is not None and not buffer.error:
                 event = event._replace(failure=None)
             buffer.count += 1
@@ -210,7 +223,10 @@ class EventLog:
                 self._epoch += 1
                 self._set_back.append(now - SECOND)  # the event's own time was read a moment earlier
             self._clock = now
-            buffer.events.append((self._epoch and self._epoch_of(time), time, event))
+            epoch = self._epoch and self._epoch_of(time)
+            if epoch > buffer.epoch or (time > buffer.latest and epoch == buffer.epoch):
+                buffer.latest, buffer.epoch = time, epoch
+            buffer.events.append((epoch, time, event))
             attachments = self._attachments  # read under the lock: a consumer gets exactly the events since `attach`
         for attachment in attachments:
             attachment.deliver(event, span_id, trace_id)
@@ -272,6 +288,23 @@ class EventLog:
         """Return the number of events of each kind, in alphabetical order, without zeros."""
         # Without the lock: if a signal interrupts an append, the handler waits for an export that reads the counts.
         return {name: count for name, buffer in sorted(self._buffers.items()) if (count := buffer.count)}
+
+    def totals(self) -> tuple[KindTotals, ...]:
+        """Return the totals of each kind that was seen, in alphabetical order."""
+        lock = self._lock
+        # If a signal interrupts an append, the handler may wait for an export that reads the totals.
+        is_locked = lock.acquire(timeout=_MAX_WAIT)
+        try:
+            return tuple(
+                KindTotals(
+                    self._kinds[name].etl, name, buffer.count, buffer.records, buffer.latest, dict(buffer.window_ends)
+                )
+                for name, buffer in sorted(self._buffers.items())
+                if buffer.count
+            )
+        finally:
+            if is_locked:
+                lock.release()
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         """Return a snapshot of the log: the lists, newest first, and the counters of all events.

@@ -10,6 +10,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.store.merged_events import merge_pages, merge_runs
 from otel_kcevents.store.query import EventPage, EventQuery
 from otel_kcevents.store.source import Source, check_selection, merge_documents, select
+from otel_kcevents.store.totals import KindTotals, merge_totals, totals_of
 
 __all__ = ["MergedSource", "merge"]
 
@@ -55,6 +56,25 @@ class MergedSource:
         if len(refusals) == len(self._sources):
             raise refusals[0]
         return merge_documents(documents, limit)
+
+    def totals(self) -> tuple[KindTotals, ...]:
+        """Return the totals of each kind that was seen in any source, in alphabetical order.
+
+        The sum of the records of a kind is None if a source does not know its part of it.
+
+        Raises:
+            OSError: A source cannot be read.
+        """
+        found = [totals_of(source) for source in self._sources]
+        unknown = {
+            totals.kind
+            for source, of_source in zip(self._sources, found, strict=True)
+            if not hasattr(source, "totals")
+            for totals in of_source
+        }
+        return tuple(
+            totals._replace(records=None) if totals.kind in unknown else totals for totals in merge_totals(found)
+        )
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the runs of all sources, the newest first, each once; sources without runs are skipped.

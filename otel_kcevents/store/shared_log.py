@@ -10,6 +10,7 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import Source, check_selection, select
+from otel_kcevents.store.totals import KindTotals, totals_of
 
 __all__ = ["SharedLog"]
 
@@ -60,6 +61,10 @@ class SharedLog:
     def counts(self) -> dict[str, int]:
         """Return the number of events of each kind, in alphabetical order, without zeros."""
         return self._read(lambda source: source.counts())
+
+    def totals(self) -> tuple[KindTotals, ...]:
+        """Return the totals of each kind that was seen, in alphabetical order."""
+        return self._read(totals_of)
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         """Return the lists of events, newest first, and the counters of all events.

@@ -34,3 +34,5 @@ for _ in range(100):
     asset.emit("totaled")
 asset.emit("saved", size=7)
 print(log.document().lists["asset"][0].size, len({event.time for event in log.document().lists["asset"]}))
+newest = {event.kind: event.time for event in reversed(log.document().lists["asset"])}
+print({totals.kind: totals.last_event for totals in log.totals()} == newest)

@@ -63,10 +63,10 @@ def test_threads_share_one_warning(telemetry: Telemetry, warned: Warned) -> None
 def test_forked_child_starts_at_zero() -> None:
     out, err = run_program("fork")
     assert out.splitlines() == [
-        "parent {'AssetSetSaved': 5} [5]",
+        "parent {'AssetSetSaved': 5} [5, 10]",
         "child {} []",
-        "child {'AssetSetSaved': 1} [1]",
-        "parent {'AssetSetSaved': 6} [6]",
+        "child {'AssetSetSaved': 1} [1, 2]",
+        "parent {'AssetSetSaved': 6} [6, 12]",
     ]
     assert err == ""
 

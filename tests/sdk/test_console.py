@@ -48,6 +48,7 @@ def counted(metrics: list[dict[str, Any]]) -> list[int]:
         for resource in data["resource_metrics"]
         for scope in resource["scope_metrics"]
         for metric in scope["metrics"]
+        if metric["name"] == "kubecost.etl.events"
         for point in metric["data"]["data_points"]
     ]
 

@@ -1,12 +1,14 @@
-"""The observable counter `kubecost.etl.events`: its exported names, and the logs that it reads."""
+"""The observable instruments: their exported names, and the logs that they read."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from conftest import run_program
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, Sum
-from telemetry import Telemetry, collect, counter_values
+from telemetry import DAY, Telemetry, collect, counter_values, metric_values
 
 from otel_kcevents.record.record_set import RecordSet
 from otel_kcevents.store.log import EventLog
@@ -18,9 +20,9 @@ OUTCOMES = ["saved", "loaded", "aggregated", "totaled", "reconciled", "compute_e
 def test_counter_has_the_documented_names(telemetry: Telemetry) -> None:
     telemetry.asset.emit("totaled")
     (scope,) = collect(telemetry.reader)
-    (metric,) = scope.metrics
+    (metric,) = [metric for metric in scope.metrics if metric.name == "kubecost.etl.events"]
     assert (scope.scope.name, scope.scope.version) == ("otel_kcevents", __version__)
-    assert (metric.name, metric.unit) == ("kubecost.etl.events", "{event}")
+    assert metric.unit == "{event}"
     assert metric.description == "Kubecost ETL events counted by kind."
     assert isinstance(metric.data, Sum)
     assert metric.data.is_monotonic
@@ -60,7 +62,9 @@ def test_each_collection_equals_the_logs_counts(telemetry: Telemetry) -> None:
 def test_sets_of_one_log_share_one_instrument(telemetry: Telemetry) -> None:
     telemetry.record_set("asset", "AssetSet").emit("saved")
     (scope,) = collect(telemetry.reader)
-    assert [[point.value for point in metric.data.data_points] for metric in scope.metrics] == [[1]]  # type: ignore
+    names = [metric.name for metric in scope.metrics]
+    assert len(names) == len(set(names))
+    assert telemetry.counters == {("asset", "AssetSetSaved"): 1}
 
 
 def test_logs_of_one_provider_are_summed(telemetry: Telemetry) -> None:
@@ -82,3 +86,47 @@ def test_provider_both_given_and_global_counts_every_log() -> None:
     out, err = run_program("global_provider_given")
     assert out == "[(('asset', 'AssetSetLoaded'), 2), (('cloudCost', 'CloudCostSetSaved'), 1)]\n"
     assert err == ""
+
+
+def test_instruments_have_the_documented_names(telemetry: Telemetry) -> None:
+    telemetry.asset.emit("saved", size=3, window=DAY)
+    (scope,) = collect(telemetry.reader)
+    assert [(metric.name, metric.unit, type(metric.data).__name__) for metric in scope.metrics] == [
+        ("kubecost.etl.events", "{event}", "Sum"),
+        ("kubecost.etl.records", "{record}", "Sum"),
+        ("kubecost.etl.last_event.timestamp", "s", "Gauge"),
+        ("kubecost.etl.last_window_end.timestamp", "s", "Gauge"),
+    ]
+    points: list[Any] = [metric.data.data_points[0] for metric in scope.metrics]
+    assert [list(point.attributes) for point in points] == [["etl", "event"]] * 3 + [["etl", "event", "resolution"]]
+
+
+def test_totals_of_each_kind_are_observed(telemetry: Telemetry) -> None:
+    telemetry.asset.emit("saved", size=3, window=DAY, time=1_700_000_000_250_000_000)
+    telemetry.asset.emit("saved", size=4)
+    telemetry.allocation.emit("loaded", size=0, window=(DAY.start_text, "2022-06-03T01:00:00Z"))
+    telemetry.allocation.emit("totaled", time=1_700_000_000_250_000_000)
+    saved, loaded, totaled = ("asset", "AssetSetSaved"), ("allocation", "AllocationSetLoaded"), "AllocationSetTotaled"
+    assert metric_values(telemetry.reader, "kubecost.etl.records") == {saved: 7, loaded: 0}
+    times = metric_values(telemetry.reader, "kubecost.etl.last_event.timestamp")
+    assert times.keys() == {saved, loaded, ("allocation", totaled)}
+    assert times["allocation", totaled] == 1_700_000_000.25
+    assert metric_values(telemetry.reader, "kubecost.etl.last_window_end.timestamp") == {
+        (*saved, "daily"): 1_654_300_800,
+        (*loaded, "hourly"): 1_654_218_000,
+    }
+
+
+def test_totals_of_several_logs_are_merged(telemetry: Telemetry) -> None:
+    other = RecordSet("asset", "AssetSet", log=EventLog(), meter_provider=telemetry.meter_provider)
+    for assets, time in ((telemetry.asset, 7), (other, 5)):
+        assets.emit("saved", size=2, time=time * 10**9)
+    saved = ("asset", "AssetSetSaved")
+    assert metric_values(telemetry.reader, "kubecost.etl.records") == {saved: 4}
+    assert metric_values(telemetry.reader, "kubecost.etl.last_event.timestamp") == {saved: 7}
+
+
+def test_sum_above_the_largest_integer_of_otlp_is_cut(telemetry: Telemetry) -> None:
+    for _ in range(2):
+        telemetry.asset.emit("saved", size=2**63 - 1)
+    assert metric_values(telemetry.reader, "kubecost.etl.records") == {("asset", "AssetSetSaved"): 2**63 - 1}
