@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from time import time_ns
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from otel_kcevents.model.event import Failure
+from otel_kcevents.model.event import OPERATIONS, Failure
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.resolution import resolution_of
+from otel_kcevents.model.resolution import CALENDAR, parse_resolution, period_of, resolution_of
 from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.gaps import Deadlines, Gap, Schedule
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.source import Source
-from otel_kcevents.store.window_results import WindowResult, WindowResults, read_results
+from otel_kcevents.store.window_results import WindowResult, WindowResults, add_results, read_results
 
 __all__ = ["STATES", "Coverage", "CoverageQuery", "CoverageRow", "CoveredWindow", "Gap", "cover", "coverage"]
 
 STATES = ("ok", "empty", "failed", "missing", "not due", "unknown")
 """The states of a window."""
 
-_ORDER = ("save", "load", "aggregate", "total", "reconcile", "compute")
+_PLACES = {operation: place for place, operation in enumerate(OPERATIONS)}
 _GRACE_PERIODS = 2
+_SHARED = (None, "compute")
+"""The operations of failures that count for all operations of their etl."""
+
+_Key: TypeAlias = tuple[str, str, str]
+"""The etl, the operation and the resolution of a row."""
 
 
 class CoverageQuery(NamedTuple):
@@ -30,7 +36,7 @@ class CoverageQuery(NamedTuple):
 
     Attributes:
         window: The range; None for the last 7 days.
-        resolution: `hourly`, `daily`, `monthly` or another length such as `15m`; None for all.
+        resolution: `hourly`, `daily`, `monthly`, or another length such as `15m`; None for all.
         grace: How long after its end a window is due, in nanoseconds; None for two periods of its resolution.
         now: The current time, in nanoseconds since 1970; None for the clock.
     """
@@ -70,7 +76,6 @@ class CoveredWindow(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the window in the form of `GET /model/etl/coverage`."""
-        error = None if self.failure is None else {"type": self.failure.type, "message": self.failure.message}
         return {
             "start": format_time(self.start),
             "end": format_time(self.end),
@@ -80,33 +85,8 @@ class CoveredWindow(NamedTuple):
             "size": self.size,
             "succeeded": None if self.succeeded is None else format_time(self.succeeded),
             "failed": None if self.failed is None else format_time(self.failed),
-            "error": error,
+            "error": self.failure and self.failure._asdict(),
             "savedAgain": self.saved_again,
-        }
-
-
-class Gap(NamedTuple):
-    """Consecutive windows without an event.
-
-    Attributes:
-        start: The start of the first one, in nanoseconds since 1970 (UTC).
-        end: The end of the last one.
-        state: `missing`, `not due` or `unknown`.
-        windows: How many windows these are.
-    """
-
-    start: int
-    end: int
-    state: str
-    windows: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the gap in the form of `GET /model/etl/coverage`."""
-        return {
-            "start": format_time(self.start),
-            "end": format_time(self.end),
-            "state": self.state,
-            "windows": self.windows,
         }
 
 
@@ -117,11 +97,14 @@ class CoverageRow(NamedTuple):
         etl: The name of the list, such as `allocation`.
         operation: The operation, such as `save`.
         resolution: `hourly`, `daily`, `monthly` or another length such as `15m`.
-        period: The length of a window, in nanoseconds.
+        period: The regular length of a window, in nanoseconds; that of a month is 31 days.
         grace: How long after its end a window is due, in nanoseconds.
         windows: The windows with events, in their order.
         gaps: The others.
         newest: The newest window that succeeded, also outside the range; None if there is none.
+        is_regular: Whether a window is expected in each period. Those of lengths other than an hour, a day or a month
+            are not if only one was ever seen, nor are failures to `compute`, whose success is not recorded.
+        known_since: The time of the oldest success that is kept, if older ones were deleted.
     """
 
     etl: str
@@ -132,16 +115,16 @@ class CoverageRow(NamedTuple):
     windows: tuple[CoveredWindow, ...]
     gaps: tuple[Gap, ...]
     newest: WindowResult | None
+    is_regular: bool
+    known_since: int | None
 
     @property
     def counts(self) -> dict[str, int]:
         """The number of windows in each state."""
-        counts = dict.fromkeys(STATES, 0)
-        for window in self.windows:
-            counts[window.state] += 1
+        counts = Counter(window.state for window in self.windows)
         for gap in self.gaps:
             counts[gap.state] += gap.windows
-        return counts
+        return {state: counts[state] for state in STATES}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in the form of `GET /model/etl/coverage`."""
@@ -155,8 +138,10 @@ class CoverageRow(NamedTuple):
             "etl": self.etl,
             "operation": self.operation,
             "resolution": self.resolution,
-            "period": self.period // SECOND,
-            "grace": self.grace // SECOND,
+            "period": _seconds(self.period),
+            "grace": _seconds(self.grace),
+            "regular": self.is_regular,
+            "knownSince": None if self.known_since is None else format_time(self.known_since),
             "counts": self.counts,
             "newest": newest,
             "windows": [window.to_dict() for window in self.windows],
@@ -171,8 +156,10 @@ class Coverage(NamedTuple):
         start: The start of the range, in nanoseconds since 1970 (UTC).
         end: The end of the range, at most `now`.
         now: When it was computed.
-        rows: The rows, by etl, resolution and operation.
-        without_window: The failures that no window shows, because their events have none.
+        rows: The rows, by etl, resolution (the shortest first) and operation.
+        without_window: The failures that no window shows, because their events have none; of each etl and operation,
+            all that are kept if the latest is not older than the range.
+        resolutions: The resolutions of all windows that were seen, the shortest first.
     """
 
     start: int
@@ -180,12 +167,14 @@ class Coverage(NamedTuple):
     now: int
     rows: tuple[CoverageRow, ...]
     without_window: tuple[WindowResult, ...]
+    resolutions: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the coverage in the form of `GET /model/etl/coverage`."""
         return {
             "window": {"start": format_time(self.start), "end": format_time(self.end)},
             "now": format_time(self.now),
+            "resolutions": list(self.resolutions),
             "rows": [row.to_dict() for row in self.rows],
             "withoutWindow": [
                 {
@@ -193,11 +182,15 @@ class Coverage(NamedTuple):
                     "operation": result.operation,
                     "failures": result.events,
                     "failed": format_time(result.time),
-                    "error": result.failure and {"type": result.failure.type, "message": result.failure.message},
+                    "error": result.failure and result.failure._asdict(),
                 }
                 for result in self.without_window
             ],
         }
+
+
+def _seconds(ns: int) -> int | float:
+    return ns / SECOND if ns % SECOND else ns // SECOND
 
 
 def coverage(source: Source, query: CoverageQuery = CoverageQuery()) -> Coverage:  # noqa: B008 - immutable
@@ -209,7 +202,7 @@ def coverage(source: Source, query: CoverageQuery = CoverageQuery()) -> Coverage
 
     Raises:
         OSError: The source cannot be read.
-        ValueError: The range is open or in the future.
+        ValueError: The range is open, empty or in the future, the resolution is malformed, or the grace is negative.
     """
     source = source.source if isinstance(source, EventLog) else source
     start, end, now = _range(query)
@@ -217,11 +210,31 @@ def coverage(source: Source, query: CoverageQuery = CoverageQuery()) -> Coverage
 
 
 def _range(query: CoverageQuery) -> tuple[int, int, int]:
+    """Return the start and the end of the range, and the current time."""
     now = time_ns() if query.now is None else query.now
     window = Window.parse("7d", now) if query.window is None else query.window
-    if window.start_ns is None or window.start_ns >= now:
-        raise ValueError(f"the range must begin in the past, got {short_repr(str(window))}; give one such as 7d")
-    return window.start_ns, now if window.end_ns is None else min(window.end_ns, now), now
+    start, end = window.start_ns, now if window.end_ns is None else min(window.end_ns, now)
+    if start is None or start >= end:
+        raise ValueError(
+            f"the range must begin in the past and not be empty, got {short_repr(str(window))}; give one such as 7d"
+        )
+    if query.grace is not None and query.grace < 0:
+        raise ValueError(f"grace must not be negative, got {short_repr(query.grace)}")
+    return start, end, now
+
+
+class _Cells:
+    """The results of one row."""
+
+    def __init__(self) -> None:
+        self.successes: dict[tuple[int, int], WindowResult] = {}
+        self.failures: dict[tuple[int, int], WindowResult] = {}
+        self.newest: list[WindowResult] = []  # also outside the range
+
+    def add(self, result: WindowResult) -> None:
+        found = self.failures if result.is_error else self.successes
+        window = result.start, result.end
+        found[window] = add_results(found[window], result) if window in found else result
 
 
 def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
@@ -229,104 +242,85 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
 
     Args:
         results: What a source knows about the windows of the range.
-        query: The query, whose `now` is set.
+        query: Which windows to look at.
+
+    Raises:
+        ValueError: The range is open, empty or in the future, the resolution is malformed, or the grace is negative.
     """
     start, end, now = _range(query)
-    cells: dict[tuple[str, str, str], dict[tuple[int, int], list[WindowResult]]] = defaultdict(dict)
-    newest = {}
-    for result in results.newest:
-        key = result.etl, str(result.operation), resolution_of(result.start, result.end)
-        if not result.is_error:
-            newest[key] = result
-            cells[key] = {}
-    unknown = []
-    for result in results.results:
-        if result.operation is None:
-            unknown.append(result)
-        else:
-            key = result.etl, result.operation, resolution_of(result.start, result.end)
-            cells[key].setdefault((result.start, result.end), []).append(result)
-    for result in unknown:
-        resolution = resolution_of(result.start, result.end)
-        keys = [key for key in cells if (key[0], key[2]) == (result.etl, resolution)]
-        for key in keys or [(result.etl, "compute", resolution)]:
-            cells[key].setdefault((result.start, result.end), []).append(result)
-    reconciled = {
-        (etl, window): max((r.order for r in found if not r.is_error), default=None)
-        for (etl, operation, _), windows in cells.items()
-        if operation == "reconcile"
-        for window, found in windows.items()
-    }
+    wanted = None if query.resolution is None else parse_resolution(query.resolution)
+    cells = _cells(results, start, end)
     rows = []
-    for key, windows in sorted(cells.items(), key=lambda item: _sort_key(item[0])):
+    for key, found in sorted(cells.items(), key=_place):
         etl, operation, resolution = key
-        if query.resolution not in (None, resolution):
+        if wanted not in (None, resolution):
             continue
-        covered = tuple(
-            _covered(window, found, reconciled.get((etl, window)) if operation == "save" else None)
-            for window, found in sorted(windows.items())
-        )
-        last = newest.get(key)
-        period = covered[-1].end - covered[-1].start if covered else last.end - last.start  # type: ignore[union-attr]
+        reconciled = cells.get((etl, "reconcile", resolution)) if operation == "save" else None
+        windows = tuple(_windows(found, reconciled.successes if reconciled else {}))
+        newest = max((result for result in found.newest if not result.is_error), key=_bounds, default=None)
+        seen = {_bounds(result) for result in found.newest}.union(map(_bounds, windows))
+        is_regular = operation != "compute" and (resolution in CALENDAR or key in results.regular or len(seen) > 1)
+        period = period_of(resolution)
         grace = _GRACE_PERIODS * period if query.grace is None else query.grace
-        anchor = covered[0].start if covered else last.start  # type: ignore[union-attr]
-        gaps = tuple(_gaps(covered, start, end, now, period, grace, anchor, results.known_since.get((etl, operation))))
-        rows.append(CoverageRow(etl, operation, resolution, period, grace, covered, gaps, last))
-    without = tuple(result for result in results.without_window if start <= result.time < now)
-    return Coverage(start, end, now, tuple(rows), without)
+        known_since = results.known_since.get((etl, operation))
+        gaps: tuple[Gap, ...] = ()
+        if is_regular:
+            anchor = max(seen)[1]
+            deadlines = Deadlines(now, grace, known_since)
+            gaps = tuple(Schedule(resolution).gaps(list(map(_bounds, windows)), anchor, start, end, deadlines))
+        rows.append(
+            CoverageRow(etl, operation, resolution, period, grace, windows, gaps, newest, is_regular, known_since)
+        )
+    without = tuple(result for result in results.without_window if start <= result.time)
+    resolutions = sorted({resolution for _, _, resolution in cells}, key=period_of)
+    return Coverage(start, end, now, tuple(rows), without, tuple(resolutions))
 
 
-def _sort_key(key: tuple[str, str, str]) -> tuple[Any, ...]:
-    etl, operation, resolution = key
-    return etl, resolution, _ORDER.index(operation) if operation in _ORDER else len(_ORDER)
+def _cells(results: WindowResults, start: int, end: int) -> dict[_Key, _Cells]:
+    """Return the results of each row."""
+    cells: dict[_Key, _Cells] = defaultdict(_Cells)
+    for result in results.newest:
+        if result.operation not in _SHARED:
+            cells[result.etl, str(result.operation), resolution_of(result.start, result.end)].newest.append(result)
+    shared = []
+    for result in results.results:
+        if not (result.start < end and start < result.end):
+            continue
+        if result.operation in _SHARED:
+            shared.append(result)
+        else:
+            cells[result.etl, str(result.operation), resolution_of(result.start, result.end)].add(result)
+    for result in shared:
+        etl, resolution = result.etl, resolution_of(result.start, result.end)
+        keys = [key for key in cells if key[0] == etl and key[1] != "compute" and key[2] == resolution]
+        for key in keys or [(etl, "compute", resolution)]:
+            cells[key].add(result)
+    return cells
 
 
-def _covered(window: tuple[int, int], found: Iterable[WindowResult], reconciled: int | None) -> CoveredWindow:
-    successes = [result for result in found if not result.is_error]
-    failures = [result for result in found if result.is_error]
-    success = max(successes, key=lambda result: result.order, default=None)
-    failure = max(failures, key=lambda result: result.order, default=None)
-    is_failed = success is None or (failure is not None and failure.order > success.order)
-    size = success.size if success else None
-    return CoveredWindow(
-        *window,
-        "failed" if is_failed else "empty" if size == 0 else "ok",
-        sum(result.events for result in successes),
-        sum(result.events for result in failures),
-        size,
-        success and success.time,
-        failure and failure.time,
-        failure and failure.failure,
-        bool(success and reconciled is not None and success.order > reconciled),
-    )
+def _place(item: tuple[_Key, _Cells]) -> tuple[Any, ...]:
+    etl, operation, resolution = item[0]
+    return etl, period_of(resolution), _PLACES.get(operation, len(_PLACES)), operation
 
 
-def _gaps(
-    windows: Iterable[CoveredWindow],
-    start: int,
-    end: int,
-    now: int,
-    period: int,
-    grace: int,
-    anchor: int,
-    known_since: int | None,
-) -> Iterable[Gap]:
-    """Yield the intervals of a range that no window covers."""
-    at = start + (anchor - start) % period
-    for window in windows:
-        yield from _split(at, window.start, now, period, grace, known_since)
-        at = max(at, window.end)
-    yield from _split(at, at + -(-(end - at) // period) * period, now, period, grace, known_since)
+def _bounds(window: WindowResult | CoveredWindow) -> tuple[int, int]:
+    return window.start, window.end
 
 
-def _split(start: int, end: int, now: int, period: int, grace: int, known_since: int | None) -> Iterable[Gap]:
-    """Yield a gap in parts of the same state."""
-    if end <= start:
-        return
-    due = start + max(0, min((now - grace - start) // period * period, end - start))
-    unknown = start
-    if known_since is not None:
-        unknown = start + max(0, min((known_since - start) // period * period, due - start))
-    for low, high, state in ((start, unknown, "unknown"), (unknown, due, "missing"), (due, end, "not due")):
-        if low < high:
-            yield Gap(low, high, state, -(-(high - low) // period))
+def _windows(cells: _Cells, reconciled: Mapping[tuple[int, int], WindowResult]) -> Iterable[CoveredWindow]:
+    """Yield the windows of a row, in their order."""
+    for window in sorted({**cells.successes, **cells.failures}):
+        success, failure = cells.successes.get(window), cells.failures.get(window)
+        is_failed = success is None or (failure is not None and failure.order > success.order)
+        size = success.size if success else None
+        yield CoveredWindow(
+            *window,
+            "failed" if is_failed else "empty" if size == 0 else "ok",
+            success.events if success else 0,
+            failure.events if failure else 0,
+            size,
+            success and success.time,
+            failure and failure.time,
+            failure and failure.failure,
+            success is not None and window in reconciled and success.order > reconciled[window].order,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from otel_kcevents.model.document import Document, unknown_kinds
@@ -10,7 +10,16 @@ from otel_kcevents.model.event import OPERATIONS, OUTCOMES, Event, Failure, Outc
 from otel_kcevents.model.resolution import CALENDAR, resolution_of
 from otel_kcevents.store.source import Source
 
-__all__ = ["WindowResult", "WindowResults", "operation_of", "read_results", "results_of", "select_results"]
+__all__ = [
+    "WindowResult",
+    "WindowResults",
+    "add_results",
+    "merge_results",
+    "operation_of",
+    "read_results",
+    "results_of",
+    "select_results",
+]
 
 _OPERATIONS = {success: operation for operation, (success, _) in OPERATIONS.items() if success}
 _EVERYTHING = 2**31
@@ -26,7 +35,7 @@ class WindowResult(NamedTuple):
         start: The start of the window, in nanoseconds since 1970.
         end: The end of the window; equal to `start` if the events have no window, or one without a start or an end.
         events: How many events there are.
-        order: A number that is the higher the later the latest event arrived, among all events of the source.
+        order: A number that is higher the later the latest event arrived, among the events of its etl in the source.
         time: The time of the latest event, in nanoseconds since 1970.
         size: The size of the latest event; None if unknown.
         failure: The failure of the latest event; None for successes, and if unknown.
@@ -174,3 +183,49 @@ def select_results(
             if windows.setdefault(row, (first, last)) != (first, last):
                 regular.add(row)
     return WindowResults(tuple(selected), tuple(newest.values()), tuple(without), known_since, frozenset(regular))
+
+
+def add_results(first: WindowResult, second: WindowResult) -> WindowResult:
+    """Return the result of all events of two results of the same window, operation and outcome.
+
+    Args:
+        first: One result.
+        second: Another one of the same source.
+    """
+    latest = first if first.order > second.order else second
+    return latest._replace(events=first.events + second.events)
+
+
+def merge_results(sources: Sequence[WindowResults]) -> WindowResults:
+    """Return what several sources know together.
+
+    Events of a source keep the order in which they arrived; otherwise, the time decides which one is later. An event
+    is treated as at least as new as those that arrived before it, even if the clock was set back.
+
+    Args:
+        sources: What each source knows about the windows of the same range.
+    """
+    arrivals: dict[tuple[int, str, int], int] = {}  # by source, etl and order
+    for place, source in enumerate(sources):
+        found = {(result.etl, result.order): result.time for result in (*source.results, *source.without_window)}
+        latest: dict[str, int] = {}
+        for (etl, order), time in sorted(found.items()):
+            arrivals[place, etl, order] = latest[etl] = max(time, latest.get(etl, time))
+    ranks = {key: rank for rank, key in enumerate(sorted(arrivals, key=lambda key: (arrivals[key], key)))}
+
+    def ranked(place: int, results: Iterable[WindowResult]) -> Iterator[WindowResult]:
+        return (result._replace(order=ranks[place, result.etl, result.order]) for result in results)
+
+    results = [result for place, source in enumerate(sources) for result in ranked(place, source.results)]
+    newest = [result for source in sources for result in source.newest]
+    without = [result for place, source in enumerate(sources) for result in ranked(place, source.without_window)]
+    failures: dict[tuple[str, str | None], WindowResult] = {}
+    for result in without:
+        key = result.etl, result.operation
+        failures[key] = add_results(failures[key], result) if key in failures else result
+    known_since: dict[tuple[str, str], int] = {}
+    for source in sources:
+        for row, time in source.known_since.items():
+            known_since[row] = max(time, known_since.get(row, time))
+    regular = frozenset[tuple[str, str, str]]().union(*(source.regular for source in sources))
+    return WindowResults(tuple(results), tuple(newest), tuple(failures.values()), known_since, regular)
