@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from textwrap import wrap
 from typing import NamedTuple, TypeAlias
 
 from otel_kcevents.cli.output import plural, printable, short_window
@@ -54,9 +55,12 @@ def coverage_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
     if not coverage.rows and not coverage.without_window:
         yield [("no windows", "")]
         return
-    for verdict in verdicts(coverage):
-        text = verdict.text if terminal.unicode else verdict.text.replace(DASH, "-")
-        yield [(f"{verdict.etl}: ", "1"), (text, "" if verdict.state == "ok" else _GLYPHS[verdict.state].style)]
+    for verdict in verdicts(coverage.rows, coverage.without_window, coverage.now):
+        text = str(verdict) if terminal.unicode else str(verdict).replace(DASH, "-")
+        style = "" if verdict.state == "ok" else _GLYPHS[verdict.state].style
+        lines = wrap(text, terminal.columns, subsequent_indent="  ") if terminal.columns else [text]
+        yield [(verdict.etl, "1"), (lines[0][len(verdict.etl) :], style)]
+        yield from ([(line, style)] for line in lines[1:])
     seen: set[str] = set()
     for (etl, resolution), rows in groupby(coverage.rows, lambda row: (row.etl, row.resolution)):
         yield []
@@ -78,7 +82,7 @@ def _grid_lines(
         terminal: What the terminal can show.
         seen: The states of the cells are added to it.
     """
-    grids = [(row.operation, grid_of(row, coverage)) for row in rows]
+    grids = [(row.operation, grid_of(row, coverage.end - coverage.start)) for row in rows]
     summary = grids[0][1].summary
     each = f"; each mark is the worst window of a {summary}" if summary else ""
     yield [(title, "1"), (f", due {_length(rows[0].grace)} after the end{each}", "")]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
-from otel_kcevents.store.coverage import Coverage, CoverageRow
+from otel_kcevents.store.coverage import CoverageRow
 
 __all__ = ["CELL_STATES", "Cell", "Grid", "grid_of"]
 
@@ -62,7 +62,7 @@ _DAYS = _Layout(tuple((day - 1, f"{day:02}") for day in (1, 6, 11, 16, 21, 26)),
 _MONTHS = _Layout(tuple((month - 1, f"{month:02}") for month in (1, 4, 7, 10)), 12, 28 * DAY, DAY)
 
 
-def grid_of(row: CoverageRow, coverage: Coverage) -> Grid:
+def grid_of(row: CoverageRow, length: int) -> Grid:
     """Return the grid of a row.
 
     A line is a day of 24 hours, a month of days, or a year of months: for hourly windows a day, but for more than 31
@@ -72,9 +72,8 @@ def grid_of(row: CoverageRow, coverage: Coverage) -> Grid:
 
     Args:
         row: The row.
-        coverage: The coverage that the row is of.
+        length: The length of the range, in nanoseconds.
     """
-    length = coverage.end - coverage.start
     is_regular = row.resolution in ("hourly", "daily", "monthly")
     if not is_regular and length <= _SEQUENCE * _MAX_LINES * row.period:
         return _sequence(row)

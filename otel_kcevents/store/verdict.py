@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
-from otel_kcevents.store.coverage import Coverage, CoverageRow
+from otel_kcevents.store.coverage import CoverageRow
 from otel_kcevents.store.window_results import WindowResult
 
 __all__ = ["DASH", "Verdict", "merge_intervals", "verdicts"]
@@ -19,6 +20,7 @@ DASH = "\u2013"
 """Between the start and the end of a window in words."""
 
 _COUNTED = ("failed", "missing", "empty", "unknown")
+_SAVED_AGAIN = "saved again after reconciling"
 _DONE = {"save": "saved", "load": "loaded", "aggregate": "aggregated", "total": "totaled", "reconcile": "reconciled"}
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
 
@@ -40,20 +42,24 @@ class Verdict(NamedTuple):
         return f"{self.etl}: {self.text}"
 
 
-def verdicts(coverage: Coverage) -> list[Verdict]:
-    """Return the verdict on each etl of a coverage.
+def verdicts(rows: Iterable[CoverageRow], without_window: Iterable[WindowResult], now: int) -> list[Verdict]:
+    """Return the verdict on each etl of a coverage, in the words that `docs/coverage.md` defines.
 
     Args:
-        coverage: The coverage.
+        rows: The rows of the coverage.
+        without_window: Its failures without a window.
+        now: When it was computed, in nanoseconds since 1970.
     """
-    etls = sorted({row.etl for row in coverage.rows} | {result.etl for result in coverage.without_window})
-    return [_verdict(etl, coverage) for etl in etls]
+    rows, failures = tuple(rows), Counter[str]()
+    for result in without_window:
+        failures[result.etl] += result.events
+    etls = sorted({row.etl for row in rows} | set(failures))
+    return [_verdict(etl, [row for row in rows if row.etl == etl], failures[etl], now) for etl in etls]
 
 
-def _verdict(etl: str, coverage: Coverage) -> Verdict:
-    rows = [row for row in coverage.rows if row.etl == etl]
+def _verdict(etl: str, rows: Sequence[CoverageRow], failures: int, now: int) -> Verdict:
     counts = dict.fromkeys((*_COUNTED, "ok"), 0)
-    saved_again = set()
+    saved_again = 0
     for resolution in {row.resolution for row in rows}:
         alike = [row for row in rows if row.resolution == resolution]
         taken: list[tuple[int, int]] = []
@@ -61,19 +67,19 @@ def _verdict(etl: str, coverage: Coverage) -> Verdict:
             parts = [part for row in alike for part in _parts(row, state)]
             counts[state] += _distinct(parts, taken)
             taken = merge_intervals([*taken, *(part[:2] for part in parts)])
-        saved_again |= {(window.start, window.end) for row in alike for window in row.windows if window.saved_again}
-    named = [(counts[state], state) for state in _COUNTED] + [(len(saved_again), "saved again after reconciling")]
+            if state == "missing":  # a window that has to run again is not final anyway
+                again = [(window.start, window.end, 1) for row in alike for window in row.windows if window.saved_again]
+                saved_again += _distinct(again, taken)
     words: list[str] = []
-    for count, name in named:
+    for count, name in (*((counts[state], state) for state in _COUNTED), (saved_again, _SAVED_AGAIN)):
         if count:
-            words.append(f"{count} {name}" if words else f"{count} {_plural(count, 'window')} {name}")
-    failures = sum(result.events for result in coverage.without_window if result.etl == etl)
+            words.append(f"{count:,} {name}" if words else f"{count:,} {_plural(count, 'window')} {name}")
     if failures:
-        words.append(f"{failures} {_plural(failures, 'failure')} without a window")
+        words.append(f"{failures:,} {_plural(failures, 'failure')} without a window")
     if not words:
         words = [_all_ok(counts["ok"])]
     state = next((state for state in _COUNTED if counts[state]), "ok")
-    return Verdict(etl, "failed" if failures else state, f"{', '.join(words)}; {_newest(rows, coverage.now)}")
+    return Verdict(etl, "failed" if failures else state, f"{', '.join(words)}; {_newest(rows, now)}")
 
 
 def _plural(count: int, noun: str) -> str:
@@ -82,7 +88,7 @@ def _plural(count: int, noun: str) -> str:
 
 def _all_ok(count: int) -> str:
     if count > 1:
-        return f"all {count} windows ok"
+        return f"all {count:,} windows ok"
     return "1 window ok" if count else "no window due yet"
 
 
@@ -156,7 +162,7 @@ def _window_text(window: WindowResult, now: int) -> str:
             return f"{start:%Y-%m-%d}"
         if start.day == end.day == 1 and (end.month - start.month) % 12 == 1 and window.end - window.start < 32 * DAY:
             return f"{start:%Y-%m}"
-    if window.end - window.start >= DAY:
+    if window.start // DAY != (window.end - 1) // DAY:
         return f"{start:%Y-%m-%d %H:%M}{DASH}{end:%Y-%m-%d %H:%M}"
     day = "" if window.start // DAY == now // DAY else f"{start:%Y-%m-%d} "
     return f"{day}{start:%H:%M}{DASH}{end:%H:%M}"

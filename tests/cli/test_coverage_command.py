@@ -1,0 +1,293 @@
+"""The command `otel-kcevents coverage`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from serving import Run
+
+from otel_kcevents import Event, EventLog, Failure, Journal, Window, start_http_server
+from otel_kcevents.cli import coverage as coverage_command
+from otel_kcevents.cli import terminal as terminal_module
+from otel_kcevents.cli.terminal import Terminal
+from otel_kcevents.model.timestamps import SECOND, parse_time
+from otel_kcevents.store import coverage as coverage_module
+from otel_kcevents.store.coverage import CoverageQuery, coverage
+from otel_kcevents.store.verdict import DASH
+
+HOUR = 3_600 * SECOND
+NOW = parse_time("2024-09-03T06:30:00Z")
+RANGE = "2024-09-02T00:00Z/2024-09-03T12:00Z"
+DIFFERS = Failure("costs.Differs", "the bill says 12 USD", "reconcile")
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage_module, "time_ns", lambda: NOW)
+
+
+def hour(number: int) -> Window:
+    """The window of an hour after 2024-09-02T00:00Z."""
+    start = parse_time("2024-09-02T00:00:00Z") + number * HOUR
+    return Window.from_ns(start, start + HOUR)
+
+
+def ended(window: Window, minutes: int) -> int:
+    """The time some minutes after the end of a window."""
+    assert window.end_ns is not None
+    return window.end_ns + minutes * 60 * SECOND
+
+
+def troubled() -> EventLog:
+    """Hourly sets with every state; the allocation of hours 7 and 8 is missing."""
+    log = EventLog(1000)
+    for number in range(28):
+        window = hour(number)
+        log.append(Event("AssetSetSaved", ended(window, 5), 7, window))
+        if number in (7, 8):
+            continue
+        if number == 9:
+            log.append(Event("AllocationSetComputeError", ended(window, 1), None, window, Failure("E", "late", "save")))
+        log.append(Event("AllocationSetSaved", ended(window, 5), 0 if number == 10 else 9, window))
+        if number == 12:
+            log.append(Event("AllocationSetReconcileError", ended(window, 6), None, window, DIFFERS))
+        else:
+            log.append(Event("AllocationSetReconciled", ended(window, 6), None, window))
+        if number == 11:
+            log.append(Event("AllocationSetSaved", ended(window, 50), 9, window))
+    log.append(Event("AllocationSetComputeError", NOW - HOUR, None, None, Failure("KeyError", "'REGION'", "load")))
+    return log
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> str:
+    """A saved document of `troubled()`."""
+    path = tmp_path / "log.json"
+    path.write_text(troubled().document().to_json(), encoding="utf-8")
+    return str(path)
+
+
+def test_verdict_grid_legend_and_problems_are_shown(run: Run, saved: str) -> None:
+    code, out, err = run("coverage", "--window", RANGE, "--etl", "allocation", saved)
+    verdict, _, rest = out.partition("\n")
+    assert verdict == (
+        "allocation: 1 window failed, 2 missing, 1 empty, 1 saved again after reconciling, 1 failure without a window; "
+        f"newest saved 03:00{DASH}04:00, 2 h ago"
+    )
+    assert (code, rest, err) == (
+        0,
+        """
+allocation, hourly, due 2h after the end
+            save                      reconcile
+            00    06    12    18      00    06    12    18
+2024-09-02  ■■■■■■■□□▲∅↻■■■■■■■■■■■■  ■■■■■■■□□■■■✗■■■■■■■■■■■
+2024-09-03  ■■■■···                   ■■■■···
+
+■ ok  ▲ ok after failures  ↻ saved again after reconciling  ∅ empty  ✗ failed
+□ missing  · not due yet
+from 2024-09-02T00:00:00Z to 2024-09-03T06:30:00Z
+
+failed
+  no window             allocation load: 1 failure, last at 2024-09-03T05:30:00Z: KeyError: 'REGION'
+  2024-09-02T12:00Z/1h  allocation reconcile: costs.Differs: the bill says 12 USD
+
+missing
+  2024-09-02T07:00Z/2h  allocation save, reconcile: 2 windows
+
+saved again after reconciling
+  2024-09-02T11:00Z/1h  allocation save: at 2024-09-02T12:50:00Z, after it was reconciled
+
+empty
+  2024-09-02T10:00Z/1h  allocation save: size 0
+""",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "lines", "code"),
+    [
+        (["--missing"], ["2024-09-02T07:00:00Z,2024-09-02T09:00:00Z"], 3),
+        (["--failed"], ["2024-09-02T12:00:00Z,2024-09-02T13:00:00Z"], 3),
+        (
+            ["--missing", "--failed", "--grace", "0"],
+            [
+                "2024-09-02T07:00:00Z,2024-09-02T09:00:00Z",
+                "2024-09-02T12:00:00Z,2024-09-02T13:00:00Z",
+                "2024-09-03T04:00:00Z,2024-09-03T06:00:00Z",
+            ],
+            3,
+        ),
+        (["--missing", "--etl", "asset"], [], 0),
+        (["--missing", "--operation", "reconcile"], ["2024-09-02T07:00:00Z,2024-09-02T09:00:00Z"], 3),
+        (["--failed", "--operation", "save"], [], 0),
+    ],
+)
+def test_windows_for_a_rerun_are_printed(run: Run, saved: str, options: list[str], lines: list[str], code: int) -> None:
+    assert run("coverage", "--window", RANGE, *options, saved) == (code, "".join(f"{line}\n" for line in lines), "")
+
+
+def test_printed_window_can_be_read(run: Run, saved: str) -> None:
+    """In the form that the Events API accepts."""
+    line = run("coverage", "--window", RANGE, "--missing", saved).out.strip()
+    assert Window.parse(line) == Window("2024-09-02T07:00:00Z", "2024-09-02T09:00:00Z")
+
+
+@pytest.mark.parametrize(("options", "code"), [(["--operation", "reconcile"], 3), (["--etl", "asset"], 0)])
+def test_exit_code_tells_if_a_window_is_failed_or_missing(run: Run, saved: str, options: list[str], code: int) -> None:
+    assert run("coverage", "--window", RANGE, "--exit-code", *options, saved).code == code
+
+
+def test_json_is_that_of_the_endpoint(run: Run, saved: str) -> None:
+    printed = json.loads(run("coverage", "--window", RANGE, "--json", saved).out)
+    query = CoverageQuery(Window("2024-09-02T00:00:00Z", "2024-09-03T12:00:00Z"), now=NOW)
+    assert printed == {"code": 200, "data": json.loads(json.dumps(coverage(troubled(), query).to_dict()))}
+
+
+def test_json_has_the_selected_rows(run: Run, saved: str) -> None:
+    out = run("coverage", "--json", "--etl", "asset", "--resolution", "60m", "--window", RANGE, saved).out
+    data = json.loads(out)["data"]
+    assert [(row["etl"], row["operation"]) for row in data["rows"]] == [("asset", "save")]
+    assert data["withoutWindow"] == []
+
+
+def test_journal_and_running_program_have_a_coverage(run: Run, saved: str, tmp_path: Path) -> None:
+    """The same as a saved document of their events; also of several sources together."""
+    log = EventLog()
+    detach = log.attach(Journal(tmp_path / "log.db"))
+    events = [event for listed in troubled().document().lists.values() for event in listed]
+    for event in sorted(events, key=lambda event: event.time):
+        log.append(event)
+    detach()
+    expected = run("coverage", "--window", RANGE, saved)
+    with start_http_server(0, log=log) as server:
+        for sources in ([str(tmp_path / "log.db")], [server.url], [saved, saved]):
+            assert run("coverage", "--window", RANGE, *sources) == expected
+        both = run("coverage", "--window", RANGE, "--exit-code", saved, str(tmp_path / "log.db"))
+    assert (both.code, both.out.splitlines()[0]) == (3, expected.out.splitlines()[0].replace("1 failure", "2 failures"))
+
+
+def test_unknown_windows_are_shown_and_said(run: Run, tmp_path: Path) -> None:
+    """A document lists the newest 256 events of each kind; what was before is unknown, not missing."""
+    log = EventLog(20)
+    for number in range(28):
+        log.append(Event("AssetSetSaved", ended(hour(number), 5), 7, hour(number)))
+    (tmp_path / "log.json").write_text(log.document().to_json(), encoding="utf-8")
+    arguments = ("coverage", "--window", RANGE, str(tmp_path / "log.json"))
+    out = run(*arguments).out
+    assert "asset: 8 windows unknown; newest saved" in out
+    assert "2024-09-02  ????????■■■■■■■■■■■■■■■■\n" in out
+    assert "? unknown: the source keeps no events of that time\n" in out
+    missing = run(*arguments, "--missing")
+    assert (missing.code, missing.out) == (0, "")
+    assert "some windows before 2024-09-02T08:00:00Z are unknown" in missing.err
+
+
+def test_source_without_events_has_no_windows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text(EventLog().document().to_json(), encoding="utf-8")
+    assert run("coverage", "--exit-code", str(tmp_path / "log.json")) == (0, "no windows\n", "")
+
+
+def test_terminal_that_is_not_utf8_gets_ascii(run: Run, saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal_module, "is_utf8", lambda stream: False)
+    out = run("coverage", "--window", RANGE, "--etl", "allocation", saved).out
+    assert out.isascii()
+    assert "newest saved 03:00-04:00, 2 h ago\n" in out
+    assert "2024-09-02  #######__!0*############  #######__###X###########\n" in out
+
+
+def test_wide_terminal_shows_more_side_by_side(run: Run, saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a narrow one shows one below the other, with shortened messages."""
+    lines = {}
+    for columns in (40, 100):
+        terminal = Terminal(columns, False, True)
+        monkeypatch.setattr(coverage_command, "terminal_of", lambda stream, terminal=terminal: terminal)
+        lines[columns] = run("coverage", "--window", RANGE, "--etl", "allocation", saved).out.splitlines()
+    assert sum("00    06    12    18" in line for line in lines[40]) == 2
+    assert sum("00    06    12    18" in line for line in lines[100]) == 1
+    assert "  2024-09-02T12:00Z/1h  allocation re..." in lines[40]
+    assert lines[40][:2] == ["allocation: 1 window failed, 2 missing,", "  1 empty, 1 saved again after"]
+    assert max(map(len, lines[40])) <= 40
+    assert "■ ok  ▲ ok after failures" in lines[40]
+
+
+def test_colours_are_only_for_terminals(run: Run, saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b" not in run("coverage", "--window", RANGE, saved).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = run("coverage", "--window", RANGE, saved).out
+    assert "\x1b[1;31m✗\x1b[m" in out
+    assert "\x1b" not in re.sub(r"\x1b\[[\d;]*m", "", out)
+
+
+def test_error_cannot_control_the_terminal(run: Run, tmp_path: Path) -> None:
+    """Nor break a line."""
+    log = EventLog()
+    log.append(Event("AssetSetComputeError", NOW, None, hour(1), Failure("E", "\x1b[2J\n" + "long " * 99, "save")))
+    (tmp_path / "log.json").write_text(log.document().to_json(), encoding="utf-8")
+    out = run("coverage", "--window", RANGE, str(tmp_path / "log.json")).out
+    (line,) = (line for line in out.splitlines() if "E:" in line)
+    assert "asset save: E: \\u001b[2J\\nlong long" in line
+    assert len(line) == 160
+    assert line.endswith("...")
+
+
+def test_long_list_of_problems_is_shortened(run: Run, tmp_path: Path) -> None:
+    log = EventLog()
+    for number in range(24):
+        log.append(Event("AssetSetSaved", ended(hour(number), 5), number % 2, hour(number)))
+    (tmp_path / "log.json").write_text(log.document().to_json(), encoding="utf-8")
+    out = run("coverage", "--window", "2024-09-02", str(tmp_path / "log.json")).out
+    assert out.count(": size 0\n") == 10
+    assert out.endswith("  and 2 more; --json lists all\n")
+
+
+def test_windows_with_one_problem_are_one_line(run: Run, tmp_path: Path) -> None:
+    """Consecutive windows that failed with the same error."""
+    log = EventLog()
+    for number in (1, 2, 3, 5):
+        log.append(Event("AssetSetReconcileError", ended(hour(number), 5), None, hour(number), DIFFERS))
+    (tmp_path / "log.json").write_text(log.document().to_json(), encoding="utf-8")
+    out = run("coverage", "--window", "2024-09-02", str(tmp_path / "log.json")).out
+    assert out.partition("\nfailed\n")[2].partition("\n\n")[0].splitlines() == [
+        "  2024-09-02T05:00Z/1h  asset reconcile: costs.Differs: the bill says 12 USD",
+        "  2024-09-02T01:00Z/3h  asset reconcile: 3 windows: costs.Differs: the bill says 12 USD",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--window", "7x"], ("'7x'", "2024-09-02")),
+        (["--resolution", "weekly"], ("'weekly'", "hourly, daily, monthly", "15m")),
+        (["--resolution", "0h"], ("'0h'", "15m")),
+        (["--grace", "soon"], ("'soon'", "2h")),
+        (["--grace", "P1M"], ("'P1M'", "2h")),
+        (["--operation", "saved"], ("'saved'", "save")),
+        (["--json", "--missing"], ("--json", "--missing")),
+        (["--json", "--failed"], ("--json", "--failed")),
+        (["--window", "2030-01"], ("2030-01-01", "in the past", "7d")),
+    ],
+)
+def test_wrong_argument_is_named_with_the_remedy(
+    run: Run, saved: str, options: list[str], expected: tuple[str, ...]
+) -> None:
+    ran = run("coverage", *options, saved)
+    assert (ran.code, ran.out) == (2, "")
+    assert [text for text in expected if text not in ran.err] == []
+
+
+@pytest.mark.parametrize("options", [["--etl", "alocation"], ["--operation", "total"], ["--resolution", "daily"]])
+def test_selection_that_nothing_has_is_an_error(run: Run, saved: str, options: list[str]) -> None:
+    """A typing error must not look like success."""
+    ran = run("coverage", "--window", RANGE, "--missing", *options, saved)
+    assert (ran.code, ran.out) == (1, "")
+    assert "it has allocation save hourly, allocation reconcile hourly, asset save hourly" in ran.err
+
+
+def test_source_that_cannot_be_read_is_an_error(run: Run, tmp_path: Path) -> None:
+    ran = run("coverage", "--missing", str(tmp_path / "no.json"))
+    assert (ran.code, ran.out) == (1, "")
+    assert "no.json" in ran.err
