@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -14,9 +13,9 @@ from otel_kcevents.cli.output import print_error, print_lines
 from otel_kcevents.cli.sources import FINDINGS, USAGE, CommandError, one_source
 from otel_kcevents.cli.terminal import print_spans, terminal_of
 from otel_kcevents.model.event import OPERATIONS
-from otel_kcevents.model.intervals import parse_duration
+from otel_kcevents.model.intervals import Duration, parse_duration
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.resolution import resolution_of
+from otel_kcevents.model.resolution import parse_resolution
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
@@ -92,20 +91,16 @@ def _window(text: str) -> Window:
 
 
 def _resolution(text: str) -> str:
-    """Return the name of a resolution that is given by its name or its length: `60m` is `hourly`."""
-    if text in ("hourly", "daily", "monthly") or re.fullmatch(r"\d{1,9}\.\d{1,9}s", text):
-        return text
-    return resolution_of(0, _duration(text, "hourly, daily, monthly, or a length such as 15m"))
+    try:
+        return parse_resolution(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _grace(text: str) -> int:
-    return 0 if text == "0" else _duration(text, "a duration such as 90m, 2h or 1d, or 0", at_least=0)
-
-
-def _duration(text: str, expected: str, at_least: int = 1) -> int:
-    duration = parse_duration(text)
-    if duration is None or duration.months or duration.ns < at_least:
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {short_repr(text)}")
+    duration = Duration(0, 0) if text == "0" else parse_duration(text)
+    if duration is None or duration.months:
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90m, 2h or 1d, or 0, got {short_repr(text)}")
     return duration.ns
 
 

@@ -12,7 +12,8 @@ from otel_kcevents.cli.terminal import Span, Terminal
 from otel_kcevents.model.event import Failure
 from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.coverage import Coverage, CoverageRow, CoveredWindow
+from otel_kcevents.store.coverage import Coverage
+from otel_kcevents.store.coverage_rows import CoverageRow, CoveredWindow
 from otel_kcevents.store.grid import Grid, grid_of
 from otel_kcevents.store.verdict import DASH, verdicts
 
@@ -85,7 +86,8 @@ def _grid_lines(
     grids = [(row.operation, grid_of(row, coverage.end - coverage.start)) for row in rows]
     summary = grids[0][1].summary
     each = f"; each mark is the worst window of a {summary}" if summary else ""
-    yield [(title, "1"), (f", due {_length(rows[0].grace)} after the end{each}", "")]
+    due = next((f", due {_length(row.grace)} after the end" for row in rows if row.is_regular), "")
+    yield [(title, "1"), (f"{due}{each}", "")]
     margin = max(len(label) for _, grid in grids for label in grid.lines) + 2
     width = grids[0][1].width
     side_by_side = ((terminal.columns or _WIDTH) - margin + 2) // (width + 2) if grids[0][1].heads else 1

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
-from otel_kcevents.store.coverage import CoverageRow
+from otel_kcevents.store.coverage_rows import CoverageRow
 
 __all__ = ["CELL_STATES", "Cell", "Grid", "grid_of"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
-from otel_kcevents.store.coverage import CoverageRow
+from otel_kcevents.store.coverage_rows import CoverageRow
 from otel_kcevents.store.window_results import WindowResult
 
 __all__ = ["DASH", "Verdict", "merge_intervals", "verdicts"]
