@@ -64,7 +64,7 @@ def serve(sources: Sequence[Source], port: int, addr: str, allowed_hosts: Sequen
     try:
         source = one_source(sources)
         with start_http_server(
-            port, addr, source, allowed_hosts=allowed_hosts, max_load=_MAX_LOAD, trace_url=trace_url()
+            port, addr, source, allowed_hosts=allowed_hosts, max_load=_MAX_LOAD, trace_url=trace_url(), metrics=True
         ) as server:
             print_lines([f"serving {source} at {server.url}"])
             stop.wait()

@@ -49,8 +49,8 @@ class LimitedServer(ThreadingTCPServer):
         address: The address and port to listen on.
         limits: The limits.
         hosts: The hosts that the server answers for.
-        answer: Returns the response to a method, a decoded path, a query and the client's address, which is empty if
-            the request comes through a proxy; it must not raise.
+        answer: Returns the response to a method, a decoded path, a query, the client's address, which is empty if the
+            request comes through a proxy, and the media types that it accepts; it must not raise.
     """
 
     address_family: int
@@ -64,7 +64,7 @@ class LimitedServer(ThreadingTCPServer):
         address: tuple[str, int],
         limits: Limits,
         hosts: HostCheck,
-        answer: Callable[[str, str, str, str], Response],
+        answer: Callable[[str, str, str, str, str], Response],
     ) -> None:
         host, port = address
         self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -198,7 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
             return refusal(self.command, *problem)
         path, _, query = self.path.partition("?")
         client = "" if any(name in self.headers for name in _PROXY_HEADERS) else self.client_address[0]
-        return self.server.answer(self.command, unquote(path), query, client)
+        accept = ",".join(self.headers.get_all("Accept", []))
+        return self.server.answer(self.command, unquote(path), query, client, accept)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse a malformed HTTP request, with a response like that of every refusal."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.report_form import REPORT_PATH
+from otel_kcevents.serve.metrics import METRICS_PATH
 from otel_kcevents.serve.page import FACTS_PATH, PAGE_FILES, PAGE_HEADERS, page_facts, read_page_file
 from otel_kcevents.serve.parameters import Parameters
 from otel_kcevents.store.coverage import coverage
@@ -26,7 +27,7 @@ _COVERAGE_PATH = "/model/etl/coverage"
 _METHODS = {_EVENTS_PATH: "events", _RUNS_PATH: "runs"}
 """The paths that only some sources can answer, with the name of the source's method."""
 
-SOURCE_PATHS = (LOG_PATH, _COVERAGE_PATH, *_METHODS)
+SOURCE_PATHS = (LOG_PATH, _COVERAGE_PATH, *_METHODS, METRICS_PATH)
 """The paths whose answers are read from the source."""
 
 PATHS = (*SOURCE_PATHS, REPORT_PATH, FACTS_PATH, *PAGE_FILES)
@@ -53,6 +54,7 @@ def respond(
     now: datetime | None = None,
     report: Callable[[], str] | None = None,
     trace_url: str | None = None,
+    metrics: Callable[[Source], tuple[str, bytes]] | None = None,
 ) -> Response:
     """Answer one request from a source, without side effects.
 
@@ -72,14 +74,16 @@ def respond(
         report: Returns the bug report; None to refuse it.
         trace_url: The template of a trace's URL that the page links to, with `{trace_id}` and perhaps `{span_id}`;
             None for no links.
+        metrics: Returns the content type and the text of the metrics of a source; None to refuse them.
 
     Returns:
         The response with status 200, or a refusal `{"code", "message"}` with 400 for an invalid parameter, 404 for
-        another path, 405 for another method, 414 for a longer query, 503 if the source cannot be read.
+        another path, 405 for another method, 414 for a longer query, 501 if a package is missing, 503 if the source
+        cannot be read.
     """
     path = path.rstrip("/") or "/"
     source: Any = log.source if isinstance(log, EventLog) else log
-    if problem := _path_problem(path, source, report):
+    if problem := _path_problem(path, source, report, metrics):
         return refusal(method, 404, f"{short_repr(path)} {problem}; the log is at GET {LOG_PATH}")
     if method not in ("GET", "HEAD"):
         return refusal(method, 405, f"{short_repr(method)} is not allowed; use GET", ("Allow", "GET, HEAD"))
@@ -97,6 +101,9 @@ def respond(
                 return _response(method, 200, report(), "text/plain")
             except ValueError as error:  # it still holds a secret; the message names only the variable
                 return refusal(method, 503, str(error))
+        if path == METRICS_PATH and metrics:
+            content_type, text = metrics(source)
+            return _response(method, 200, text.decode(), content_type)
         try:
             selected = _selected(source, path, Parameters(query, now))
         except ValueError as error:
@@ -104,16 +111,20 @@ def respond(
         if path == LOG_PATH:
             return _response(method, 200, selected.to_json())
         return _response(method, 200, _to_json(selected if path == _RUNS_PATH else selected.to_dict()))
+    except ModuleNotFoundError as error:
+        return refusal(method, 501, f"{error}; install it with `pip install 'otel-kcevents[metrics]'`")
     except NotAvailableError as error:
         return refusal(method, 404, f"{short_repr(path)} is not available from this source: {error}")
     except OSError as error:
         return refusal(method, 503, f"the log cannot be read: {error}")
 
 
-def _path_problem(path: str, source: object, report: object) -> str | None:
+def _path_problem(path: str, source: object, report: object, metrics: object) -> str | None:
     """Return why a path cannot be answered; None if it can."""
     if path == REPORT_PATH and report is None:
         return "is served only to clients on this machine, by start_http_server(), unless report=True allows others"
+    if path == METRICS_PATH and metrics is None:
+        return "is served only by `otel-kcevents serve`, or with start_http_server(metrics=True)"
     if path not in PATHS:
         return "does not exist"
     if path in _METHODS and not hasattr(source, _METHODS[path]):
@@ -190,7 +201,7 @@ def _response(
 ) -> Response:
     body = text.encode(errors="replace")
     common = (
-        ("Content-Type", f"{media_type}; charset=utf-8"),
+        ("Content-Type", media_type if "charset=" in media_type else f"{media_type}; charset=utf-8"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", cache),
         ("X-Content-Type-Options", "nosniff"),

@@ -16,6 +16,7 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.serve.hosts import HostCheck, is_loopback
 from otel_kcevents.serve.limited_server import LimitedServer, Limits
+from otel_kcevents.serve.metrics import expose
 from otel_kcevents.serve.page import check_trace_url
 from otel_kcevents.serve.respond import SOURCE_PATHS, Response, refusal, report_of, respond
 from otel_kcevents.store.log import default_log
@@ -38,6 +39,7 @@ def start_http_server(
     max_load: float = 0.05,
     report: bool | None = None,
     trace_url: str | None = None,
+    metrics: bool = False,
 ) -> LogServer:
     """Serve a source in a daemon thread until it is closed.
 
@@ -64,6 +66,8 @@ def start_http_server(
             this machine whose requests do not come through a proxy.
         trace_url: The template of a trace's URL that the page links to, such as
             `http://localhost:16686/trace/{trace_id}`; None for no links.
+        metrics: Whether to answer `GET /metrics` with the totals of the source, for Prometheus, which needs
+            `otel-kcevents[metrics]`. It is meant for a journal: the metrics of one program are exported over OTLP.
 
     Returns:
         The running server, which `close()` or leaving a `with` block stops. It ends with the program. A forked
@@ -88,7 +92,7 @@ def start_http_server(
         _number_in_range("max_load", max_load, 0.001, 1, (int, float)),
     )
     cache_seconds = _number_in_range("cache_seconds", cache_seconds, 0, 60, (int, float))
-    responses = _CachedResponses(log, cache_seconds, report, check_trace_url(trace_url))
+    responses = _CachedResponses(log, cache_seconds, report, check_trace_url(trace_url), metrics)
     hosts = HostCheck(addr, allowed_hosts)
     try:
         server = LimitedServer((addr, port), limits, hosts, responses)
@@ -158,24 +162,28 @@ class LogServer:
 class _CachedResponses:
     """Answers requests from a source, one at a time, and caches the full document for a while."""
 
-    def __init__(self, log: Source, cache_seconds: float, report: bool | None, trace_url: str | None) -> None:
+    def __init__(
+        self, log: Source, cache_seconds: float, report: bool | None, trace_url: str | None, metrics: bool
+    ) -> None:
         self._respond = partial(respond, log=log, trace_url=trace_url)
         self._report = report
+        self._has_metrics = metrics
         self._build_report = report_of(log)
         self._cache_seconds = cache_seconds
         self._cached: Response | None = None
         self._cached_until = 0.0
         self._lock = Lock()
 
-    def __call__(self, method: str, path: str, query: str, client: str) -> Response:
+    def __call__(self, method: str, path: str, query: str, client: str, accept: str) -> Response:
         route = path.rstrip("/")
         try:
             if method not in ("GET", "HEAD") or route not in SOURCE_PATHS:
                 may_report = is_loopback(client) if self._report is None else self._report
                 return self._respond(method, path, query, report=self._build_report if may_report else None)
+            metrics = partial(expose, accept=accept) if self._has_metrics else None
             with self._lock:  # threads that read the source at the same time would each slow the program down
                 if query or route != LOG_PATH:
-                    return self._respond(method, path, query)
+                    return self._respond(method, path, query, metrics=metrics)
                 now = monotonic()
                 if self._cached is None or now >= self._cached_until:
                     self._cached = self._respond("GET", LOG_PATH)

@@ -163,7 +163,7 @@ REFUSED = [
     ("GET", "/model/etl/logs", 404, ("'/model/etl/logs' does not exist",)),
     ("GET", "/caf%C3%A9/", 404, ("'/café' does not exist",)),
     ("GET", "/%1b%5b31m", 404, (r"'/\x1b[31m' does not exist",)),
-    ("POST", "/metrics", 404, ("'/metrics' does not exist",)),
+    ("POST", "/metrics", 404, ("only by `otel-kcevents serve`", "start_http_server(metrics=True)")),
     ("GET", "/model/etl/events", 404, ("this source, only from a journal, which", "GET /model/etl/log")),
     ("POST", "/model/etl/events", 404, ("is not available from this source",)),
     ("GET", "/model/etl/runs?limit=0", 400, ("from 1 to 1,000, got '0'",)),
