@@ -737,7 +737,7 @@ function cellsOfWindow() {
   const cells = rows.flatMap(cellsOf);
   const chosen = cells.find((cell) => cell.operation === operation && iso(cell.start) === start);
   const operations = new Map(cells.filter((cell) => cell.start === chosen?.start && cell.end === chosen.end).map((cell) => [cell.operation, cell]));
-  const before = cells.filter((cell) => cell.operation === operation && chosen && cell.end <= chosen.start && cell.size >= 0).at(-1);
+  const before = cells.filter((cell) => cell.operation === operation && chosen && cell.end <= chosen.start && typeof cell.size === "number").at(-1);
   return { chosen, operations: [...operations.values()], before };
 }
 
