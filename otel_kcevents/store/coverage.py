@@ -149,7 +149,10 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
             continue
         reconciled = cells.get((etl, "reconcile", resolution)) if operation == "save" else None
         windows = tuple(_windows(found, reconciled.successes if reconciled else {}))
-        newest = max((result for result in found.newest if not result.is_error), key=_bounds, default=None)
+        newest, newest_failure = (
+            max((result for result in found.newest if result.is_error is is_error), key=_bounds, default=None)
+            for is_error in (False, True)
+        )
         seen = {_bounds(result) for result in found.newest}.union(map(_bounds, windows))
         is_regular = operation != "compute" and (resolution in CALENDAR or key in results.regular or len(seen) > 1)
         period = period_of(resolution)
@@ -161,7 +164,19 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
             deadlines = Deadlines(now, grace, known_since)
             gaps = tuple(Schedule(resolution).gaps(list(map(_bounds, windows)), anchor, start, end, deadlines))
         rows.append(
-            CoverageRow(etl, operation, resolution, period, grace, windows, gaps, newest, is_regular, known_since)
+            CoverageRow(
+                etl,
+                operation,
+                resolution,
+                period,
+                grace,
+                windows,
+                gaps,
+                newest,
+                newest_failure,
+                is_regular,
+                known_since,
+            )
         )
     without = tuple(result for result in results.without_window if start <= result.time)
     resolutions = sorted({resolution for _, _, resolution in cells}, key=period_of)

@@ -71,6 +71,7 @@ class CoverageRow(NamedTuple):
         windows: The windows with events, in their order.
         gaps: The others.
         newest: The newest window that succeeded, also outside the range; None if there is none.
+        newest_failure: The newest window that failed, likewise.
         is_regular: Whether a window is expected in each period. Those of lengths other than an hour, a day or a month
             are not if only one was ever seen, nor are failures to `compute`, whose success is not recorded.
         known_since: The time of the oldest success that is kept, if older ones were deleted.
@@ -84,6 +85,7 @@ class CoverageRow(NamedTuple):
     windows: tuple[CoveredWindow, ...]
     gaps: tuple[Gap, ...]
     newest: WindowResult | None
+    newest_failure: WindowResult | None
     is_regular: bool
     known_since: int | None
 
@@ -97,12 +99,6 @@ class CoverageRow(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in the form of `GET /model/etl/coverage`."""
-        newest = self.newest and {
-            "start": format_time(self.newest.start),
-            "end": format_time(self.newest.end),
-            "time": format_time(self.newest.time),
-            "size": self.newest.size,
-        }
         return {
             "etl": self.etl,
             "operation": self.operation,
@@ -112,10 +108,18 @@ class CoverageRow(NamedTuple):
             "regular": self.is_regular,
             "knownSince": None if self.known_since is None else format_time(self.known_since),
             "counts": self.counts,
-            "newest": newest,
+            "newest": _newest_to_dict(self.newest),
+            "newestFailure": _newest_to_dict(self.newest_failure),
             "windows": [window.to_dict() for window in self.windows],
             "gaps": [gap.to_dict() for gap in self.gaps],
         }
+
+
+def _newest_to_dict(result: WindowResult | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    start, end, time = (format_time(ns) for ns in (result.start, result.end, result.time))
+    return {"start": start, "end": end, "time": time, "size": result.size}
 
 
 def _seconds(ns: int) -> int | float:

@@ -11,6 +11,7 @@ from otel_kcevents.store.merged_events import merge_pages, merge_runs
 from otel_kcevents.store.query import EventPage, EventQuery
 from otel_kcevents.store.source import Source, check_selection, merge_documents, select
 from otel_kcevents.store.totals import KindTotals, merge_totals, totals_of
+from otel_kcevents.store.window_results import WindowResults, merge_results, read_results
 
 __all__ = ["MergedSource", "merge"]
 
@@ -95,6 +96,18 @@ class MergedSource:
             ValueError: No source knows the kinds or a run, or `before` is not the `next` of a page of these sources.
         """
         return merge_pages(self._sources, query)
+
+    def window_results(self, start: int, end: int) -> WindowResults:
+        """Return what all sources together know about the windows of a range.
+
+        Args:
+            start: The start of the range, in nanoseconds since 1970 (UTC).
+            end: The end of the range.
+
+        Raises:
+            OSError: A source cannot be read.
+        """
+        return merge_results([read_results(source, start, end) for source in self._sources])
 
 
 def merge(*sources: Source) -> MergedSource:

@@ -18,8 +18,10 @@ from otel_kcevents.model.report_form import FIRST_LINE, REPORT_PATH
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.query import EventPage, EventQuery, NotAvailableError
+from otel_kcevents.store.remote_coverage import read_coverage
 from otel_kcevents.store.remote_pages import read_page, read_runs
 from otel_kcevents.store.source import check_selection, select
+from otel_kcevents.store.window_results import WindowResults, results_of
 
 __all__ = ["RemoteLog", "RemoteLogError"]
 
@@ -28,6 +30,7 @@ _T = TypeVar("_T")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REMEDY = "start the program, give the address at which it serves its log, or read its journal"
 _MAX_EVENTS = 1_000  # that a program sends at once
+_EVERYTHING = 2**31
 _CHUNK = 1 << 16  # bytes read at once
 
 
@@ -160,6 +163,22 @@ class RemoteLog:
         if page.next is not None and page.next == query.before:
             raise RemoteLogError(f"{self.url} serves the same page of events again and again; {_REMEDY}")
         return page
+
+    def window_results(self, start: int, end: int) -> WindowResults:
+        """Return what the program knows about the windows of a range; of another program, what its log lists.
+
+        Args:
+            start: The start of the range, in nanoseconds since 1970 (UTC).
+            end: The end of the range.
+
+        Raises:
+            RemoteLogError: The program does not answer, or sends something else.
+            ValueError: The program refuses the range; the message is the program's.
+        """
+        try:
+            return self._read("coverage", [("window", _closed(Window.from_ns(start, end)))], read_coverage)
+        except NotAvailableError:
+            return results_of(self.document(limit=_EVERYTHING), start, end)
 
     def _read(self, name: str, selection: Sequence[tuple[str, str]], read: Callable[[bytes], _T]) -> _T:
         """Return what a function reads from the response to `GET /model/etl/NAME`."""

@@ -11,6 +11,7 @@ from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import Source, check_selection, select
 from otel_kcevents.store.totals import KindTotals, totals_of
+from otel_kcevents.store.window_results import WindowResults, read_results
 
 __all__ = ["SharedLog"]
 
@@ -85,6 +86,15 @@ class SharedLog:
         # Sets that this process knows have a list, also before their first event.
         lists = dict.fromkeys(self._own.document(limit=1).lists, ()) | dict(document.lists)
         return Document(lists, document.counters)
+
+    def window_results(self, start: int, end: int) -> WindowResults:
+        """Return what the journal, or the log of this process, knows about the windows of a range.
+
+        Args:
+            start: The start of the range, in nanoseconds since 1970 (UTC).
+            end: The end of the range.
+        """
+        return self._read(lambda source: read_results(source, start, end))
 
     def _document(self, source: Source, prefixes: list[str], window: Window | None, limit: int) -> Document:
         try:

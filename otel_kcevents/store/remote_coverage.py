@@ -1,0 +1,179 @@
+"""The JSON of `GET /model/etl/coverage`, read from a program that may send anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from otel_kcevents.model.event import Failure
+from otel_kcevents.model.messages import short_repr
+from otel_kcevents.model.timestamps import parse_time
+from otel_kcevents.store.remote_fields import (
+    checked_fields,
+    data_of,
+    is_count,
+    is_etl,
+    is_text,
+    is_time,
+    list_of,
+    or_null,
+)
+from otel_kcevents.store.window_results import WindowResult, WindowResults
+
+__all__ = ["read_coverage"]
+
+_ORDERS = 8  # that two events of the same time may have
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_optional_text(value.get(name)) for name in Failure._fields)
+
+
+_is_optional_text, _is_optional_time = or_null(is_text), or_null(is_time)
+
+_ROW: Mapping[str, Callable[[object], bool]] = {
+    "etl": is_etl,
+    "operation": is_text,
+    "resolution": is_text,
+    "regular": _is_flag,
+    "knownSince": _is_optional_time,
+}
+_NEWEST: Mapping[str, Callable[[object], bool]] = {
+    "start": is_time,
+    "end": is_time,
+    "time": is_time,
+    "size": or_null(is_count),
+}
+_WINDOW: Mapping[str, Callable[[object], bool]] = {
+    "start": is_time,
+    "end": is_time,
+    "state": is_text,
+    "successes": is_count,
+    "failures": is_count,
+    "size": or_null(is_count),
+    "succeeded": _is_optional_time,
+    "failed": _is_optional_time,
+    "error": or_null(_is_error),
+    "savedAgain": _is_flag,
+}
+_WITHOUT: Mapping[str, Callable[[object], bool]] = {
+    "etl": is_etl,
+    "operation": _is_optional_text,
+    "failures": is_count,
+    "failed": is_time,
+    "error": or_null(_is_error),
+}
+
+
+def read_coverage(body: bytes) -> WindowResults:
+    """Return the results of the windows that a response shows.
+
+    The states are not read, except for what they tell about the order of the events: whoever has the results computes
+    the states again, at its own time and with its own grace.
+
+    Args:
+        body: The body of the response.
+
+    Raises:
+        ValueError: It does not have the form of `GET /model/etl/coverage`.
+    """
+    data = data_of(body)
+    if not isinstance(data, dict):
+        raise ValueError(f"data must be an object with 'rows' and 'withoutWindow', got {short_repr(data)}")
+    rows = [_read_row(row, f"data.rows[{number}]") for number, row in enumerate(list_of(data.get("rows"), "data.rows"))]
+    reconciled = {
+        (row["etl"], *_bounds(window)): parse_time(window["succeeded"]) * _ORDERS
+        for row in rows
+        for window in row["windows"]
+        if row["operation"] == "reconcile" and window["successes"]
+    }
+    results, newest, known_since, regular = list[WindowResult](), list[WindowResult](), {}, set()
+    for row in rows:
+        etl, operation = row["etl"], row["operation"]
+        for window in row["windows"]:
+            after = reconciled.get((etl, *_bounds(window))) if operation == "save" else None
+            results += _results(etl, operation, window, after)
+        for name, is_error in (("newest", False), ("newestFailure", True)):
+            if (last := row[name]) is not None:
+                time = parse_time(last["time"])
+                newest.append(
+                    WindowResult(etl, operation, is_error, *_bounds(last), 1, time * _ORDERS, time, last["size"], None)
+                )
+        if row["knownSince"] is not None:
+            known_since[etl, operation] = parse_time(row["knownSince"])
+        if row["regular"]:
+            regular.add((etl, operation, row["resolution"]))
+    without = []
+    for number, item in enumerate(list_of(data.get("withoutWindow"), "data.withoutWindow")):
+        etl, operation, failures, failed, error = checked_fields(
+            item, _WITHOUT, f"data.withoutWindow[{number}]"
+        ).values()
+        time = parse_time(failed)
+        without.append(WindowResult(etl, operation, True, 0, 0, failures, time * _ORDERS, time, None, _failure(error)))
+    return WindowResults(tuple(results), tuple(newest), tuple(without), known_since, frozenset(regular))
+
+
+def _read_row(value: object, place: str) -> dict[str, Any]:
+    """Return the checked fields of a row."""
+    row = checked_fields(value, _ROW, place)
+    given: dict[str, Any] = value  # type: ignore[assignment]
+    for name in ("newest", "newestFailure"):
+        last = given.get(name)
+        row[name] = None if last is None else _checked_window(last, _NEWEST, f"{place}.{name}")
+    row["windows"] = []
+    for number, item in enumerate(list_of(given.get("windows"), f"{place}.windows")):
+        window = _checked_window(item, _WINDOW, f"{place}.windows[{number}]")
+        for count, time in (("successes", "succeeded"), ("failures", "failed")):
+            if bool(window[count]) != (window[time] is not None):
+                raise ValueError(f"{place}.windows[{number}] has {window[count]} {count}, but {time} is {window[time]}")
+        row["windows"].append(window)
+    return row
+
+
+def _checked_window(value: object, fields: Mapping[str, Callable[[object], bool]], place: str) -> dict[str, Any]:
+    window = checked_fields(value, fields, place)
+    start, end = _bounds(window)
+    if start >= end:
+        raise ValueError(f"{place} must end after it starts, got {window['start']},{window['end']}")
+    return window
+
+
+def _bounds(window: Mapping[str, str]) -> tuple[int, int]:
+    return parse_time(window["start"]), parse_time(window["end"])
+
+
+def _failure(error: Mapping[str, Any] | None) -> Failure | None:
+    return None if error is None else Failure(str(error.get("type")), str(error.get("message")), error.get("operation"))
+
+
+def _results(etl: str, operation: str, window: Mapping[str, Any], reconciled: int | None) -> list[WindowResult]:
+    """Return the successes and the failures of a window, in the order that its state tells.
+
+    Args:
+        etl: The etl.
+        operation: The operation.
+        window: The window.
+        reconciled: For a save, the order of the latest successful reconcile of the window; None if there is none.
+    """
+    key = etl, operation
+    bounds = _bounds(window)
+    found = []
+    order = 0
+    if window["successes"]:
+        time = parse_time(window["succeeded"])
+        order = time * _ORDERS
+        if reconciled is not None:  # a clock that was set back does not change what came first
+            order = max(order, reconciled + 1) if window["savedAgain"] else min(order, reconciled - 1)
+        found.append(WindowResult(*key, False, *bounds, window["successes"], order, time, window["size"], None))
+    if window["failures"]:
+        time = parse_time(window["failed"])
+        failed = time * _ORDERS
+        if found:
+            failed = max(failed, order + 1) if window["state"] == "failed" else min(failed, order - 1)
+        failure = _failure(window["error"])
+        found.append(WindowResult(*key, True, *bounds, window["failures"], failed, time, None, failure))
+    return found
