@@ -33,6 +33,9 @@ MAY_IMPORT = {
     "sdk": {"report", "record", "store", "model", "fork_lock"},
     "plugin": {"sdk", "record", "store", "model", "fork_lock"},
     "cli": {"plugin", "sdk", "serve", "report", "record", "store", "model", "version"},
+    "expected_event": {"store", "model"},
+    "testing": {"expected_event", "store", "model", "fork_lock"},
+    "pytest_plugin": {"testing"},
     "__main__": {"cli"},
     "": {"cli", "plugin", "sdk", "serve", "report", "record", "store", "model", "version", "fork_lock"},
 }

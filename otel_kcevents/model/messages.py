@@ -191,7 +191,7 @@ def _stack_trace(error: BaseException, message: str | None, seen: set[int]) -> s
     return "".join(reversed(blocks))
 
 
-def type_name(error: BaseException) -> str:
-    """Return the name of the type of *error*, with its module unless that is `builtins`."""
-    kind = type(error)
+def type_name(error: BaseException | type[BaseException]) -> str:
+    """Return the name of an exception class or of an exception's type, with its module unless that is `builtins`."""
+    kind = error if isinstance(error, type) else type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

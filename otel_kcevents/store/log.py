@@ -5,29 +5,26 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from threading import RLock
 from time import time_ns
 from typing import Any, TypeAlias
-from weakref import WeakSet
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import DOCUMENTED, MAX_SIZE, Event, Kind, is_name, kinds_of
-from otel_kcevents.model.messages import error_message, short_repr
-from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS, SECOND
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.attachment import Attachment, Consumer
+from otel_kcevents.store.covers import CoverConsumer, all_logs, register_log
 from otel_kcevents.store.local import Reference, refer, resolve
 from otel_kcevents.store.shared_log import SharedLog
 from otel_kcevents.store.source import Source, check_selection
 from otel_kcevents.store.totals import KindTotals, add_window_end
 
-__all__ = ["Consumer", "EventLog", "default_log", "etl_of", "log_of"]
+__all__ = ["EventLog", "default_log", "etl_of", "known_kinds", "log_of"]
 
-
-Consumer: TypeAlias = Callable[[Event, int, int], object]
-"""A function that takes an event, its span id and its trace id; the ids are 0 for an event without a recorded span."""
 
 _Entry: TypeAlias = tuple[int, int, Event]
 """The number of times that the clock had been set back before an event, the event's own time, and the event."""
@@ -37,6 +34,7 @@ _by_time, _by_epoch_and_time, _event_of = itemgetter(1), itemgetter(0, 1), itemg
 _MAX_WAIT = 0.1  # seconds that reading the totals waits for an append
 _REMEMBERED_STEPS = 64
 _REMEMBERED = 4096  # the minimum number of event keys that a log remembers to recognize duplicates
+_STATE = ("_attachments", "_buffers", "_clock", "_set_back", "_epoch", "_seen", "_seen_before")
 
 
 class _KindBuffer:
@@ -54,25 +52,6 @@ class _KindBuffer:
         self.epoch = 0  # how often the clock had been set back before it
         self.window: Window | None = None  # the window of the last event that has one
         self.window_ends: dict[str, int] = {}
-
-
-@dataclass(eq=False, slots=True)
-class _Attachment:
-    """One consumer of a log, from `attach` until it is detached."""
-
-    consumer: Consumer
-    source: Source | None
-    warned: bool = False
-
-    def deliver(self, event: Event, span_id: int, trace_id: int) -> None:
-        try:
-            self.consumer(event, span_id, trace_id)
-        except Exception as error:
-            if not self.warned:
-                self.warned = True  # before the warning, whose handler may append an event itself
-                name = getattr(self.consumer, "__qualname__", type(self.consumer).__qualname__)
-                problem = f"{type(error).__qualname__}: {error_message(error)}"
-                _logger.warning("%s missed an event of the log; logged once per attachment: %s", name, problem)
 
 
 class EventLog:
@@ -98,11 +77,12 @@ class EventLog:
         self.retention = retention
         self._sets: dict[str, str] = {}
         self._kinds: dict[str, Kind] = {}
-        self._attachments: tuple[_Attachment, ...] = ()
+        self._attachments: tuple[Attachment, ...] = ()
+        self._covered: list[dict[str, Any]] = []  # the states that are set aside, the oldest first
         self._clear()
         for etl, set_name in DOCUMENTED.items():
             self.add_set(etl, set_name)
-        _logs.add(self)
+        register_log(self)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return "default_log" if self is default_log else (log_of, (refer(self),))
@@ -113,12 +93,33 @@ class EventLog:
     def _clear(self) -> None:
         """Remove all events and replace the lock, which a thread that a forked child does not have may have held."""
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point
+        for state in self._covered:
+            self._start_empty()
+            state.update({name: getattr(self, name) for name in _STATE if name != "_attachments"})
+        self._start_empty()
+
+    def _start_empty(self) -> None:
         self._buffers = {name: _KindBuffer(kind, self.retention) for name, kind in self._kinds.items()}
         self._clock = 0  # the clock at the last append
         self._set_back: deque[int] = deque(maxlen=_REMEMBERED_STEPS)  # the clock after each time that it was set back
         self._epoch = 0  # how often the clock was set back
         self._seen: set[tuple[int, int, str, int]] = set()
         self._seen_before: set[tuple[int, int, str, int]] = set()
+
+    def _cover(self, consumer: CoverConsumer) -> None:
+        with self._lock:
+            self._covered.append({name: getattr(self, name) for name in _STATE})
+            self._start_empty()
+            self._attachments = (Attachment(partial(consumer, self)),)
+
+    def _uncover(self, number: int) -> None:
+        """Drop what was recorded since the cover of this number, up to the next one."""
+        with self._lock:
+            if number + 1 < len(self._covered):
+                del self._covered[number + 1]
+                return
+            for name, value in self._covered.pop().items():
+                setattr(self, name, value)
 
     @property
     def source(self) -> Source:
@@ -155,6 +156,9 @@ class EventLog:
             buffers = {name: _KindBuffer(kind, self.retention) for name, kind in kinds.items()}
             self._kinds = {**self._kinds, **kinds}  # new dicts: other threads may be iterating over the old ones
             self._buffers = {**self._buffers, **buffers}
+            for state in self._covered:
+                empty = {name: _KindBuffer(kind, self.retention) for name, kind in kinds.items()}
+                state["_buffers"] = {**state["_buffers"], **empty}
             self._sets = {**self._sets, etl: set_name}
             _etls.update(dict.fromkeys(kinds, etl))
 
@@ -267,7 +271,7 @@ class EventLog:
         if not callable(consumer):
             raise TypeError(f"consumer must be a function of event, span_id and trace_id, got {short_repr(consumer)}")
         journal: Any = consumer if hasattr(consumer, "document") else None
-        attachment = _Attachment(consumer, None if journal is None else SharedLog(self, journal))
+        attachment = Attachment(consumer, None if journal is None else SharedLog(self, journal))
         with self._lock:
             for other in self._attachments:
                 if other.consumer is journal:
@@ -281,6 +285,8 @@ class EventLog:
         def detach() -> None:
             with self._lock:
                 self._attachments = tuple(other for other in self._attachments if other is not attachment)
+                for state in self._covered:
+                    state["_attachments"] = tuple(other for other in state["_attachments"] if other is not attachment)
 
         return detach
 
@@ -343,8 +349,12 @@ class EventLog:
         return Document({etl: tuple(map(_event_of, entries)) for etl, entries in lists.items()}, counters)
 
 
-_logs: WeakSet[EventLog] = WeakSet()
 _etls: dict[str, str] = {}
+
+
+def known_kinds() -> tuple[str, ...]:
+    """Return the names of the kinds that the logs of this process have had, in the order in which they were added."""
+    return tuple(_etls)
 
 
 def etl_of(kind: str) -> str:
@@ -360,7 +370,7 @@ def etl_of(kind: str) -> str:
 
 
 def _after_fork_in_child() -> None:
-    for log in list(_logs):
+    for log in all_logs():
         log._clear()
 
 

@@ -1,0 +1,162 @@
+"""`ExpectedEvent`: what a test expects of an event, and how near the emitted events come to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from types import EllipsisType
+from typing import Any
+
+from otel_kcevents.model.event import OPERATIONS, Event
+from otel_kcevents.model.messages import describe, short_repr, type_name
+from otel_kcevents.model.window import Window
+from otel_kcevents.store.log import known_kinds
+
+__all__ = ["ExpectedEvent", "list_events"]
+
+_MAX_LISTED = 20
+_MAX_MESSAGE = 200  # of an error, in characters
+
+
+class ExpectedEvent:
+    """What a test expects of an event. Fields that are `...` may have any value.
+
+    Args:
+        kind: The kind; a trailing `Event` is accepted.
+        size: The size; None for none.
+        window: The window, as anything that `Window.of` converts; None for none.
+        error: The type of the error: an exception class, which includes its subclasses, or a name with or without the
+            module; None for none.
+        match: A regular expression for the message of the error; None for any error, or none.
+        operation: The operation that failed; None for none.
+
+    Raises:
+        TypeError: An argument has an unsupported type.
+        ValueError: The kind, the operation or the window is invalid.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        size: int | EllipsisType | None = ...,
+        window: Any = ...,
+        error: type[BaseException] | str | EllipsisType | None = ...,
+        match: str | None = None,
+        operation: str | EllipsisType | None = ...,
+    ) -> None:
+        if size is not ... and size is not None and type(size) is not int:
+            raise TypeError(f"size must be an integer, or None for an event without a size, got {describe(size)}")
+        is_class = isinstance(error, type) and issubclass(error, BaseException)
+        if error is not ... and error is not None and not is_class and not isinstance(error, str):
+            raise TypeError(f"error must be an exception class or its name, got {describe(error)}")
+        if operation is not ... and operation is not None and operation not in OPERATIONS:
+            raise ValueError(f"{short_repr(operation)} is not an operation; expected one of {', '.join(OPERATIONS)}")
+        self._kind = _kind_of(kind)
+        self._size = size
+        self._window = window if window is ... or window is None else Window.of(window)
+        self._error = error
+        self._errors = _names_of(error) if isinstance(error, type) else {error}
+        self._pattern = None if match is None else re.compile(match)
+        self._operation = operation
+
+    def __str__(self) -> str:
+        error = type_name(self._error) if isinstance(self._error, type) else self._error
+        pattern = ... if self._pattern is None else repr(self._pattern.pattern)
+        fields = {
+            "size": self._size,
+            "window": self._window,
+            "error": error,
+            "match": pattern,
+            "operation": self._operation,
+        }
+        shown = [f"{name}={value}" for name, value in fields.items() if value is not ...]
+        return " ".join([self._kind, *shown])
+
+    def differences(self, event: Event) -> list[str]:
+        """Return in which respects an event is not as expected: `kind`, `size`, `window`, `error`, `message` …"""
+        failure = event.failure
+        message = "" if failure is None else failure.message
+        is_equal = {
+            "kind": event.kind == self._kind,
+            "size": self._size in (..., event.size),
+            "window": self._window in (..., event.window),
+            "error": self._error is ... or self._has_error(None if failure is None else failure.type),
+            "message": self._pattern is None or (failure is not None and bool(self._pattern.search(message))),
+            "operation": self._operation in (..., None if failure is None else failure.operation),
+        }
+        return [name for name, equal in is_equal.items() if not equal]
+
+    def _has_error(self, name: str | None) -> bool:
+        if name in self._errors:
+            return True
+        return isinstance(self._error, str) and name is not None and name.endswith(f".{self._error}")
+
+    def explain(self, events: Sequence[Event], found: int, count: int | None) -> str:
+        """Return the message of a failed assertion.
+
+        Args:
+            events: The events that were emitted.
+            found: How many of them are as expected.
+            count: How many should be; None for at least one.
+        """
+        expected = f"expected {self}" if count is None else f"expected {count} of {self}, got {found}"
+        if not events:
+            return f"{expected}; no event was emitted"
+        nearest = sorted(events, key=self._distance)  # stable: otherwise in the order in which they were emitted
+        notes = [f"other {', '.join(names)}" if (names := self.differences(event)) else "found" for event in nearest]
+        return f"{expected}; emitted, the nearest first:\n{list_events(nearest, notes)}"
+
+    def _distance(self, event: Event) -> tuple[int, bool]:
+        differences = self.differences(event)
+        return len(differences) + ("kind" in differences), "kind" in differences
+
+
+def list_events(events: Sequence[Event], notes: Sequence[str] = ()) -> str:
+    """Return a line for each event, up to 20.
+
+    Args:
+        events: The events.
+        notes: What to write before each event.
+    """
+    shown = events[:_MAX_LISTED]
+    width = max(map(len, notes[:_MAX_LISTED]), default=-2) + 2
+    lines = [f"  {note:{width}}{_line(event)}" for note, event in zip(notes or [""] * len(shown), shown, strict=False)]
+    if len(events) > len(shown):
+        lines.append(f"  and {len(events) - len(shown)} more")
+    return "\n".join(lines)
+
+
+def _line(event: Event) -> str:
+    parts = [event.kind]
+    if event.size is not None:
+        parts.append(f"size={event.size}")
+    if event.window is not None:
+        parts.append(f"window={event.window}")
+    if event.failure is not None:
+        kind, message, operation = event.failure
+        if operation is not None:
+            parts.append(f"operation={operation}")
+        message = " ".join(message.split())
+        cut = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
+        parts.append(f"error={kind}: {cut}" if cut else f"error={kind}")
+    return " ".join(parts)
+
+
+def _kind_of(name: str) -> str:
+    """Return the name of a kind without a trailing `Event`."""
+    known = known_kinds()
+    for kind in (name, name.removesuffix("Event")):
+        if kind in known:
+            return kind
+    nearest = get_close_matches(name, known, n=3, cutoff=0.5) or known
+    remedy = "the record set of a kind must exist before the assertion"
+    raise ValueError(f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? ({remedy})")
+
+
+def _names_of(error: type[BaseException]) -> set[Any]:
+    """Return the names of an exception class and its subclasses, as events have them."""
+    names = {type_name(error)}
+    for subclass in error.__subclasses__():
+        names |= _names_of(subclass)
+    return names
