@@ -14,7 +14,7 @@ from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage
 from otel_kcevents.store.coverage_rows import CoverageRow, CoveredWindow
-from otel_kcevents.store.grid import Grid, grid_of
+from otel_kcevents.store.grid import GLYPHS, Grid, grid_of
 from otel_kcevents.store.verdict import DASH, verdicts
 
 __all__ = ["coverage_lines"]
@@ -22,23 +22,15 @@ __all__ = ["coverage_lines"]
 _Line: TypeAlias = "list[Span]"
 
 
-class _Glyph(NamedTuple):
-    unicode: str
-    ascii: str
-    style: str
-    meaning: str
-
-
-# The glyphs differ without colours, too.
-_GLYPHS = {
-    "ok": _Glyph("■", "#", "36", "ok"),
-    "earlier failures": _Glyph("▲", "!", "36", "ok after failures"),
-    "saved again": _Glyph("↻", "*", "1;33", "saved again after reconciling"),
-    "empty": _Glyph("∅", "0", "1;33", "empty"),
-    "failed": _Glyph("✗", "X", "1;31", "failed"),
-    "missing": _Glyph("□", "_", "1;35", "missing"),
-    "not due": _Glyph("·", ".", "2", "not due yet"),
-    "unknown": _Glyph("?", "?", "2", "unknown: the source keeps no events of that time"),
+_STYLES = {
+    "ok": "36",
+    "earlier failures": "36",
+    "saved again": "1;33",
+    "empty": "1;33",
+    "failed": "1;31",
+    "missing": "1;35",
+    "not due": "2",
+    "unknown": "2",
 }
 _WIDTH = 80  # columns, unless standard output is a terminal
 _MAX_PROBLEMS = 10  # of each state
@@ -58,7 +50,7 @@ def coverage_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
         return
     for verdict in verdicts(coverage.rows, coverage.without_window, coverage.now):
         text = str(verdict) if terminal.unicode else str(verdict).replace(DASH, "-")
-        style = "" if verdict.state == "ok" else _GLYPHS[verdict.state].style
+        style = "" if verdict.state == "ok" else _STYLES[verdict.state]
         lines = wrap(text, terminal.columns, subsequent_indent="  ") if terminal.columns else [text]
         yield [(verdict.etl, "1"), (lines[0][len(verdict.etl) :], style)]
         yield from ([(line, style)] for line in lines[1:])
@@ -95,20 +87,13 @@ def _grid_lines(
         band = grids[first : first + max(1, side_by_side)]
         yield [(f"{'':{margin}}{'  '.join(f'{name:{width}}' for name, _ in band)}".rstrip(), "")]
         if band[0][1].heads:
-            yield [(f"{'':{margin}}{'  '.join(_heads(grid) for _, grid in band)}".rstrip(), "2")]
+            yield [(f"{'':{margin}}{'  '.join(f'{grid.head:{width}}' for _, grid in band)}".rstrip(), "2")]
         for label in sorted({label for _, grid in band for label in grid.lines}):
             line = [(f"{label:{margin}}", "")]
             for number, (_, grid) in enumerate(band):
                 line += [("  ", "")] if number else []
                 line += _cells(grid, label, terminal, seen)
             yield line if line[-1][0].strip() else line[:-1]
-
-
-def _heads(grid: Grid) -> str:
-    heads = [" "] * grid.width
-    for column, text in grid.heads:
-        heads[column : column + len(text)] = text
-    return "".join(heads)
 
 
 def _cells(grid: Grid, label: str, terminal: Terminal, seen: set[str]) -> Iterator[Span]:
@@ -119,8 +104,8 @@ def _cells(grid: Grid, label: str, terminal: Terminal, seen: set[str]) -> Iterat
         count = len(list(alike))
         if state:
             seen.add(state)
-            glyph = _GLYPHS[state]
-            yield (glyph.unicode if terminal.unicode else glyph.ascii) * count, glyph.style
+            glyph = GLYPHS[state]
+            yield (glyph.unicode if terminal.unicode else glyph.ascii) * count, _STYLES[state]
         else:
             yield " " * count, ""
 
@@ -129,15 +114,15 @@ def _legend(coverage: Coverage, terminal: Terminal, seen: set[str]) -> Iterator[
     """Yield the meanings of the glyphs that occur, in lines of the terminal's width, and the range."""
     line: _Line = []
     used = 0
-    for state in (state for state in _GLYPHS if state in seen):
-        glyph = _GLYPHS[state]
+    for state in (state for state in GLYPHS if state in seen):
+        glyph = GLYPHS[state]
         shown = glyph.unicode if terminal.unicode else glyph.ascii
         length = len(shown) + 1 + len(glyph.meaning)
         if line and used + 2 + length > (terminal.columns or _WIDTH):
             yield line
             line, used = [], 0
         line += [("  ", "")] if line else []
-        line += [(shown, glyph.style), (f" {glyph.meaning}", "")]
+        line += [(shown, _STYLES[state]), (f" {glyph.meaning}", "")]
         used += length + (2 if used else 0)
     if line:
         yield line
@@ -174,7 +159,7 @@ def _problem_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
         if not lines:
             continue
         yield []
-        yield [(_GLYPHS[state].meaning, _GLYPHS[state].style)]
+        yield [(GLYPHS[state].meaning, _STYLES[state])]
         width = max(len(window) for window, _ in lines[:_MAX_PROBLEMS])
         for window, text in lines[:_MAX_PROBLEMS]:
             safe = printable(f"  {window:{width}}  {text}", terminal.unicode)

@@ -39,6 +39,11 @@ class Document:
     lists: Mapping[str, tuple[Event, ...]]
     counters: Mapping[str, int]
 
+    def _repr_html_(self) -> str:
+        from otel_kcevents.model.notebook import log_html  # only notebooks need it
+
+        return log_html("Document", lambda: self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the whole response, envelope included, as plain dicts and lists."""
         data: dict[str, Any] = {etl: [event.to_dict() for event in events] for etl, events in self.lists.items()}

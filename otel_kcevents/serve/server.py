@@ -129,6 +129,9 @@ class LogServer:
         self._thread.start()
         _servers.add(self)
 
+    def __repr__(self) -> str:
+        return f"<LogServer {self.url}{' (closed)' if self._server is None else ''}>"
+
     def __reduce__(self) -> Any:
         raise TypeError("cannot copy or pickle a LogServer, which listens on a port; start one in each process")
 

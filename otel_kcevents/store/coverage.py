@@ -65,6 +65,12 @@ class Coverage(NamedTuple):
     without_window: tuple[WindowResult, ...]
     resolutions: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        from otel_kcevents.store.coverage_html import coverage_html  # only notebooks need it
+
+        length = self.end - self.start
+        return coverage_html(self.rows, self.without_window, length, self.now)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the coverage in the form of `GET /model/etl/coverage`."""
         return {

@@ -9,12 +9,10 @@ from typing import NamedTuple
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
 from otel_kcevents.store.coverage_rows import CoverageRow
 
-__all__ = ["CELL_STATES", "Cell", "Grid", "grid_of"]
+__all__ = ["GLYPHS", "Cell", "Glyph", "Grid", "grid_of"]
 
-CELL_STATES = ("failed", "missing", "empty", "unknown", "saved again", "earlier failures", "ok", "not due")
-"""The states of a cell, the one that matters most first: a cell for several windows has the first of theirs."""
-
-_RANK = {state: rank for rank, state in enumerate(CELL_STATES)}
+_RANKS = ("failed", "missing", "empty", "unknown", "saved again", "earlier failures", "ok", "not due")
+_RANK = {state: rank for rank, state in enumerate(_RANKS)}
 _HOUR = 3_600 * SECOND
 _MAX_HOURLY = 31 * DAY  # beyond, a cell is a day
 _MAX_DAILY = 750 * DAY  # beyond, a cell is a month
@@ -22,12 +20,39 @@ _SEQUENCE = 48  # cells
 _MAX_LINES = 31  # of a sequence
 
 
+class Glyph(NamedTuple):
+    """How a state is shown.
+
+    Attributes:
+        unicode: A character that differs from those of other states without colours.
+        ascii: The same for a terminal that can only show ASCII.
+        meaning: The words of a legend.
+    """
+
+    unicode: str
+    ascii: str
+    meaning: str
+
+
+GLYPHS = {
+    "ok": Glyph("\u25a0", "#", "ok"),
+    "earlier failures": Glyph("\u25b2", "!", "ok after failures"),
+    "saved again": Glyph("\u21bb", "*", "saved again after reconciling"),
+    "empty": Glyph("\u2205", "0", "empty"),
+    "failed": Glyph("\u2717", "X", "failed"),
+    "missing": Glyph("\u25a1", "_", "missing"),
+    "not due": Glyph("\u00b7", ".", "not due yet"),
+    "unknown": Glyph("?", "?", "unknown: the source keeps no events of that time"),
+}
+"""The states of a cell, in the order of a legend."""
+
+
 class Cell(NamedTuple):
     """One or more windows of a grid.
 
     Attributes:
         name: The start of the hour, the day or the month, in UTC, such as `2026-11-24 09:00`.
-        state: One of `CELL_STATES`.
+        state: One of the keys of `GLYPHS`; of several windows, the one that matters most.
     """
 
     name: str
@@ -48,6 +73,14 @@ class Grid(NamedTuple):
     width: int
     lines: dict[str, dict[int, Cell]]
     summary: str | None
+
+    @property
+    def head(self) -> str:
+        """The line of headings; empty if there are none."""
+        line = [" "] * self.width
+        for column, text in self.heads:
+            line[column : column + len(text)] = text
+        return "".join(line).rstrip()
 
 
 class _Layout(NamedTuple):

@@ -53,6 +53,11 @@ class JournalSource(ABC):
             )
         )
 
+    def _repr_html_(self) -> str:
+        from otel_kcevents.model.notebook import MAX_EVENTS, log_html  # only notebooks need it
+
+        return log_html(f"Journal {self.path}", lambda: self.document(limit=MAX_EVENTS))
+
     def counts(self) -> dict[str, int]:
         """Return the number of events of each kind of all processes, in alphabetical order, without zeros.
 

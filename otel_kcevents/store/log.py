@@ -90,6 +90,11 @@ class EventLog:
     def __repr__(self) -> str:
         return f"EventLog(retention={self.retention})"
 
+    def _repr_html_(self) -> str:
+        from otel_kcevents.model.notebook import MAX_EVENTS, log_html  # only notebooks need it
+
+        return log_html(repr(self), lambda: self.document(limit=MAX_EVENTS))
+
     def _clear(self) -> None:
         """Remove all events and replace the lock, which a thread that a forked child does not have may have held."""
         self._lock = RLock()  # reentrant: a generator that the garbage collector closes may append at any point

@@ -29,6 +29,11 @@ class MergedSource:
     def __str__(self) -> str:
         return ", ".join(map(str, self._sources))
 
+    def _repr_html_(self) -> str:
+        from otel_kcevents.model.notebook import MAX_EVENTS, log_html  # only notebooks need it
+
+        return log_html(str(self), lambda: self.document(limit=MAX_EVENTS))
+
     def counts(self) -> dict[str, int]:
         """Return the number of events of each kind in all sources, in alphabetical order, without zeros."""
         return dict(merge_documents([Document({}, source.counts()) for source in self._sources]).counters)

@@ -89,6 +89,11 @@ class RemoteLog:
     def __str__(self) -> str:
         return self.url
 
+    def _repr_html_(self) -> str:
+        from otel_kcevents.model.notebook import MAX_EVENTS, log_html  # only notebooks need it
+
+        return log_html(self.url, lambda: self.document(limit=MAX_EVENTS))
+
     def counts(self) -> dict[str, int]:
         """Return the number of events of each kind, in alphabetical order, without zeros.
 

@@ -38,6 +38,13 @@ def test_port_0_takes_a_free_port(log: EventLog, addr: str, host: str) -> None:
             assert answer.read() == respond("GET", LOG_PATH, log=log).body
 
 
+def test_repr_of_a_server_has_its_url(log: EventLog) -> None:
+    """A notebook shows where the log is, and whether it is still there."""
+    with start_http_server(0, log=log) as server:
+        assert repr(server) == f"<LogServer http://127.0.0.1:{server.port}/model/etl/log>"
+    assert repr(server) == f"<LogServer http://127.0.0.1:{server.port}/model/etl/log (closed)>"
+
+
 def test_server_cannot_be_copied_or_pickled(log: EventLog) -> None:
     with start_http_server(0, log=log) as server:
         for again in (copy.copy, copy.deepcopy, pickle.dumps):
