@@ -2,42 +2,50 @@
  * The page for people. It reads the JSON of the source every 10 seconds and shows it.
  *
  * The DOM is built with `textContent` only, so that nothing from an event is ever HTML. What did not change is not
- * rebuilt, so that focus, selection and scroll positions survive each update.
+ * built again, so that focus, selection and scroll positions survive an update. Times are in milliseconds since 1970.
  */
 
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 const DAY = 24 * HOUR;
-const POLL = { visible: 10 * SECOND, hidden: 60 * SECOND, failing: 3 * SECOND };
 const TIMEOUT = 8 * SECOND;
-const STALE_AFTER = 75 * SECOND; // more than a poll of a hidden tab; a computer that slept has older data
+const PAUSE = { visible: 10 * SECOND, hidden: 60 * SECOND, failing: 3 * SECOND }; // hidden: the title stays true
+const STALE_AFTER = 75 * SECOND; // more than any pause: the computer slept, or the browser stopped the tab
 const MAX_COLUMNS = 168;
-const MAX_WINDOWS_OF_GAP = 10_080; // a week of minutes
+const MAX_GAP = 10_080; // windows: a week of minutes
 const MAX_PROBLEMS = 8;
 const PAGE_SIZE = 50;
-const MAX_PAGES = 8; // that one look may follow if few events match; each takes the server 0.1 s
+const MAX_PAGES = 8; // to look through for events that match; each takes the server up to 0.1 s
 
+/** The states of a window, the worst first: a glyph, and words. */
 const STATES = {
-  ok: { glyph: "✓", words: "ok" },
-  empty: { glyph: "0", words: "empty" },
-  failed: { glyph: "×", words: "failed" },
-  missing: { glyph: "!", words: "missing" },
-  "not due": { glyph: "·", words: "not due yet" },
-  unknown: { glyph: "?", words: "unknown, older than what is kept" },
+  failed: ["×", "failed"],
+  missing: ["!", "missing"],
+  empty: ["0", "empty"],
+  unknown: ["?", "unknown, older than what is kept"],
+  "not due": ["·", "not due yet"],
+  ok: ["✓", "ok"],
 };
-const SAVED_AGAIN = "↻";
-const PAST = { save: "saved", load: "loaded", aggregate: "aggregated", total: "totaled", reconcile: "reconciled", compute: "computed" };
-const OUTCOMES = { ended: "ok", failed: "failed", killed: "missing", running: "not due" };
-const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"], other: ["7d", "30d", "168d", "1000d"] };
+const COUNTED = ["failed", "missing", "empty", "unknown"];
+const AGAIN = "↻"; // saved again after it was reconciled
+const FEW = "↓"; // less than half of the usual size
+const PAST = {
+  save: "saved", load: "loaded", aggregate: "aggregated", total: "totaled", reconcile: "reconciled", compute: "computed",
+};
+const OUTCOMES = {
+  ended: ["ok", "ended well"], failed: ["failed", "failed"],
+  killed: ["missing", "killed: gone without an end"], running: ["not due", "running"],
+};
+const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"] };
 const SETS = { allocation: "AllocationSet", asset: "AssetSet" };
 const RESULTS = ["Saved", "Loaded", "Aggregated", "Totaled", "Reconciled", "ComputeError", "ReconcileError"];
 const PARAMETERS = ["window", "resolution", "etl", "operation", "cell", "kind", "run", "errors"];
 
-// ---------------------------------------------------------------------------------------------------------- the DOM
+// ---- The DOM
 
 const $ = (selector, parent = document) => parent.querySelector(selector);
 
-/** Return a new element; properties that are null, undefined or false are omitted. */
+/** Return a new element. Properties and children that are null, undefined or false are omitted. */
 function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -45,164 +53,154 @@ function element(tag, properties = {}, ...children) {
     if (name in node) node[name] = value;
     else node.setAttribute(name, value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
-/**
- * Make the children of *parent* show *items*: the node of an item that did not change stays as it is.
- *
- * @param {(item) => string} keyOf identifies an item
- * @param {(item) => HTMLElement} build depends on the item only, since an equal item is not built again
- */
+/** Make the children of *parent* show *items*; the node of an item stays as it is until the item changes. */
 function showItems(parent, items, keyOf, build) {
-  const nodes = new Map([...parent.children].map((node) => [node.itemKey, node]));
+  const nodes = new Map([...parent.children].map((node) => [node.key, node]));
   let place = parent.firstElementChild;
   for (const item of items) {
-    const key = keyOf(item);
-    const content = JSON.stringify(item);
+    const [key, content] = [keyOf(item), JSON.stringify(item)];
     let node = nodes.get(key);
     nodes.delete(key);
-    if (node?.itemContent !== content) {
-      const built = Object.assign(build(item), { itemKey: key, itemContent: content });
-      if (node === place) place = place?.nextElementSibling ?? null;
-      if (node) replace(node, built);
-      else parent.insertBefore(built, place);
+    if (node?.content !== content) {
+      const built = Object.assign(build(item), { key, content });
+      if (node && node === place) place = built;
+      if (node) replaceNode(node, built);
       node = built;
     }
     if (node === place) place = place.nextElementSibling;
-    else if (node.nextElementSibling !== place) parent.insertBefore(node, place);
+    else parent.insertBefore(node, place);
   }
   for (const node of nodes.values()) node.remove();
 }
 
-/** Replace a node; focus inside of it moves to the same place of the new one. */
-function replace(node, built) {
-  const focusable = (parent) => [...parent.querySelectorAll("a, button")];
-  const index = focusable(node).indexOf(document.activeElement);
+/** Replace a node. If a link or a button in it has the focus, the same one of the new node gets it. */
+function replaceNode(node, built) {
+  const index = [...node.querySelectorAll("a, button")].indexOf(document.activeElement);
   node.replaceWith(built);
-  if (index >= 0) focusable(built)[index]?.focus({ preventScroll: true });
+  if (index >= 0) built.querySelectorAll("a, button")[index]?.focus({ preventScroll: true });
 }
 
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
-  node.hidden = !text;
+  if (node.hidden === Boolean(text)) node.hidden = !text; // setting it to what it is would be a change, too
 }
 
-/** Offer the options of a select, each as [value, text]; the chosen value is offered even if it is not one of them. */
+/** Offer options, each a value and its text; a chosen value that is not one of them is offered, too. */
 function setOptions(select, options, chosen) {
   const all = options.some(([value]) => value === chosen) ? options : [...options, [chosen, chosen]];
   showItems(select, all, ([value]) => value, ([value, text]) => element("option", { value, textContent: text }));
   if (select.value !== chosen) select.value = chosen;
 }
 
-const mark = (state, glyph = STATES[state].glyph) =>
-  element("span", { className: `mark ${state.replace(" ", "-")}`, textContent: glyph, ariaHidden: "true" });
+/** Return a table row; a cell is its content, or an array of contents, or an element of its own. */
+const tableRow = (properties, ...cells) =>
+  element("tr", properties, ...cells.map(([className, ...content]) => element("td", { className }, ...content)));
 
-const linkButton = (text, onclick, properties = {}) =>
+const mark = (state, glyph = STATES[state][0], more = "") =>
+  element("span", { className: `mark ${classOf(state)} ${more}`, ariaHidden: "true", textContent: glyph });
+
+const button = (text, onclick, properties = {}) =>
   element("button", { type: "button", className: "link", textContent: text, onclick, ...properties });
 
-// ------------------------------------------------------------------------------------------------------------- time
+const classOf = (state) => state.replace(" ", "-");
+const number = (value) => value.toLocaleString("en");
+const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+const list = (...parts) => parts.filter(Boolean).join(", ");
+const byKey = (pairs) => Object.fromEntries(pairs);
+
+// ---- Times, all in UTC
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
-const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const parseTime = (text) => Date.parse(text.replace(/(\.\d{3})\d+/, "$1")); // not every browser reads nanoseconds
 const iso = (time) => new Date(time).toISOString().replace(".000Z", "Z");
+const date = (time) => iso(time).slice(0, 10);
 const clock = (time) => iso(time).slice(11, 16);
-const isMidnight = (time) => time % DAY === 0;
-const isMonth = (start, end) => [start, end].every((time) => iso(time).endsWith("-01T00:00:00Z")) && end - start <= 31 * DAY;
-/** The current time by the clock of the source, since that of this computer may be wrong. */
+const monthOf = (time) => MONTHS[new Date(time).getUTCMonth()];
+const yearOf = (time) => new Date(time).getUTCFullYear();
+const isDay = (start, end) => start % DAY === 0 && end - start === DAY;
+const isMonth = (start, end) => date(start).endsWith("-01") && date(end).endsWith("-01") && end - start <= 31 * DAY;
+
+/** Return the time by the clock of the source, since that of this computer may be wrong. */
 const now = () => (source.now === null ? Date.now() : source.now + Date.now() - source.receivedAt);
 
-function dayText(time) {
-  const date = new Date(time);
-  const year = date.getUTCFullYear() === new Date(now()).getUTCFullYear() ? "" : ` ${date.getUTCFullYear()}`;
-  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}${year}`;
-}
+const dayText = (time) =>
+  `${new Date(time).getUTCDate()} ${monthOf(time)}${yearOf(time) === yearOf(now()) ? "" : ` ${yearOf(time)}`}`;
+const minuteText = (time) => `${dayText(time)} ${clock(time)}`;
+const secondText = (time) => `${dayText(time)} ${iso(time).slice(11, 19)}`;
 
 function windowText(start, end) {
-  if (isMonth(start, end)) return `${MONTHS[new Date(start).getUTCMonth()]} ${new Date(start).getUTCFullYear()}`;
-  if (isMidnight(start) && isMidnight(end)) {
-    return end - start === DAY ? dayText(start) : `${dayText(start)} – ${dayText(end - DAY)}`;
-  }
-  const sameDay = iso(start).slice(0, 10) === iso(end - 1).slice(0, 10);
-  return `${dayText(start)} ${clock(start)}${sameDay ? `–${clock(end)}` : ` – ${dayText(end)} ${clock(end)}`}`;
+  if (isMonth(start, end)) return `${monthOf(start)} ${yearOf(start)}`;
+  if (isDay(start, end)) return dayText(start);
+  if (start % DAY === 0 && end % DAY === 0) return `${dayText(start)} – ${dayText(end - DAY)}`;
+  return `${minuteText(start)}${date(start) === date(end - 1) ? `–${clock(end)}` : ` – ${minuteText(end)}`}`;
 }
 
-/** Return a window in the words of the verdict, which the command uses as well: without the date if it is of today. */
+/** Return a window in the words of the verdict, which docs/coverage.md defines: without the date if it is of today. */
 function newestText(start, end) {
-  const [first, last] = [iso(start), iso(end)];
-  if (isMonth(start, end)) return first.slice(0, 7);
-  if (isMidnight(start) && end - start === DAY) return first.slice(0, 10);
-  const hours = `${clock(start)}–${clock(end)}`;
-  if (first.slice(0, 10) !== iso(end - 1).slice(0, 10)) return `${first.slice(0, 10)} ${clock(start)}–${last.slice(0, 10)} ${clock(end)}`;
-  return first.slice(0, 10) === iso(now()).slice(0, 10) ? hours : `${first.slice(0, 10)} ${hours}`;
+  if (isMonth(start, end)) return iso(start).slice(0, 7);
+  if (isDay(start, end)) return date(start);
+  if (date(start) !== date(end - 1)) return `${date(start)} ${clock(start)}–${date(end)} ${clock(end)}`;
+  return `${date(start) === date(now()) ? "" : `${date(start)} `}${clock(start)}–${clock(end)}`;
 }
 
 function durationText(milliseconds) {
   const seconds = Math.max(0, milliseconds / SECOND);
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 60) return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.floor(seconds)} s`;
   if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 48 * 3_600) return `${Math.floor(seconds / 3_600)} h`;
-  return `${Math.floor(seconds / 86_400)} days`;
+  return seconds < 48 * 3_600 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} days`;
 }
 
-const agoText = (time) => `${durationText(Math.floor((now() - time) / SECOND) * SECOND).replace(".0", "")} ago`;
-const momentText = (time) => `${dayText(time)} ${iso(time).slice(11, 19)}`;
+const agoText = (time) => `${durationText(Math.floor((now() - time) / SECOND) * SECOND)} ago`;
+const moment = (time) => element("time", { dateTime: iso(time), textContent: secondText(time) });
 
-/** Return a time that `refreshAges` keeps up to date. Screen readers are not told each minute. */
+/** Return an age, which `showFreshness` updates. It is not a live region, so that it is not read out each minute. */
 const age = (time) =>
-  element("time", { className: "age", dateTime: iso(time), title: `${momentText(time)} UTC`, ariaLive: "off", textContent: agoText(time) });
+  element("time", { className: "age", dateTime: iso(time), ariaLive: "off", title: `${secondText(time)} UTC`, textContent: agoText(time) });
 
-function refreshAges() {
-  for (const node of document.querySelectorAll(".age")) {
-    const text = agoText(Date.parse(node.dateTime));
-    if (node.textContent !== text) node.textContent = text;
-  }
-}
+// ---- What is shown: the parameters of the URL
 
-const moment = (time) => element("time", { dateTime: iso(time), textContent: momentText(time) });
-
-// ------------------------------------------------------------------------------------------------ what the page shows
-
-/** What the URL says. @type {Record<string, string>} */
+/** @type {Record<string, string>} */
 const view = {};
-/** What was read, and when: `now` is the time of the source. */
-const source = { now: null, receivedAt: 0, failures: 0, problem: "", facts: {}, lacks: new Set() };
-const data = { week: null, range: null, runs: [], errors: null, log: null };
-/** The events that are listed. */
-const feed = { filter: "", events: [], next: null, shown: PAGE_SIZE };
 
 function readView() {
   const query = new URLSearchParams(location.search);
   for (const name of PARAMETERS) view[name] = query.get(name) ?? "";
 }
 
-/** Change what the page shows, and its URL. `isStep` adds an entry to the history, so that Back leads here. */
+/** Change what is shown, and the URL. A step is an entry of the history of its own, from which Back leads away. */
 function navigate(changes, isStep = false) {
   Object.assign(view, changes);
   const query = new URLSearchParams(PARAMETERS.filter((name) => view[name]).map((name) => [name, view[name]]));
-  const url = `${location.pathname}${query.size ? `?${query}` : ""}`.replaceAll("%2F", "/").replaceAll("%3A", ":");
-  if (isStep) history.pushState({ isStep }, "", url);
+  const url = `${location.pathname}${query.size ? "?" : ""}${query}`.replaceAll("%2F", "/").replaceAll("%3A", ":");
+  if (isStep) history.pushState({ opensDrawer: "cell" in changes }, "", url);
   else history.replaceState(history.state, "", url);
   showAll();
-  if (Object.keys(changes).some((name) => name !== "cell" && name !== "operation")) restart();
+  restart();
 }
 
-const rowsSeen = () => data.week?.rows ?? [];
-const resolutions = () => [...new Set(rowsSeen().map((row) => row.resolution))];
-const shownResolution = () => view.resolution || (resolutions().includes("hourly") ? "hourly" : (resolutions()[0] ?? "hourly"));
-const rangesOf = (resolution) => RANGES[resolution] ?? (/^\d+[ms]$/.test(resolution) ? RANGES.hourly : RANGES.other);
-const defaultRange = (resolution) => (resolution === "daily" ? "30d" : resolution === "hourly" ? "7d" : rangesOf(resolution).at(-1));
+const rows = () => data.week?.rows ?? [];
+const resolutions = () => [...new Set(rows().map(({ resolution }) => resolution))];
+const resolution = () => view.resolution || (resolutions().includes("hourly") ? "hourly" : (resolutions()[0] ?? ""));
+const ranges = () => RANGES[resolution()] ?? (/^\d+[ms]$/.test(resolution()) ? RANGES.hourly : ["30d", "168d", "1000d"]);
+const range = () => view.window || (resolution() === "daily" ? "30d" : ranges().at(-1));
 
-// ---------------------------------------------------------------------------------------------------------- reading
+// ---- Reading
 
+/** What was read. `now` is the time of the source when it answered, `lacks` has the paths that it does not know. */
+const source = { now: null, receivedAt: 0, failures: 0, problem: "", facts: {}, lacks: new Set() };
+const data = { week: null, range: null, runs: null, runLimit: 10, errors: null, log: null };
+const feed = { filter: "", events: [], next: null, problem: "" }; // the listed events
+
+/** Why the source did not answer; the status is 0 if there was no response. */
 class Refusal extends Error {
   constructor(status, message) {
-    super(`${status} ${message}`);
+    super(status ? `${status} ${message}` : message);
     this.status = status;
   }
 }
@@ -210,61 +208,87 @@ class Refusal extends Error {
 let current = new AbortController();
 let wake = () => {};
 
-/** Return the `data` of a response. */
 async function read(path, parameters = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value));
   const signal = AbortSignal.any([current.signal, AbortSignal.timeout(TIMEOUT)]);
-  const response = await fetch(`model/etl/${path}?${query}`, { signal, cache: "no-store" });
-  const answer = await response.json().catch((error) => {
-    if (signal.aborted) throw error;
-    return null;
-  });
-  if (!response.ok) throw new Refusal(response.status, answer?.message ?? response.statusText);
-  if (!answer?.data) throw new Refusal(response.status, "but the response is not JSON of this source");
+  const failed = ({ name }) => {
+    throw new Refusal(0, name === "TimeoutError" ? `no answer within ${TIMEOUT / SECOND} s` : "the server cannot be reached");
+  };
+  const response = await fetch(`model/etl/${path}?${query}`, { signal, cache: "no-store" }).catch(failed);
+  const text = await response.text().catch(failed);
+  const answer = text.startsWith("{") ? JSON.parse(text) : {};
+  if (!response.ok) throw new Refusal(response.status, answer.message ?? response.statusText);
+  if (!answer.data) throw new Refusal(response.status, "with something that is not an answer of this source");
   return answer.data;
 }
 
-/** Like `read`, but undefined if the source does not have this, which is not asked again. */
-async function readIfAvailable(path, parameters) {
-  if (source.lacks.has(path)) return undefined;
+/** Like `read`, but return *otherwise* if the source does not have this; it is not asked again. */
+async function readIfThere(path, parameters, otherwise) {
   try {
-    return await read(path, parameters);
+    if (!source.lacks.has(path)) return await read(path, parameters);
   } catch (error) {
     if (error.status !== 404) throw error;
     source.lacks.add(path);
-    return undefined;
   }
+  return otherwise;
 }
 
-/** Read everything, one request after the other: a server in an ETL program gives this page little of its time. */
+/** Read everything, one request after the other, since a server in an ETL program has little time for this page. */
 async function readAll() {
   const week = await read("coverage", { window: "7d" });
-  Object.assign(data, { week });
-  Object.assign(source, { now: parseTime(week.now), receivedAt: Date.now(), failures: 0, problem: "" });
-  source.facts = (await readIfAvailable("page")) ?? source.facts;
-  await readRange();
+  Object.assign(source, { now: parseTime(week.now), receivedAt: Date.now() });
+  data.week = week;
+  source.facts = await readIfThere("page", {}, source.facts);
+  data.range = range() === "7d" ? week : await readRange();
   showAll();
-  data.runs = (await readIfAvailable("runs", { limit: 20 })) ?? [];
-  if (source.lacks.has("runs")) data.log = await read("log");
-  data.errors = (await readIfAvailable("events", { error: "true", limit: 256 })) ?? { events: logEvents().filter(isError), next: null };
+  data.runs = await readIfThere("runs", { limit: data.runLimit }, []);
+  if (source.lacks.has("runs")) data.log = withCursors(await read("log"));
+  data.errors = await readEvents({ error: "true", limit: 256 });
   await readFeed();
-  showAll();
   await readDrawer();
+  Object.assign(source, { failures: 0, problem: "" });
+  showAll();
 }
 
 async function readRange() {
-  const resolution = shownResolution();
-  const range = view.window || defaultRange(resolution);
-  if (range === "7d") {
-    data.range = { ...data.week, problem: "" };
-    return;
-  }
   try {
-    data.range = { ...(await read("coverage", { window: range, resolution })), problem: "" };
+    return await read("coverage", { window: range(), resolution: resolution() });
   } catch (error) {
     if (error.status !== 400) throw error;
-    data.range = { rows: [], problem: error.message };
+    return { rows: [], problem: error.message }; // of a URL that somebody wrote
   }
+}
+
+/** Return a page of events; of a source without pages, all events of its log document that match. */
+async function readEvents(filter, before = null) {
+  const page = await readIfThere("events", { ...filter, before }, null);
+  if (page) return page;
+  const matches = (event) => event.kind.startsWith(filter.kind ?? "") && (!filter.error || isError(event));
+  return { events: data.log.filter(matches), next: null };
+}
+
+/** Follow pages of events until one has a match: pages of few events may be empty although others follow. */
+async function readMatches(filter, matches, wanted = 1, before = null) {
+  const found = { events: [], next: before };
+  for (let page = 0; page < MAX_PAGES && found.events.length < wanted; page += 1) {
+    const { events, next } = await readEvents(filter, found.next);
+    found.events.push(...events.filter(matches));
+    found.next = next;
+    if (!next) break;
+  }
+  return found;
+}
+
+/** Return the events of a log document, the newest first, in the form of a page of events. */
+function withCursors({ counters, ...lists }) {
+  const seen = new Map();
+  const events = Object.entries(lists).flatMap(([etl, listed]) => listed.map((event) => ({ etl, metadata: {}, ...event })));
+  events.sort((one, other) => (one.time < other.time ? 1 : one.time > other.time ? -1 : 0));
+  return events.map((event) => {
+    const key = [event.etl, event.kind, event.time].join();
+    seen.set(key, (seen.get(key) ?? 0) + 1);
+    return { ...event, cursor: `${key},${seen.get(key)}` };
+  });
 }
 
 async function keepReading() {
@@ -273,67 +297,69 @@ async function keepReading() {
     try {
       await readAll();
     } catch (error) {
-      if (current.signal.aborted) continue; // something else is to be read
+      if (current.signal.aborted) continue; // since something else is to be read now
       source.failures += 1;
-      source.problem = error.name === "TimeoutError" ? `no answer within ${TIMEOUT / SECOND} s` : error.message;
-      if (!(error instanceof Refusal || error instanceof TypeError || error instanceof DOMException)) console.error(error);
+      source.problem = error.message;
+      if (!(error instanceof Refusal)) console.error(error); // a fault of this page
+      source.lacks.clear(); // another source may answer next
     }
     showFreshness();
     if (current.signal.aborted) continue;
-    const delay = source.failures ? POLL.failing : document.hidden ? POLL.hidden : POLL.visible;
+    const pause = source.failures === 1 ? SECOND : source.failures ? PAUSE.failing : document.hidden ? PAUSE.hidden : PAUSE.visible;
     await new Promise((resolve) => {
       wake = resolve;
-      setTimeout(resolve, source.failures === 1 ? SECOND : delay);
+      setTimeout(resolve, pause);
     });
   }
 }
 
-/** Read again now, with what the URL says now. */
 function restart() {
   current.abort();
   wake();
 }
 
-/** Show whether the data is current: if it is not, the page is grey, and says since when and why. */
+/** Show whether the data is current. One failure is retried first; after two, the page is grey and says why. */
 function showFreshness() {
-  const since = source.now === null ? null : source.receivedAt;
-  const isStale = source.failures > 1 || (since !== null && Date.now() - since > STALE_AFTER);
-  document.body.classList.toggle("stale", isStale);
+  const isFirst = source.now === null;
+  const isStale = source.failures > 1 || (!isFirst && Date.now() - source.receivedAt > STALE_AFTER);
   const why = source.problem || "the last answer is too old";
-  const banner = !isStale ? "" : since === null ? `No answer yet: ${why}` : `No answer since ${iso(source.now).slice(11, 19)} UTC: ${why}. Below is what was known then.`;
-  setText($("#stale"), banner);
-  if (source.now === null && isStale) setText($("#verdict"), "The state is unknown until the source answers. The page tries again every 3 seconds.");
-  showTab();
-  refreshAges();
+  document.body.classList.toggle("stale", isStale);
+  setText($("#stale"), !isStale ? "" : isFirst ? `No answer yet: ${why}` : `No answer since ${secondText(source.now)} UTC: ${why}. This page shows what was known then.`);
+  if (isFirst && isStale) setText($("#verdict"), "The state is unknown until the source answers.");
+  showTab(isStale);
+  for (const node of document.querySelectorAll(".age")) {
+    const text = agoText(Date.parse(node.dateTime));
+    if (node.textContent !== text) node.textContent = text;
+  }
 }
 
-// ------------------------------------------------------------------------------------------------------------ cells
+// ---- Cells: the windows of a row
 
 /**
  * One window of one operation of an etl.
  * @typedef {{etl: string, operation: string, resolution: string, start: number, end: number, state: string, due: number,
- *   size?: number, usual?: number, successes?: number, failures?: number, succeeded?: string, failed?: string,
+ *   usual?: number, size?: number, successes?: number, failures?: number, succeeded?: string, failed?: string,
  *   error?: {type: string, message: string}, savedAgain?: boolean}} Cell
  */
 
-/** Return the cells of a row of the coverage, the oldest first. @returns {Cell[]} */
-const cellsOfRow = new WeakMap();
+const cellsOfRows = new WeakMap();
 
+/** Return the cells of a row of the coverage, the oldest first. @returns {Cell[]} */
 function cellsOf(row) {
-  if (!cellsOfRow.has(row)) cellsOfRow.set(row, expand(row));
-  return cellsOfRow.get(row);
+  if (!cellsOfRows.has(row)) cellsOfRows.set(row, buildCells(row));
+  return cellsOfRows.get(row);
 }
 
-function expand(row) {
+function buildCells(row) {
   const { etl, operation, resolution } = row;
-  const usual = median(row.windows.filter((window) => window.size > 0).map((window) => window.size));
-  const cell = (facts, start, end) => ({ etl, operation, resolution, ...facts, start, end, due: end + row.grace * SECOND, usual });
+  const sizes = row.windows.map(({ size }) => size).filter(Boolean).sort((one, other) => one - other);
+  const usual = sizes.length < 5 ? undefined : sizes[Math.floor(sizes.length / 2)]; // a few say little
+  const cell = (facts, start, end) => ({ etl, operation, resolution, usual, ...facts, start, end, due: end + row.grace * SECOND });
   const cells = row.windows.map((window) => cell(window, parseTime(window.start), parseTime(window.end)));
   for (const gap of row.gaps) {
-    const first = parseTime(gap.start);
     let end = parseTime(gap.end);
-    for (let left = gap.windows; left > Math.max(0, gap.windows - MAX_WINDOWS_OF_GAP); left -= 1) {
-      const start = left === 1 ? first : startBefore(end, row);
+    for (let left = gap.windows; left > Math.max(0, gap.windows - MAX_GAP); left -= 1) {
+      const start = left === 1 ? parseTime(gap.start) : startBefore(end, row);
       cells.push(cell({ state: gap.state }, start, end));
       end = start;
     }
@@ -342,718 +368,588 @@ function expand(row) {
 }
 
 function startBefore(end, row) {
-  const date = new Date(end);
-  return row.resolution === "monthly" ? Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - 1, 1) : end - periodOf(row);
+  return row.resolution === "monthly" ? Date.UTC(yearOf(end), new Date(end).getUTCMonth() - 1) : end - periodOf(row);
 }
 
-const periodOf = ({ resolution, period }) => (resolution === "daily" ? DAY : period * SECOND);
-
-/** Return the median of sizes; undefined for a few, which say little. */
-function median(sizes) {
-  return sizes.length < 5 ? undefined : sizes.sort((one, other) => one - other)[Math.floor(sizes.length / 2)];
-}
-
+const periodOf = ({ resolution, period }) => (resolution === "daily" ? DAY : period * SECOND); // not 23 h or 25 h
 const keyOf = (cell) => `${cell.etl}/${cell.operation}/${iso(cell.start)}`;
-const isFew = (cell) => cell.state === "ok" && cell.usual !== undefined && cell.size !== null && cell.size < cell.usual / 2;
-const isProblem = (cell) => cell.state === "failed" || cell.state === "missing" || cell.state === "empty";
-const times = (count) => (count === 2 ? "twice" : `${count.toLocaleString("en")} times`);
-
-/** Return the state of a cell in words, without what changes by the minute. */
-function stateText(cell) {
-  const past = PAST[cell.operation] ?? cell.operation;
-  const records = cell.size === null || cell.size === undefined ? "" : plural(cell.size, "record");
-  if (cell.state === "missing") return `missing, due since ${dayText(cell.due)} ${clock(cell.due)}`;
-  if (cell.state === "not due") return `not due yet, due ${dayText(cell.due)} ${clock(cell.due)}`;
-  if (cell.state === "failed") {
-    const earlier = cell.successes ? `earlier ${past}${records && ` with ${records}`}` : "";
-    return ["failed", cell.error?.type, earlier].filter(Boolean).join(", ");
-  }
-  if (cell.state === "unknown") return STATES.unknown.words;
-  return [
-    cell.state,
-    records,
-    isFew(cell) && `less than half of the usual ${cell.usual.toLocaleString("en")}`,
-    cell.successes > 1 && `${past} ${times(cell.successes)}`,
-    cell.failures > 0 && `failed ${cell.failures === 1 ? "once" : times(cell.failures)} before`,
-    cell.savedAgain && "saved again after it was reconciled",
-  ].filter(Boolean).join(", ");
-}
-
+const isFew = ({ state, size, usual }) => state === "ok" && size !== null && size < usual / 2;
+const isProblem = ({ state }) => state === "failed" || state === "missing" || state === "empty";
+const hadFailure = ({ state, failures }) => failures > 0 && state !== "failed";
+const glyphOf = (cell) => (cell.savedAgain && cell.state === "ok" ? AGAIN : isFew(cell) ? FEW : STATES[cell.state][0]);
+const markOf = (cell) => mark(cell.state, glyphOf(cell), hadFailure(cell) ? "earlier" : "");
 const nameOf = (cell) => `${cell.etl} ${cell.operation}, ${windowText(cell.start, cell.end)} UTC: ${stateText(cell)}`;
-const glyphOf = (cell) => (cell.savedAgain && cell.state === "ok" ? SAVED_AGAIN : isFew(cell) ? "↓" : STATES[cell.state].glyph);
-const classOf = (cell) => `${cell.state.replace(" ", "-")}${cell.failures > 0 && cell.state !== "failed" ? " earlier" : ""}`;
 
-// ---------------------------------------------------------------------------------------------------------- verdict
-
-const COUNTED = ["failed", "missing", "empty", "unknown"];
-
-/** Return the verdict on an etl, in the words that `docs/coverage.md` defines for the command as well. */
-function verdictOf(etl) {
-  const rows = data.week.rows.filter((row) => row.etl === etl);
-  const windows = new Map();
-  for (const cell of rows.flatMap(cellsOf)) {
-    const key = `${cell.start}/${cell.end}`;
-    windows.set(key, [...(windows.get(key) ?? []), cell]);
-  }
-  const counts = Object.fromEntries([...COUNTED, "again", "ok"].map((state) => [state, 0]));
-  for (const cells of windows.values()) {
-    const state = COUNTED.find((counted) => cells.some((cell) => cell.state === counted));
-    const isAgain = cells.some((cell) => cell.savedAgain) && state !== "failed" && state !== "missing";
-    if (state) counts[state] += 1;
-    else if (cells.some((cell) => cell.state === "ok")) counts.ok += 1;
-    if (isAgain) counts.again += 1;
-  }
-  const parts = COUNTED.filter((state) => counts[state]).map((state) => [counts[state], state]);
-  if (counts.again) parts.push([counts.again, "saved again after reconciling"]);
-  const words = parts.map(([count, state], index) => `${index ? count : plural(count, "window")} ${state}`);
-  const without = data.week.withoutWindow.filter((failure) => failure.etl === etl).reduce((sum, { failures }) => sum + failures, 0);
-  if (without) words.push(`${plural(without, "failure")} without a window`);
-  if (!words.length) words.push(counts.ok > 1 ? `all ${counts.ok.toLocaleString("en")} windows ok` : counts.ok ? "1 window ok" : "no window due yet");
-  const state = COUNTED.find((counted) => counts[counted]) ?? (without ? "unknown" : counts.ok ? "ok" : "not due");
-  return { etl, state, words: words.join(", "), newest: newestOf(rows) };
+/** Return the state of a cell in words. They do not change with the time. */
+function stateText(cell) {
+  const { state, due, size, usual, successes, failures, error, savedAgain } = cell;
+  const past = PAST[cell.operation] ?? cell.operation;
+  const records = size === null || size === undefined ? "" : plural(size, "record");
+  if (state === "missing") return `missing, due since ${minuteText(due)}`;
+  if (state === "not due") return `not due yet, due ${minuteText(due)}`;
+  if (state === "unknown") return STATES.unknown[1];
+  if (state === "failed") return list(state, error?.type, successes && `earlier ${past}${records && ` with ${records}`}`);
+  return list(
+    state,
+    records,
+    isFew(cell) && `less than half of the usual ${number(usual)}`,
+    successes > 1 && `${past} ${number(successes)} times`,
+    failures && `failed before (${number(failures)} times)`.replace("(1 times)", "(once)"),
+    savedAgain && "saved again after it was reconciled",
+  );
 }
 
-/** Return the newest window that was saved, or else that any other operation succeeded for. */
-function newestOf(rows) {
+// ---- The verdict, in the words that docs/coverage.md defines for the command as well
+
+function verdictOf(etl) {
+  const own = rows().filter((row) => row.etl === etl);
+  const windows = Map.groupBy(own.flatMap(cellsOf), ({ start, end }) => `${start}/${end}`);
+  const counts = byKey([...COUNTED, "again", "ok"].map((state) => [state, 0]));
+  for (const cells of windows.values()) {
+    const state = Object.keys(STATES).find((each) => cells.some((cell) => cell.state === each));
+    const best = state === "not due" && cells.some((cell) => cell.state === "ok") ? "ok" : state;
+    if (best in counts) counts[best] += 1;
+    if (state !== "failed" && state !== "missing" && cells.some(({ savedAgain }) => savedAgain)) counts.again += 1;
+  }
+  const words = [...COUNTED, "again"].filter((state) => counts[state]).map((state, index) =>
+    `${index ? number(counts[state]) : plural(counts[state], "window")} ${state === "again" ? "saved again after reconciling" : state}`);
+  const without = data.week.withoutWindow.filter((each) => each.etl === etl).reduce((sum, { failures }) => sum + failures, 0);
+  if (without) words.push(`${plural(without, "failure")} without a window`);
+  if (!words.length) words.push(counts.ok > 1 ? `all ${number(counts.ok)} windows ok` : counts.ok ? "1 window ok" : "no window due yet");
+  const state = COUNTED.find((each) => counts[each]) ?? (without ? "unknown" : counts.ok ? "ok" : "not due");
+  return { etl, state, counts, words: words.join(", "), newest: newestOf(own) };
+}
+
+/** Return the newest window that was saved; if none was, the newest one of another operation. */
+function newestOf(own) {
   for (const operation of Object.keys(PAST)) {
-    const found = rows.filter((row) => row.operation === operation && row.newest).sort((one, other) => parseTime(other.newest.end) - parseTime(one.newest.end) || one.period - other.period);
-    if (found.length) return { past: PAST[operation], ...found[0].newest };
+    const found = own.filter((row) => row.operation === operation && row.newest);
+    found.sort((one, other) => parseTime(other.newest.end) - parseTime(one.newest.end) || one.period - other.period);
+    if (found.length) {
+      const { start, end, time } = found[0].newest;
+      return { words: `newest ${PAST[operation]} ${newestText(parseTime(start), parseTime(end))}`, time: parseTime(time) };
+    }
   }
   return null;
 }
 
+const verdicts = () => [...new Set([...rows(), ...data.week.withoutWindow].map(({ etl }) => etl))].map(verdictOf);
+
 function showVerdict() {
-  const etls = [...new Set([...data.week.rows, ...data.week.withoutWindow].map(({ etl }) => etl))];
-  const lines = etls.map(verdictOf).map((line) => ({ ...line, today: newestDay(line) }));
-  if (!lines.length) lines.push({ etl: "", state: "not due", words: "No events yet. Once a function that is instrumented has saved, loaded, aggregated, totaled or reconciled a set, this page has a row for each ETL and operation, and a column for each hour or day." });
-  const run = data.runs.find(({ parent }) => parent === null);
-  if (run) lines.push({ run, killed: data.runs.filter(({ outcome }) => outcome === "killed").length, listed: data.runs.length });
-  showItems($("#verdict"), lines, ({ etl, run: { id } = {} }) => etl ?? id, (line) => (line.run ? runLine(line) : verdictLine(line)));
-  showProblems();
-  return lines;
+  const lines = verdicts();
+  if (!lines.length) $("#verdict").textContent = "No events yet. Once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page shows a row for each ETL and operation, and a column for each hour or day.";
+  const run = data.runs?.find(({ parent }) => parent === null);
+  if (run || !data.runs) lines.push({ etl: "newest run", run }); // its line has a place before it is read
+  if (lines.length) showItems($("#verdict"), lines, ({ etl }) => etl, ({ etl, run, state, words, newest }) => {
+    const [runState, outcome] = OUTCOMES[run?.outcome] ?? ["unknown", run?.outcome];
+    const text = element("span", {}, element("strong", { textContent: etl }), ": ");
+    if (run) text.append(`${run.name}, ${outcome}, started `, age(parseTime(run.started)));
+    else if (!words) text.append("reading …");
+    else text.append(`${words}; `, ...(newest ? [`${newest.words}, `, age(newest.time)] : ["no window succeeded yet"]));
+    return element("p", { className: "verdict" }, mark(state ?? runState), text);
+  });
 }
 
-const newestDay = ({ newest }) => newest && newestText(parseTime(newest.start), parseTime(newest.end));
-
-function verdictLine({ etl, state, words, newest, today }) {
-  const text = element("span", {}, element("span", { className: "name", textContent: etl }), etl ? `: ${words}` : words);
-  if (newest) text.append(`; newest ${newest.past} ${today}, `, age(parseTime(newest.time)));
-  else if (etl) text.append("; no window succeeded yet");
-  return element("p", { className: "verdict" }, mark(state), text);
-}
-
-function runLine({ run, killed, listed }) {
-  const text = element("span", {}, element("span", { className: "name", textContent: "newest run" }), `: ${run.name} `);
-  if (run.outcome === "running") text.append("is running, started ", age(parseTime(run.started)));
-  else text.append(run.outcome === "ended" ? "ended well, " : run.outcome === "killed" ? "was killed, last seen " : `${run.outcome}, `, age(parseTime(run.ended ?? run.lastEvent ?? run.started)));
-  if (killed && !(killed === 1 && run.outcome === "killed")) text.append(`; ${killed} of the newest ${listed} processes were killed`);
-  return element("p", { className: "verdict" }, mark(OUTCOMES[run.outcome] ?? "unknown"), text);
-}
-
-/** Show the problems themselves, one line for what is equal in several operations, with a button that opens the window. */
+/** Show the problems one by one, the worst and newest first; what is equal in several operations is one line. */
 function showProblems() {
-  const groups = new Map();
-  for (const row of data.week.rows) {
-    const cells = cellsOf(row);
-    const gaps = row.gaps.filter(({ state }) => state === "missing").map((gap) => ({ ...cells.find(({ start }) => start === parseTime(gap.start)), end: parseTime(gap.end), windows: gap.windows }));
-    for (const cell of [...cells.filter((each) => (isProblem(each) && each.state !== "missing") || each.savedAgain), ...gaps]) {
-      const state = isProblem(cell) ? cell.state : "again";
-      const key = [cell.etl, state, cell.start, cell.end, cell.error?.type].join();
-      const group = groups.get(key) ?? { ...cell, state, key, cell: keyOf(cell), operations: [] };
-      group.operations.push(cell.operation);
-      groups.set(key, group);
-    }
-  }
-  const severity = ({ state }) => (state === "again" ? 2 : state === "empty" ? 1 : 0);
-  const problems = [...groups.values()].sort((one, other) => severity(one) - severity(other) || other.end - one.end);
-  const shown = problems.length > MAX_PROBLEMS + 1 ? problems.slice(0, MAX_PROBLEMS) : problems;
-  if (shown.length < problems.length) shown.push({ key: "more", more: problems.length - shown.length });
+  const found = rows().flatMap((row) => [
+    ...cellsOf(row).filter((cell) => cell.savedAgain || (isProblem(cell) && cell.state !== "missing")),
+    ...row.gaps.filter(({ state }) => state === "missing").map((gap) => {
+      const first = cellsOf(row).find(({ start }) => start >= parseTime(gap.start));
+      return { ...first, end: parseTime(gap.end), windows: gap.windows };
+    }),
+  ]);
+  const groups = Map.groupBy(found, ({ etl, state, start, end, error }) => [etl, state, start, end, error?.type].join());
+  const lines = [...groups].map(([key, cells]) => ({ ...cells[0], key, cell: keyOf(cells[0]), operation: cells.map(({ operation }) => operation).join(", ") }));
+  lines.push(...data.week.withoutWindow.map((failure) => ({ ...failure, state: "failed", end: parseTime(failure.failed), key: JSON.stringify([failure.etl, failure.operation]) })));
+  const rank = { failed: 0, missing: 0, empty: 1, ok: 2 };
+  lines.sort((one, other) => rank[one.state] - rank[other.state] || other.end - one.end);
+  const shown = lines.slice(0, lines.length === MAX_PROBLEMS + 1 ? undefined : MAX_PROBLEMS);
+  if (shown.length < lines.length) shown.push({ key: "more", more: lines.length - shown.length });
   showItems($("#problems"), shown, ({ key }) => key, problemLine);
 }
 
-function problemLine(problem) {
-  if (problem.more) return element("li", { textContent: `and ${problem.more} more: see the grid` });
-  const { etl, operations, resolution, state, start, end, due, windows, error, cell } = problem;
-  const open = () => openCell(cell, { resolution, window: "", etl: "", operation: "" });
-  const line = element("li", {}, state === "again" ? mark("ok", SAVED_AGAIN) : mark(state), element("span", {}, linkButton(`${etl} ${operations.join(", ")} ${windowText(start, end)}`, open), " "));
-  const text = line.lastChild;
-  if (state === "missing") text.append(`${windows > 1 ? `${windows} windows ` : ""}missing, due since ${dayText(due)} ${clock(due)}`);
-  else if (state === "empty") text.append("empty: 0 records");
-  else if (state === "again") text.append("saved again after it was reconciled");
-  else text.append("failed ", age(parseTime(problem.failed)), `: ${error ? `${error.type}: ${error.message}` : "no error is known"}`);
-  return line;
+function problemLine(line) {
+  const { etl, operation, resolution, state, start, end, due, windows, error, failures, failed, cell, more } = line;
+  if (more) return element("li", { textContent: `and ${number(more)} more, in the grid` });
+  const text = element("span", {}, cell
+    ? button(`${etl} ${operation} ${windowText(start, end)}`, () => openCell(cell, { resolution, window: "", etl: "", operation: "" }, true))
+    : button(`${etl} ${operation ?? ""}`.trim(), () => showEventsOf({ errors: "true" })), " ");
+  const reason = error ? `: ${error.type}: ${error.message}` : "";
+  if (state === "missing") text.append(`${windows > 1 ? `${number(windows)} windows ` : ""}missing, due since ${minuteText(due)}`);
+  else if (state === "failed") text.append(cell ? "failed " : `${plural(failures, "failure")} without a window, the last `, age(parseTime(failed)), reason);
+  else text.append(stateText(line));
+  return element("li", {}, mark(state, state === "ok" ? AGAIN : undefined), text);
 }
 
-/** Tell the state in the title and the icon of the tab, too. */
-function showTab() {
-  const isStale = document.body.classList.contains("stale");
-  let text = "reading";
-  let state = "unknown";
-  if (isStale) text = source.now === null ? "no answer yet" : `no answer since ${clock(source.now)} UTC`;
-  else if (data.week) {
-    const lines = [...new Set(data.week.rows.map(({ etl }) => etl))].map(verdictOf);
-    const count = (wanted) => lines.filter((line) => line.state === wanted).map(({ etl, words }) => `${etl}: ${words}`);
-    state = [...COUNTED, "not due", "ok"].find((wanted) => count(wanted).length) ?? "not due";
-    text = lines.length ? (state === "ok" ? "all ok" : count(state).join("; ")) : "no events yet";
-  }
-  const title = `${state === "ok" || isStale ? "" : `${STATES[state].glyph} `}${text} – Cost ETL`;
-  if (document.title !== title) document.title = title;
-  const colours = { ok: ["#4f8fc4", "#071a2b"], empty: ["#e69f00", "#1b1f24"], failed: ["#a3123a", "#fff"], missing: ["#fff", "#a3123a"] };
-  const [fill, ink] = colours[isStale ? "" : state] ?? ["#8a94a3", "#16181d"];
-  const shape = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect x="1" y="1" width="14" height="14" rx="2" fill="${fill}" stroke="${ink}"/><text x="8" y="12" font-family="sans-serif" font-size="12" font-weight="bold" text-anchor="middle" fill="${ink}">${STATES[state].glyph}</text></svg>`;
-  const icon = `data:image/svg+xml,${encodeURIComponent(shape)}`;
-  if ($("link[rel=icon]").href !== icon) $("link[rel=icon]").href = icon;
+/** Tell the state in the title and the icon of the tab: a person may look at nothing else. */
+function showTab(isStale) {
+  const lines = data.week && !isStale ? verdicts() : [];
+  const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
+  const sums = COUNTED.map((state) => [lines.reduce((sum, { counts }) => sum + counts[state], 0), state]);
+  const text = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet"
+    : list(...sums.filter(([count]) => count).map(([count, state]) => `${number(count)} ${state}`)) || STATES[worst][1].replace(/,.*/, "");
+  const title = `${STATES[worst][0]} ${text} – Cost ETL`;
+  if (document.title === title) return;
+  document.title = title;
+  const [fill, ink] = { ok: ["#4f8fc4", "#071a2b"], empty: ["#e69f00", "#1b1f24"], failed: ["#a3123a", "#fff"], missing: ["#fff", "#a3123a"] }[worst] ?? ["#8a94a3", "#16181d"];
+  const shape = `<rect x="1" y="1" width="14" height="14" rx="2" fill="${fill}" stroke="${ink}"/><text x="8" y="12.5" font-family="sans-serif" font-size="13" font-weight="bold" text-anchor="middle" fill="${ink}">${STATES[worst][0]}</text>`;
+  $("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${shape}</svg>`)}`;
 }
 
-// ------------------------------------------------------------------------------------------------------------- grid
+// ---- The grid
 
-const grid = { cells: new Map(), cellOf: new WeakMap(), columns: [], structure: "" };
+let structure = ""; // of the table: its lines and columns
 
-/** Return the place of a window in time: rows whose days begin at different hours share the columns of their days. */
-function columnOf(cell, period) {
-  const date = new Date(cell.start);
-  return cell.resolution === "monthly" ? date.getUTCFullYear() * 12 + date.getUTCMonth() : Math.floor((cell.start + cell.end) / 2 / period);
-}
-
-/** Return the lines of the grid and its columns. Windows that overlap each other get lines of their own. */
+/** Return the lines of the grid, and the start and end of its columns. Windows that overlap get lines of their own. */
 function gridOf() {
-  const rows = data.range.rows.filter((row) => row.resolution === shownResolution() && (!view.etl || row.etl === view.etl) && (!view.operation || row.operation === view.operation));
+  const wanted = (row) => row.resolution === resolution() && ["etl", "operation"].every((name) => !view[name] || view[name] === row[name]);
   const columns = new Map();
   const lines = [];
-  for (const row of rows) {
+  for (const row of data.range.rows.filter(wanted)) {
     const own = [];
     for (const cell of cellsOf(row)) {
-      const column = columnOf(cell, periodOf(row));
+      // Days may begin at another hour than 00:00 UTC, and differ between rows: the middle tells the column.
+      const middle = (cell.start + cell.end) / 2;
+      const column = row.resolution === "monthly" ? yearOf(middle) * 12 + new Date(middle).getUTCMonth() : Math.floor(middle / periodOf(row));
       let line = own.find(({ cells }) => !cells.has(column));
-      if (!line) own.push((line = { key: `${row.etl}/${row.operation}/${own.length}`, name: `${row.etl} ${row.operation}`, cells: new Map() }));
+      if (!line) own.push((line = { key: [row.etl, row.operation, own.length].join(), name: `${row.etl} ${row.operation}`, cells: new Map() }));
       line.cells.set(column, cell);
-      if (!columns.has(column)) columns.set(column, { start: cell.start, end: cell.end });
+      if (!columns.has(column)) columns.set(column, { start: cell.start, end: cell.end, column });
     }
     lines.push(...own);
   }
-  const all = [...columns.keys()].sort((one, other) => one - other);
-  return { lines, columns: columns, order: all.slice(-MAX_COLUMNS), all: all.length };
+  return { lines, columns: [...columns.values()].sort((one, other) => one.column - other.column) };
 }
 
 function showGrid() {
-  const { lines, columns, order, all } = gridOf();
-  $("#grid").closest("section").hidden = source.now === null || !rowsSeen().length;
-  const shown = lines.flatMap(({ cells }) => order.map((column) => cells.get(column)).filter(Boolean));
-  const left = all - order.length;
-  setText($("#grid-note"), data.range.problem || (left ? `The newest ${MAX_COLUMNS} of ${all.toLocaleString("en")} windows are shown.` : ""));
-  showLegend(shown);
-  const structure = JSON.stringify([lines.map(({ key }) => key), order, shownResolution()]);
-  if (structure !== grid.structure) buildGrid(lines, columns, order, structure);
-  for (const line of lines) for (const column of order) showCell(grid.cells.get(`${line.key}/${column}`), line.cells.get(column));
-  const chosen = $("#grid [aria-selected=true]");
-  const now_ = cellOfView();
-  if (chosen !== now_) {
-    chosen?.removeAttribute("aria-selected");
-    now_?.setAttribute("aria-selected", "true");
-  }
-  if (!$("#grid td[tabindex='0']")) setTabStop([...problemCells()].sort((one, other) => other.cellIndex - one.cellIndex)[0] ?? $("#grid tbody tr td:last-child"));
+  const { lines, columns: all } = gridOf();
+  const columns = all.slice(-MAX_COLUMNS);
+  $("#grid").closest("section").hidden = !rows().length;
+  const note = all.length > columns.length ? `The newest ${MAX_COLUMNS} of ${number(all.length)} windows are shown.` : "";
+  setText($("#grid-note"), data.range.problem ?? (lines.length ? note : "No operation matches."));
+  const shape = JSON.stringify([lines.map(({ key }) => key), columns.map(({ column }) => column)]);
+  if (shape !== structure) buildGrid(lines, columns);
+  structure = shape;
+  lines.forEach((line, y) => columns.forEach(({ column }, x) => showCell(gridCells(y)[x + 1], line.cells.get(column))));
+  showLegend(lines.flatMap(({ cells }) => columns.map(({ column }) => cells.get(column)).filter(Boolean)));
+  const chosen = tdOf(view.cell);
+  for (const td of $("#grid").querySelectorAll("[aria-selected]")) if (td !== chosen) td.removeAttribute("aria-selected");
+  chosen?.setAttribute("aria-selected", "true");
+  if (!$("#grid [tabindex='0']")) setTabStop(problemTds().sort((one, other) => other.cellIndex - one.cellIndex)[0] ?? gridCells(0)?.at(-1));
 }
 
-const cellOfView = () => [...grid.cells.values()].find((td) => view.cell && grid.cellOf.has(td) && keyOf(grid.cellOf.get(td)) === view.cell);
+const gridCells = (y) => [...($("#grid").tBodies[0]?.rows[y]?.cells ?? [])];
+const tds = () => [...$("#grid").querySelectorAll("td")];
+const tdOf = (key) => (key ? tds().find((td) => td.cell && keyOf(td.cell) === key) : undefined);
+const problemTds = () => tds().filter((td) => td.cell && isProblem(td.cell));
 
-/** Build the table anew, which is needed only if its lines or columns changed; focus and scroll position are kept. */
-function buildGrid(lines, columns, order, structure) {
+/** Build the table. It has new lines or columns, for example once an hour; focus and scroll position stay. */
+function buildGrid(lines, columns) {
   const scroller = $("#scroller");
-  const isAtEnd = !grid.structure || scroller.scrollLeft + scroller.clientWidth >= scroller.scrollWidth - 20;
-  const dropped = Math.max(0, grid.columns.indexOf(order[0]));
-  const width = grid.columns.length ? $("#grid").offsetWidth / grid.columns.length : 0;
-  const focused = grid.cellOf.get(document.activeElement);
-  grid.structure = structure;
-  grid.columns = order;
-  grid.cells.clear();
-  $("#grid").style.setProperty("--cell", order.length > 72 ? "14px" : order.length > 36 ? "20px" : "28px");
-  const body = element("tbody");
-  const periods = order.map((column) => columns.get(column));
-  const groups = periods.map(({ start, end }) => groupText(start, end));
-  for (const { key, name } of lines) {
-    const row = element("tr", {}, element("th", { scope: "row", className: "row", textContent: name, title: name }));
-    order.forEach((column, index) => {
-      const td = element("td", { tabIndex: -1, className: "blank" });
-      td.isFirst = groups[index] !== groups[index - 1];
-      grid.cells.set(`${key}/${column}`, td);
-      row.append(td);
-    });
-    body.append(row);
-  }
-  $("#grid").replaceChildren(headOf(periods, groups), body);
-  scroller.scrollLeft = isAtEnd ? scroller.scrollWidth : scroller.scrollLeft - dropped * width;
-  grid.focused = focused && keyOf(focused);
+  const isAtEnd = !structure || scroller.scrollLeft + scroller.clientWidth > scroller.scrollWidth - 20;
+  const fromEnd = scroller.scrollWidth - scroller.scrollLeft;
+  const focused = document.activeElement.cell;
+  $("#grid").style.setProperty("--cell", columns.length > 72 ? "14px" : columns.length > 36 ? "20px" : "28px");
+  const groups = columns.map(({ start, end }) => groupText(start, end));
+  const isFirst = groups.map((group, index) => group !== groups[index - 1]);
+  const heads = columns.map(({ start, end }) => element("th", { scope: "col", ariaLabel: windowText(start, end), textContent: columnText(start, end) }));
+  const groupHeads = groups.filter((_, index) => isFirst[index]).map((group) =>
+    element("th", { scope: "colgroup", className: "first", colSpan: groups.filter((each) => each === group).length }, element("span", { textContent: group })));
+  const corner = element("th", { scope: "col", className: "row", rowSpan: 2, textContent: "UTC" });
+  const body = lines.map(({ name }) => element("tr", {}, element("th", { scope: "row", className: "row", textContent: name, title: name }),
+    ...columns.map((_, index) => element("td", { tabIndex: -1, isFirst: isFirst[index] }))));
+  $("#grid").replaceChildren(element("thead", {}, element("tr", {}, corner, ...groupHeads), element("tr", {}, ...heads)), element("tbody", {}, ...body));
+  lines.forEach((line, y) => columns.forEach(({ column }, x) => showCell(gridCells(y)[x + 1], line.cells.get(column))));
+  scroller.scrollLeft = isAtEnd ? scroller.scrollWidth : scroller.scrollWidth - fromEnd;
+  if (focused) tdOf(keyOf(focused))?.focus({ preventScroll: true });
 }
 
-function headOf(periods, groups) {
-  const days = element("tr", {}, element("th", { scope: "col", className: "row", rowSpan: 2, textContent: "Times are UTC" }));
-  const hours = element("tr");
-  periods.forEach(({ start, end }, index) => {
-    if (groups[index] !== groups[index - 1]) {
-      const span = groups.slice(index).findIndex((group) => group !== groups[index]);
-      const colSpan = span < 0 ? groups.length - index : span;
-      days.append(element("th", { scope: "colgroup", className: "group", colSpan }, element("span", { textContent: groups[index] })));
-    }
-    hours.append(element("th", { scope: "col", ariaLabel: windowText(start, end), textContent: columnText(start, end) }));
-  });
-  return element("thead", {}, days, hours);
-}
-
-/** Return the text that consecutive columns share: a day, a month or a year. */
+/** Return what consecutive columns have in common: their day, month or year. */
 function groupText(start, end) {
-  const date = new Date((start + end) / 2);
-  if (end - start > 27 * DAY) return `${date.getUTCFullYear()}`;
-  if (end - start > 22 * HOUR) return `${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
-  return `${WEEKDAYS[new Date(start).getUTCDay()]} ${dayText(start)}`;
+  const middle = (start + end) / 2;
+  if (end - start < 22 * HOUR) return `${WEEKDAYS[new Date(start).getUTCDay()]} ${dayText(start)}`;
+  return `${end - start < 27 * DAY ? `${monthOf(middle)} ` : ""}${yearOf(middle)}`;
 }
 
 function columnText(start, end) {
-  const middle = new Date((start + end) / 2);
-  if (end - start > 27 * DAY) return MONTHS[middle.getUTCMonth()];
-  if (end - start > 22 * HOUR) return `${middle.getUTCDate()}`;
-  return start % (3 * HOUR) === 0 ? clock(start).slice(0, 2) : "";
+  const middle = (start + end) / 2;
+  if (end - start < 22 * HOUR) return start % (3 * HOUR) === 0 ? clock(start).slice(0, 2) : "";
+  return end - start < 27 * DAY ? `${new Date(middle).getUTCDate()}` : monthOf(middle);
 }
 
 function showCell(td, cell) {
-  const name = cell ? nameOf(cell) : "";
-  if (cell) grid.cellOf.set(td, cell);
-  if (td.ariaLabel !== name) {
-    td.ariaLabel = name;
-    td.className = `${cell ? classOf(cell) : "blank"}${td.isFirst ? " first" : ""}`;
-    td.textContent = cell ? glyphOf(cell) : "";
-  }
-  if (cell && grid.focused === keyOf(cell)) {
-    grid.focused = "";
-    focusCell(td, false);
-  }
+  td.cell = cell;
+  const name = cell ? nameOf(cell) : "no window";
+  if (td.ariaLabel === name) return;
+  td.ariaLabel = name;
+  td.className = list(cell ? classOf(cell.state) : "blank", cell && hadFailure(cell) && "earlier", td.isFirst && "first").replaceAll(",", "");
+  td.textContent = cell ? glyphOf(cell) : "";
 }
 
 function showLegend(cells) {
-  const counted = (selects) => cells.filter(selects).length;
-  const entries = Object.keys(STATES).map((state) => ({ state, words: STATES[state].words, count: counted((cell) => cell.state === state) }));
-  entries.push({ state: "ok earlier", words: "failed before", count: counted((cell) => cell.failures > 0 && cell.state !== "failed") });
-  entries.push({ state: "ok", glyph: SAVED_AGAIN, words: "saved again after it was reconciled", count: counted((cell) => cell.savedAgain) });
-  entries.push({ state: "ok", glyph: "↓", words: "less than half of the usual size", count: counted(isFew) });
-  showItems($("#legend"), entries, ({ words }) => words, ({ state, glyph, words, count }) =>
-    element("li", {}, mark(state, glyph ?? STATES[state.split(" earlier")[0]].glyph), `${words}: ${count.toLocaleString("en")}`));
+  const entries = Object.entries(STATES).reverse().map(([state, [glyph, words]]) => [state, glyph, "", words, (cell) => cell.state === state]);
+  entries.push(["ok", "✓", "earlier", "failed before", hadFailure], ["ok", AGAIN, "", "saved again after it was reconciled", ({ savedAgain }) => savedAgain], ["ok", FEW, "", "less than half of the usual size", isFew]);
+  const items = entries.map(([state, glyph, more, words, counts]) => ({ state, glyph, more, text: `${words}: ${number(cells.filter(counts).length)}`, words }));
+  showItems($("#legend"), items, ({ words }) => words, ({ state, glyph, more, text }) => element("li", {}, mark(state, glyph, more), text));
 }
 
 function setTabStop(td) {
-  for (const old of document.querySelectorAll("#grid td[tabindex='0']")) old.tabIndex = -1;
+  for (const old of $("#grid").querySelectorAll("[tabindex='0']")) old.tabIndex = -1;
   if (td) td.tabIndex = 0;
 }
 
-function focusCell(td, scrolls = true) {
+/** Scroll a cell into view, from under the heads of the rows, too. */
+function reveal(td) {
+  const scroller = $("#scroller");
+  const [least, most] = [td.offsetLeft + td.offsetWidth + 20 - scroller.clientWidth, td.offsetLeft - $("#grid th").offsetWidth - 20];
+  scroller.scrollLeft = Math.max(least, Math.min(most, scroller.scrollLeft));
+}
+
+function focusCell(td) {
   setTabStop(td);
   td.focus({ preventScroll: true });
-  if (!scrolls) return;
-  const scroller = $("#scroller");
-  const head = $("#grid th.row").offsetWidth;
-  const left = td.offsetLeft - scroller.scrollLeft;
-  if (left < head + 20) scroller.scrollLeft += left - head - 20;
-  else if (left + td.offsetWidth > scroller.clientWidth - 8) scroller.scrollLeft += left + td.offsetWidth - scroller.clientWidth + 8;
+  reveal(td);
   td.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
-const cellsOfGrid = () => [...$("#grid").querySelectorAll("tbody td")];
-const problemCells = () => cellsOfGrid().filter((td) => grid.cellOf.has(td) && !td.classList.contains("blank") && isProblem(grid.cellOf.get(td)));
-
-/** Go to the next problem (1) or the previous one (-1), from the last to the first; the drawer follows if it is open. */
+/** Go to the next problem (1) or the previous one (-1), line by line; after the last comes the first. */
 function goToProblem(step) {
-  const problems = new Set(problemCells());
-  const all = cellsOfGrid();
+  const all = tds();
   const from = all.findIndex((td) => td.tabIndex === 0);
-  for (let i = 1; i <= all.length; i += 1) {
-    const td = all[(from + step * i + all.length * 2) % all.length];
-    if (!problems.has(td)) continue;
-    focusCell(td);
-    if (view.cell) openCell(keyOf(grid.cellOf.get(td)));
-    return;
-  }
+  const ordered = step > 0 ? [...all.slice(from + 1), ...all.slice(0, from + 1)] : [...all.slice(from), ...all.slice(0, from)].reverse();
+  const td = ordered.find((each) => each.cell && isProblem(each.cell));
+  if (!td) return;
+  if (view.cell) openCell(keyOf(td.cell));
+  focusCell(td);
 }
 
-function moveInGrid(event) {
+function pressInGrid(event) {
   const td = event.target.closest("td");
-  if (!td || event.altKey || event.metaKey) return;
+  if (!td || event.altKey || event.metaKey || event.shiftKey) return;
   const row = td.parentElement;
-  const body = row.parentElement;
-  const line = event.ctrlKey ? { Home: body.firstElementChild, End: body.lastElementChild }[event.key] : row;
+  const line = !event.ctrlKey ? row : event.key === "Home" ? row.parentElement.firstChild : row.parentElement.lastChild;
   const target = {
-    ArrowLeft: td.previousElementSibling?.closest("td"),
+    ArrowLeft: row.cells[Math.max(1, td.cellIndex - 1)],
     ArrowRight: td.nextElementSibling,
     ArrowUp: row.previousElementSibling?.cells[td.cellIndex],
     ArrowDown: row.nextElementSibling?.cells[td.cellIndex],
-    Home: line?.cells[1],
-    End: line?.lastElementChild,
-  }[event.key];
-  if (target) focusCell(target);
-  else if ((event.key === "Enter" || event.key === " ") && grid.cellOf.has(td)) openCell(keyOf(grid.cellOf.get(td)), {}, true);
-  else if (!/^(Arrow|Home|End)/.test(event.key)) return;
+    Home: line.cells[1],
+    End: line.lastChild,
+  };
+  if (event.key === "Enter" || event.key === " ") openCell(td.cell && keyOf(td.cell), {}, true);
+  else if (event.key in target) focusCell(target[event.key] ?? td);
+  else return;
   event.preventDefault();
 }
 
-/** Show the controls of the grid as the URL says, and offer what the source has. */
 function showControls() {
-  const offered = resolutions();
-  showItems($("#resolutions"), [{ legend: true }, ...offered.map((name) => ({ name }))], ({ name = "" }) => name, ({ legend, name }) =>
-    legend ? element("legend", { textContent: "Resolution" }) : element("label", {}, element("input", { type: "radio", name: "resolution", value: name }), name));
-  for (const input of document.querySelectorAll("#resolutions input")) input.checked = input.value === shownResolution();
+  const names = resolutions().map((name) => ({ name, isShown: name === resolution() }));
+  showItems($("#resolutions span"), names, ({ name }) => name, ({ name, isShown }) =>
+    element("label", {}, element("input", { type: "radio", name: "resolution", value: name, checked: isShown }), name));
   const form = $("#view").elements;
-  const range = view.window || defaultRange(shownResolution());
-  setOptions(form.window, rangesOf(shownResolution()).map((each) => [each, rangeText(each)]), range);
-  const names = (field) => [["", "all"], ...[...new Set(rowsSeen().map((row) => row[field]))].map((name) => [name, name])];
-  setOptions(form.etl, names("etl"), view.etl);
-  setOptions(form.operation, names("operation"), view.operation);
+  setOptions(form.window, ranges().map((text) => [text, `last ${text.replace("d", " days").replace("h", " hours")}`]), range());
+  for (const name of ["etl", "operation"]) setOptions(form[name], [["", "all"], ...new Map(rows().map((row) => [row[name], row[name]]))], view[name]);
 }
 
-function rangeText(range) {
-  const [, count, unit] = /^(\d+)([hd])$/.exec(range);
-  return `last ${plural(Number(count), unit === "h" ? "hour" : "day")}`;
-}
+// ---- The drawer: one window
 
-// ----------------------------------------------------------------------------------------------------------- drawer
+const drawer = { cell: "", events: null, isComplete: true, problem: "", seen: "" };
 
-const drawer = { cell: "", events: null, problem: "", seen: "", returnTo: null };
-
-/** Show a window in the drawer. Opening it is a step of the history; another window replaces the first one. */
+/** Show a window in the drawer. Opening it is a step of the history; another window takes the place of the first. */
 function openCell(key, changes = {}, takesFocus = false) {
+  if (!key) return;
   navigate({ ...changes, cell: key }, !view.cell);
-  const td = cellOfView();
-  if (td) setTabStop(td);
-  if (takesFocus || !$("#grid").contains(document.activeElement)) $("#drawer h2")?.focus();
+  if (tdOf(key)) setTabStop(tdOf(key));
+  if (takesFocus) $("#drawer h2").focus();
 }
 
 function closeDrawer() {
-  const td = cellOfView();
-  if (history.state?.isStep) history.back();
+  const td = tdOf(view.cell);
+  if (history.state?.opensDrawer) history.back();
   else navigate({ cell: "" });
   if (td) focusCell(td);
 }
 
-/** Return the cells of all operations of the chosen window's etl: what happened to its set. */
-function cellsOfWindow() {
+/** Return the chosen cell, those of the other operations of its set, and the cell before it. */
+function chosenCells() {
   const [etl, operation, start] = view.cell.split("/");
-  const rows = [...(data.range?.rows ?? []), ...(data.week?.rows ?? [])].filter((row) => row.etl === etl && row.resolution === shownResolution());
-  const cells = rows.flatMap(cellsOf);
-  const chosen = cells.find((cell) => cell.operation === operation && iso(cell.start) === start);
-  const operations = new Map(cells.filter((cell) => cell.start === chosen?.start && cell.end === chosen.end).map((cell) => [cell.operation, cell]));
-  const before = cells.filter((cell) => cell.operation === operation && chosen && cell.end <= chosen.start && typeof cell.size === "number").at(-1);
-  return { chosen, operations: [...operations.values()], before };
+  const cells = [data.week, data.range].flatMap((each) => each?.rows ?? []).filter((row) => row.etl === etl && row.resolution === resolution()).flatMap(cellsOf);
+  const chosen = cells.find((cell) => keyOf(cell) === view.cell);
+  const same = cells.filter((cell) => iso(cell.start) === start && cell.end === chosen?.end);
+  const before = cells.filter((cell) => cell.operation === operation && typeof cell.size === "number" && cell.end <= chosen?.start);
+  return { chosen, operations: [...new Map(same.map((cell) => [cell.operation, cell])).values()], before: before.at(-1) };
 }
 
 function showDrawer() {
   const dialog = $("#drawer");
-  if (!view.cell || !data.week) {
-    if (dialog.open) dialog.close();
-    drawer.cell = "";
-    return;
-  }
+  if (!view.cell) dialog.close();
   if (drawer.cell !== view.cell) Object.assign(drawer, { cell: view.cell, events: null, problem: "", seen: "" });
-  const found = cellsOfWindow();
-  const parts = found.chosen ? ["head", "state", "facts", "operations", "events"] : ["none"];
-  showItems(dialog, parts.map((part) => ({ part, cell: view.cell, ...found, facts: source.facts, names: part === "events" ? runNames() : null, events: part === "events" ? drawer.events : null, problem: drawer.problem })), ({ part }) => part, (item) => DRAWER[item.part](item));
-  if (!dialog.open) dialog.show();
+  if (!view.cell) return;
+  const { chosen, operations, before } = chosenCells();
+  const parts = !chosen ? [["none"]] : [["head", chosen], ["state", chosen, before], ["operations", chosen, operations], ["events", chosen, drawer, runNames(), source.facts]];
+  showItems(dialog, parts, ([part]) => part, ([part, ...facts]) => DRAWER[part](...facts));
+  if (dialog.open) return;
+  dialog.show();
+  if (tdOf(view.cell)) reveal(tdOf(view.cell));
 }
 
 const DRAWER = {
-  none: () => element("div", {}, drawerHead("No such window", "The chosen window is not in this range.")),
-  head: ({ chosen }) => drawerHead(`${chosen.etl} ${chosen.operation}`, `${windowText(chosen.start, chosen.end)} UTC`),
-  state: ({ chosen }) => {
-    const since = { failed: chosen.failed, ok: chosen.succeeded, empty: chosen.succeeded }[chosen.state];
-    const text = element("span", {}, stateText(chosen));
-    if (chosen.state === "missing") text.append(" (", age(chosen.due), ")");
-    else if (since) text.append("; ", age(parseTime(since)));
-    return element("div", {}, element("p", { className: "state" }, mark(chosen.state, glyphOf(chosen)), " ", text), chosen.error && element("p", {}, element("strong", { textContent: chosen.state === "failed" ? "Error: " : "Earlier error: " }), `${chosen.error.type}: ${chosen.error.message}`));
+  none: () => element("div", {}, drawerHead("Not in this range", "Choose a longer range to see this window.")),
+  head: ({ etl, operation, start, end }) => element("div", {}, drawerHead(`${etl} ${operation}`, `${windowText(start, end)} UTC`)),
+  state: (cell, before) => {
+    const { state, error, due, end, size, usual, succeeded, failed } = cell;
+    const text = element("p", { className: "state" }, markOf(cell), ` ${stateText(cell)}`);
+    if (state === "missing") text.append("; ", age(due));
+    const facts = element("dl");
+    const fact = (term, ...value) => facts.append(element("dt", { textContent: term }), element("dd", {}, ...value));
+    if (succeeded) fact("Last success", moment(parseTime(succeeded)), " (", age(parseTime(succeeded)), ")");
+    if (failed) fact("Last failure", moment(parseTime(failed)), " (", age(parseTime(failed)), ")");
+    if (error) fact("Its error", `${error.type}: ${error.message}`);
+    fact("Due", `${minuteText(due)}, ${durationText(due - end)} after its end`);
+    if (size !== null && size !== undefined) fact("Size", plural(size, "record"));
+    if (before) fact("Size before", `${plural(before.size, "record")}, of ${windowText(before.start, before.end)}`);
+    if (usual !== undefined) fact("Usual size", `${plural(usual, "record")}, the median`);
+    return element("div", {}, text, facts, copyLine(cell));
   },
-  facts: ({ chosen, before }) => {
-    const list = element("dl");
-    const fact = (term, ...value) => list.append(element("dt", { textContent: term }), element("dd", {}, ...value));
-    fact("Due", moment(chosen.due), ` (${durationText(chosen.due - chosen.end)} after its end)`);
-    if (chosen.size !== null && chosen.size !== undefined) fact("Size", plural(chosen.size, "record"));
-    if (before) fact("Window before", `${plural(before.size, "record")} (${windowText(before.start, before.end)})`);
-    if (chosen.usual !== undefined) fact("Usual size", `${plural(chosen.usual, "record")} (median)`);
-    return element("div", {}, list, copyButton(chosen));
-  },
-  operations: ({ chosen, operations }) => element("div", {}, element("h3", { textContent: "All operations of this set" }), element("ul", { className: "plain" }, ...operations.map((cell) =>
-    element("li", {}, mark(cell.state, glyphOf(cell)), " ", cell.operation === chosen.operation ? element("strong", { textContent: cell.operation }) : linkButton(cell.operation, () => openCell(keyOf(cell))), `: ${stateText(cell)}`)))),
-  events: ({ chosen, events, problem }) => element("div", {}, element("h3", { textContent: "Its events, oldest first" }), events ? eventStory(events, chosen) : element("p", { className: "note", textContent: problem || "Reading …" })),
+  operations: (chosen, cells) => element("div", {}, element("h3", { textContent: "All operations on this set" }), element("ul", {}, ...cells.map((cell) => {
+    const name = cell.operation === chosen.operation ? element("strong", { textContent: cell.operation }) : button(cell.operation, () => openCell(keyOf(cell)));
+    return element("li", {}, markOf(cell), element("span", {}, name, ` ${stateText(cell)}`));
+  }))),
+  events: (chosen, { events, isComplete, problem }) => element("div", {}, element("h3", { textContent: "Its events, the oldest first" }), ...(events ? eventStory(chosen, events, isComplete) : [problem || "Reading …"])),
 };
 
-function drawerHead(title, text) {
-  return element("header", {}, element("div", {}, element("h2", { id: "drawer-title", tabIndex: -1, textContent: title }), element("p", { textContent: text })), element("button", { type: "button", ariaLabel: "Close", textContent: "✕", onclick: closeDrawer }));
-}
+const drawerHead = (title, text) => element("header", {},
+  element("div", {}, element("h2", { id: "drawer-title", tabIndex: -1, textContent: title }), element("p", { textContent: text })),
+  element("button", { type: "button", ariaLabel: "Close", textContent: "✕", onclick: closeDrawer }));
 
-function copyButton({ start, end }) {
-  const text = `${iso(start)},${iso(end)}`;
-  const shown = element("code", { textContent: text });
-  const button = element("button", { type: "button", textContent: "Copy window" });
-  button.onclick = async () => {
+function copyLine({ start, end }) {
+  const code = element("code", { textContent: `${iso(start)},${iso(end)}` });
+  const copy = element("button", { type: "button", textContent: "Copy window" });
+  copy.onclick = async () => {
     try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
-    } catch { // a page that is not served over https or from this machine has no clipboard
-      getSelection().selectAllChildren(shown);
-      button.textContent = "Selected: press Ctrl+C";
+      await navigator.clipboard.writeText(code.textContent);
+      copy.textContent = "Copied";
+    } catch { // browsers have a clipboard only for pages of this machine or over https
+      getSelection().selectAllChildren(code);
+      copy.textContent = "Selected: press Ctrl+C";
     }
   };
-  return element("p", {}, button, " ", shown);
+  return element("p", {}, copy, " ", code);
 }
 
-/** Read the events of the chosen window, unless nothing happened to it since they were read. */
+function eventStory(chosen, events, isComplete) {
+  const sizes = {};
+  const items = events.map((event) => {
+    const { metadata: { size, error }, time, run, traceId, spanId } = event;
+    const operation = operationOf(event);
+    const before = sizes[operation];
+    sizes[operation] = size ?? before;
+    const records = size !== undefined && `${plural(size, "record")}${before === undefined ? "" : `, before ${number(before)}`}`;
+    const name = element(operation === chosen.operation ? "strong" : "span", { textContent: eventText(event) });
+    const text = list(" ", records, error && `${error.type}: ${error.message}`);
+    return element("li", {}, moment(parseTime(time)), " ", name, text, " ", ...links(run, traceId, spanId));
+  });
+  const note = !isComplete ? "Older events were not looked at." : items.length ? "" : "None is kept.";
+  return [element("ol", {}, ...items), element("p", { className: "note", textContent: note })];
+}
+
+/** Read the events of the chosen window, unless nothing has happened to it since they were read. */
 async function readDrawer() {
-  const { chosen, operations } = view.cell ? cellsOfWindow() : {};
-  if (!chosen) return;
-  const seen = JSON.stringify([view.cell, operations.map(({ successes, failures, succeeded, failed }) => [successes, failures, succeeded, failed])]);
-  if (drawer.seen === seen) return;
-  const isOfWindow = ({ etl, metadata: { window } }) => etl === chosen.etl && window?.start && window.end && parseTime(window.start) === chosen.start && parseTime(window.end) === chosen.end;
+  const { chosen, operations } = view.cell ? chosenCells() : {};
+  const seen = JSON.stringify([view.cell, operations?.map(stateText), operations?.map(({ succeeded, failed }) => [succeeded, failed])]);
+  if (!chosen || drawer.seen === seen) return;
+  const { etl, start, end } = chosen;
+  const isOfWindow = (event) => event.etl === etl && event.metadata.window?.start === iso(start) && event.metadata.window.end === iso(end);
   try {
-    let events = logEvents().filter(isOfWindow);
-    let next = null;
-    if (!source.lacks.has("events")) {
-      const filter = { setWindow: `${iso(chosen.start)},${iso(chosen.end)}`, kind: SETS[chosen.etl], limit: 256 };
-      ({ events, next } = await readPages(filter, (event) => isOfWindow(event), 256));
-    }
-    Object.assign(drawer, { events: { list: events.reverse(), isComplete: !next, isLog: source.lacks.has("events") }, seen });
+    const { events, next } = await readMatches({ setWindow: `${iso(start)},${iso(end)}`, kind: SETS[etl], limit: 256 }, isOfWindow, 256);
+    Object.assign(drawer, { events: events.reverse(), isComplete: !next, problem: "", seen });
   } catch (error) {
     if (current.signal.aborted) throw error;
-    drawer.problem = `The events cannot be read: ${error.message}`;
+    drawer.problem = error.message;
   }
-  showDrawer();
 }
 
-function eventStory({ list, isComplete, isLog }, chosen) {
-  const sizes = new Map();
-  const items = list.map((event) => {
-    const operation = operationOf(event);
-    const before = sizes.get(operation);
-    if (event.metadata.size !== undefined) sizes.set(operation, event.metadata.size);
-    const size = event.metadata.size === undefined ? "" : `, ${plural(event.metadata.size, "record")}${before === undefined ? "" : ` (before: ${before.toLocaleString("en")})`}`;
-    const { error } = event.metadata;
-    return element("li", {}, moment(parseTime(event.time)), " ", element(operation === chosen.operation ? "strong" : "span", { textContent: eventText(event) }), size, error && `, ${error.type}: ${error.message}`, element("br"), runLink(event.run), " ", traceLink(event.traceId, event.spanId));
+// ---- Errors, runs and events
+
+const isError = ({ kind, metadata }) => metadata.error !== undefined || /Error(Event)?$/.test(kind);
+const resultOf = ({ kind }) => kind.replace(/^(Allocation|Asset)Set|Event$/g, "");
+const eventText = (event) => (isError(event) ? `${operationOf(event)} failed` : resultOf(event).toLowerCase());
+
+function operationOf(event) {
+  if (event.metadata.operation) return event.metadata.operation;
+  const operation = Object.keys(PAST).find((each) => PAST[each] === resultOf(event).toLowerCase());
+  return operation ?? (resultOf(event) === "ReconcileError" ? "reconcile" : "compute");
+}
+
+const runNames = () => byKey((data.runs ?? []).map(({ id, name }) => [id, name]));
+
+/** Return links to the events of a run and to a trace, as far as they are known; only http and https become links. */
+function links(run, traceId, spanId) {
+  const name = runNames()[run] ?? "run";
+  const url = (source.facts.traceUrl ?? "").replaceAll("{trace_id}", traceId).replaceAll("{span_id}", spanId ?? "");
+  const isLink = traceId && /^https?:\/\//.test(url);
+  return [
+    run && button(`${name} ${run.slice(0, 8)}`, () => showEventsOf({ run }), { title: `the events of run ${run}` }), " ",
+    isLink ? element("a", { href: url, target: "_blank", rel: "noreferrer", textContent: "trace" }) : traceId && element("code", { textContent: traceId }),
+  ];
+}
+
+/** List the events of a selection; Back leads to where the link was. */
+function showEventsOf(selection) {
+  navigate({ kind: "", run: "", errors: "", etl: "", ...selection }, true);
+  $("#events").scrollIntoView();
+  $("#events h2").focus({ preventScroll: true });
+}
+
+function showErrors() {
+  const { events, next } = data.errors ?? { events: [] };
+  const groups = Map.groupBy(events, ({ metadata }) => metadata.error?.type ?? "unknown"); // the newest first
+  const items = [...groups].map(([type, own]) => ({
+    type, count: own.length, last: own[0].time, first: own.at(-1).time, message: own[0].metadata.error?.message ?? "",
+    where: [...new Set(own.map((event) => `${event.etl} ${operationOf(event)}`))].join(", "),
+  }));
+  const note = next ? `Of the newest ${events.length} errors, since ${secondText(parseTime(events.at(-1).time))}.` : items.length ? "" : "No error is kept.";
+  showPanel($("#errors"), data.errors, note, items, ({ type }) => type, ({ type, count, last, first, where, message }) => tableRow({},
+    ["", button(type, () => showEventsOf({ errors: type === "unknown" ? "true" : type }), { title: `the events with a ${type}` })],
+    ["number", number(count)], ["nowrap", moment(parseTime(last)), " (", age(parseTime(last)), ")"], ["nowrap", moment(parseTime(first))], ["", where], ["message", message]));
+}
+
+function showPanel(panel, isRead, note, items, keyOf, build) {
+  setText($(".note", panel), isRead ? note : "Reading …");
+  $("table", panel).hidden = !items.length;
+  showItems($("tbody", panel), items, keyOf, build);
+}
+
+const WITHOUT_JOURNAL = "Only a journal has runs, traces and older events: this source has the newest 256 events of each kind.";
+const open = new Set(); // the runs whose processes are shown
+
+function showRuns() {
+  const runs = data.runs ?? [];
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  const rootOf = (run) => (byId.has(run.parent) ? rootOf(byId.get(run.parent)) : run);
+  const items = [...Map.groupBy(runs, (run) => rootOf(run).id)].flatMap(([id, family]) => {
+    const children = family.filter((run) => run.id !== id);
+    const bad = children.filter(({ outcome }) => outcome === "failed" || outcome === "killed").length;
+    const root = { run: byId.get(id), children: children.length, bad, isOpen: open.has(id), facts: source.facts };
+    return [root, ...(root.isOpen ? children.map((run) => ({ run })) : [])];
   });
-  const note = isLog ? "This source is a log in memory: it keeps the newest 256 events of each kind, without runs and traces." : isComplete ? "" : "Older events were not looked at.";
-  return element("div", {}, items.length ? element("ol", {}, ...items) : element("p", { textContent: "No event of this window is kept." }), note && element("p", { className: "note", textContent: note }));
+  const note = source.lacks.has("runs") ? WITHOUT_JOURNAL : items.length ? "" : "No run has written events yet.";
+  showPanel($("#runs"), data.errors, note, items, ({ run }) => run.id, runRow);
+  $("#more-runs").hidden = runs.filter((run) => rootOf(run) === run).length < data.runLimit;
 }
 
-// ------------------------------------------------------------------------------------- events, errors and runs
-
-const isError = (event) => event.metadata.error !== undefined || /Error(Event)?$/.test(event.kind);
-const operationOf = ({ kind, metadata }) => metadata.operation ?? Object.keys(PAST).find((operation) => kind.replace(/Event$/, "").toLowerCase().endsWith(PAST[operation])) ?? (kind.includes("ReconcileError") ? "reconcile" : "compute");
-const eventText = (event) => (isError(event) ? `${operationOf(event)} failed` : event.kind.replace(/^(Allocation|Asset)Set|Event$/g, "").toLowerCase());
-
-/** Return the events of the log document, the newest first, for a source that has no pages of events. */
-function logEvents() {
-  const { counters, ...lists } = data.log ?? {};
-  const events = Object.entries(lists).flatMap(([etl, list]) => list.map((event) => ({ etl, ...event, metadata: event.metadata ?? {} })));
-  return events.sort((one, other) => (one.time < other.time ? 1 : -1));
+function runRow({ run, children, bad, isOpen }) {
+  const { id, name, program, service, host, pid, started, ended, lastEvent, outcome, detail, traceId } = run;
+  const [state, words] = OUTCOMES[outcome] ?? ["unknown", outcome];
+  const end = ended ?? (outcome === "killed" ? lastEvent : null);
+  const duration = end ? durationText(parseTime(end) - parseTime(started)) : "";
+  const toggle = children > 0 && element("button", { type: "button", ariaExpanded: `${isOpen}`, textContent: `${isOpen ? "−" : "+"} ${children} more${bad ? `, ${bad} failed or killed` : ""}`, title: "processes that it started", onclick: () => {
+    if (!open.delete(id)) open.add(id);
+    showRuns();
+  } });
+  return tableRow({ className: children === undefined ? "child" : "" },
+    ["nowrap", mark(state), ` ${words}`, detail && element("div", { className: "message", textContent: detail })],
+    ["", element("strong", { textContent: name }), ` ${list(program !== name && program, service, host, `process ${pid}`)} `, toggle],
+    ["nowrap", moment(parseTime(started)), " (", age(parseTime(started)), ")"],
+    ["nowrap", outcome === "killed" && duration ? `at least ${duration}` : duration],
+    ["number", number(run.allEvents ?? run.events)], ["number", number(run.allErrors ?? run.errors)], ["nowrap", ...links(id, traceId)]);
 }
 
-/** Follow pages of events until *wanted* are found: a page of a rare selection may be empty although others follow. */
-async function readPages(filter, selects, wanted, before = null) {
-  const events = [];
-  let next = before;
-  for (let page = 0; page < MAX_PAGES && events.length < wanted; page += 1) {
-    const answer = await read("events", { ...filter, before: next });
-    events.push(...answer.events.filter(selects));
-    next = answer.next;
-    if (!next) break;
-  }
-  return { events, next };
-}
+const feedFilter = () => ({ kind: view.kind || SETS[view.etl], run: view.run, error: view.errors && "true", limit: PAGE_SIZE });
+const isInFeed = ({ etl, metadata }) => (!view.etl || etl === view.etl) && (["", "true"].includes(view.errors) || metadata.error?.type === view.errors);
 
-const feedFilter = () => ({ kind: view.kind || SETS[view.etl], run: view.run, error: view.errors ? "true" : "", limit: PAGE_SIZE });
-const isTypeOfView = ({ metadata }) => ["", "true"].includes(view.errors) || metadata.error?.type === view.errors;
-
+/** Read the newest events. Those that were there before stay, with the older ones that somebody asked for. */
 async function readFeed() {
   const filter = JSON.stringify([feedFilter(), view.errors]);
-  const isNew = filter !== feed.filter;
-  if (source.lacks.has("events")) {
-    const { kind, error } = feedFilter();
-    const events = logEvents().filter((event) => (!kind || event.kind.startsWith(kind)) && (!error || isError(event)) && isTypeOfView(event) && (!view.etl || event.etl === view.etl));
-    Object.assign(feed, { filter, events, next: null, shown: isNew ? PAGE_SIZE : feed.shown, problem: "" });
-    return;
-  }
   try {
-    const page = await readPages(feedFilter(), isTypeOfView, 1);
-    const known = new Set(isNew ? [] : feed.events.map(({ cursor }) => cursor));
+    const page = await readMatches(feedFilter(), isInFeed);
+    const known = new Set(filter === feed.filter ? feed.events.map(({ cursor }) => cursor) : []);
     const first = page.events.findIndex(({ cursor }) => known.has(cursor));
-    if (first >= 0) feed.events = [...page.events.slice(0, first), ...feed.events];
-    else Object.assign(feed, { events: page.events, next: page.next, shown: Infinity });
+    if (first < 0 || source.lacks.has("events")) Object.assign(feed, page);
+    else feed.events.unshift(...page.events.slice(0, first));
     Object.assign(feed, { filter, problem: "" });
   } catch (error) {
     if (error.status !== 400) throw error;
-    Object.assign(feed, { filter, events: [], next: null, problem: error.message });
+    Object.assign(feed, { filter, events: [], next: null, problem: error.message }); // of a URL that somebody wrote
   }
 }
 
 async function showOlder() {
-  feed.shown += PAGE_SIZE;
-  if (feed.next) {
-    const { events, next } = await readPages(feedFilter(), isTypeOfView, 1, feed.next);
-    Object.assign(feed, { events: [...feed.events, ...events], next });
+  const { filter } = feed;
+  try {
+    const { events, next } = await readMatches(feedFilter(), isInFeed, 1, feed.next);
+    if (filter === feed.filter) Object.assign(feed, { events: [...feed.events, ...events], next });
+    showEvents();
+  } catch (error) {
+    setText($("#events .note"), `Older events cannot be read: ${error.message}`);
   }
-  showEvents();
-}
-
-const runNames = () => Object.fromEntries(data.runs.map((run) => [run.id, run.name]));
-
-function runLink(id) {
-  if (!id) return "";
-  const name = runNames()[id];
-  return linkButton(`${name ? `${name} ` : "run "}${id.slice(0, 8)}`, () => {
-    navigate({ run: id, errors: "", kind: "", etl: "" }, true);
-    $("#events").scrollIntoView();
-  }, { title: `Show the events of run ${id}` });
-}
-
-/** Return a link to a trace, or nothing; only http and https become links. */
-function traceLink(traceId, spanId = "") {
-  const template = source.facts.traceUrl;
-  if (!traceId || !template) return traceId ? element("code", { textContent: traceId.slice(0, 8), title: `trace ${traceId}` }) : "";
-  const url = template.replaceAll("{trace_id}", traceId).replaceAll("{span_id}", spanId ?? "");
-  if (!/^https?:\/\//.test(url)) return "";
-  return element("a", { href: url, target: "_blank", rel: "noopener noreferrer", textContent: "trace", title: `trace ${traceId}` });
 }
 
 function showEvents() {
-  const panel = $("#events");
-  panel.hidden = source.now === null;
   const form = $("#filter").elements;
-  const kinds = Object.entries(SETS).filter(([etl]) => !view.etl || view.etl === etl).flatMap(([, set]) => RESULTS.map((result) => [`${set}${result}`, `${set}${result}`]));
+  const kinds = Object.values(SETS).flatMap((set) => RESULTS.map((result) => [`${set}${result}`, `${set}${result}`]));
+  const types = [...new Set((data.errors?.events ?? []).flatMap(({ metadata }) => metadata.error?.type ?? []))];
   setOptions(form.kind, [["", "all"], ...kinds], view.kind);
   setOptions(form.etl, [["", "all"], ...Object.keys(SETS).map((etl) => [etl, etl])], view.etl);
-  setOptions(form.run, [["", "all"], ["last", "newest run"], ...data.runs.map(({ id, name, started }) => [id, `${name} ${id.slice(0, 8)}, ${momentText(parseTime(started))}`])], view.run);
-  form.run.parentElement.hidden = source.lacks.has("events");
-  const types = errorGroups().map(({ type }) => [type, `only ${type}`]);
-  setOptions(form.errors, [["", "all"], ["true", "errors only"], ...types], view.errors);
-  const listed = feed.events.slice(0, feed.shown);
-  const note = source.lacks.has("events") ? "This source is a log in memory, or a program without a journal: it has the newest 256 events of each kind, and neither runs nor traces." : "";
-  setText($(".note", panel), [feed.problem, note, listed.length ? "" : feed.next ? "None of the events looked at so far matches." : "No event matches."].filter(Boolean).join(" "));
-  $("#clear").hidden = !(view.kind || view.run || view.errors || view.etl);
-  $("#older").hidden = !feed.next && listed.length === feed.events.length;
-  showItems($("tbody", panel), listed.map((event) => ({ event, name: runNames()[event.run], facts: source.facts })), ({ event }) => event.cursor ?? `${event.kind} ${event.time} ${event.etl}`, eventRow);
+  setOptions(form.run, [["", "all"], ["last", "the newest"], ...(data.runs ?? []).map(({ id, name, started }) => [id, `${name} ${id.slice(0, 8)}, ${minuteText(parseTime(started))}`])], view.run);
+  setOptions(form.errors, [["", "all"], ["true", "errors only"], ...types.map((type) => [type, `only ${type}`])], view.errors);
+  form.run.parentElement.hidden = source.lacks.has("runs");
+  const isEmpty = !feed.events.length && !feed.problem;
+  const note = list(feed.problem, source.lacks.has("events") && WITHOUT_JOURNAL, isEmpty && (feed.next ? "None of the newest events matches." : "No event matches."));
+  const items = feed.events.map((event) => ({ event, name: runNames()[event.run], facts: source.facts }));
+  showPanel($("#events"), data.errors, note, items, ({ event }) => event.cursor, eventRow);
+  $("#older").hidden = !feed.next;
+  $("#clear").hidden = !["kind", "run", "errors", "etl"].some((name) => view[name]);
 }
 
 function eventRow({ event }) {
-  const { etl, kind, metadata, time, run, traceId, spanId } = event;
-  const { size, window, error } = metadata;
-  const bounds = window?.start && window.end ? windowText(parseTime(window.start), parseTime(window.end)) : window?.start || window?.end ? `${window.start ?? "…"} – ${window.end ?? "…"}` : "";
-  const cells = [moment(parseTime(time)), etl, element("span", { title: kind }, mark(isError(event) ? "failed" : size === 0 ? "empty" : "ok"), ` ${eventText(event)}`), bounds, size === undefined ? "" : size.toLocaleString("en"), error ? `${error.type}: ${error.message}` : "", runLink(run), traceLink(traceId, spanId)];
-  return element("tr", {}, ...cells.map((content, index) => element("td", { className: ["nowrap", "", "nowrap", "nowrap", "number", "message", "nowrap", "nowrap"][index] }, content)));
+  const { etl, kind, metadata: { size, window, error }, time, run, traceId, spanId } = event;
+  const bounds = window?.start && window.end ? windowText(parseTime(window.start), parseTime(window.end)) : window ? `${window.start ?? "…"} – ${window.end ?? "…"}` : "";
+  return tableRow({},
+    ["nowrap", moment(parseTime(time))], ["", etl], ["nowrap", mark(isError(event) ? "failed" : size === 0 ? "empty" : "ok"), element("span", { title: kind, textContent: ` ${eventText(event)}` })],
+    ["nowrap", bounds], ["number", size === undefined ? "" : number(size)], ["message", error && `${error.type}: ${error.message}`], ["nowrap", ...links(run, traceId, spanId)]);
 }
 
-/** Return the errors by type, the latest type first. */
-function errorGroups() {
-  const groups = new Map();
-  for (const event of data.errors?.events ?? []) { // the newest first
-    const type = event.metadata.error?.type ?? "unknown";
-    const group = groups.get(type) ?? { type, count: 0, last: event.time, message: event.metadata.error?.message ?? "", where: [] };
-    const where = `${event.etl} ${operationOf(event)}`;
-    if (!group.where.includes(where)) group.where.push(where);
-    groups.set(type, { ...group, count: group.count + 1, first: event.time });
-  }
-  return [...groups.values()];
-}
-
-function showErrors() {
-  const panel = $("#errors");
-  panel.hidden = data.errors === null;
-  const groups = errorGroups();
-  const oldest = data.errors?.events.at(-1);
-  const note = !groups.length ? "No error is kept." : data.errors.next && oldest ? `The newest ${data.errors.events.length} errors, since ${momentText(parseTime(oldest.time))}; older ones are not counted.` : "";
-  setText($(".note", panel), note);
-  $("table", panel).hidden = !groups.length;
-  showItems($("tbody", panel), groups, ({ type }) => type, ({ type, count, first, last, where, message }) => element("tr", {},
-    element("td", {}, linkButton(type, () => {
-      navigate({ errors: type === "unknown" ? "true" : type, kind: "", run: "", etl: "" }, true);
-      $("#events").scrollIntoView();
-    }, { title: `Show the events with a ${type}` })),
-    element("td", { className: "number", textContent: count }),
-    element("td", { className: "nowrap" }, moment(parseTime(last)), " (", age(parseTime(last)), ")"),
-    element("td", {}, moment(parseTime(first))),
-    element("td", { textContent: where.join(", ") }),
-    element("td", { className: "message", textContent: message })));
-}
-
-const expanded = new Set();
-
-function showRuns() {
-  const panel = $("#runs");
-  panel.hidden = source.now === null;
-  const runs = new Map(data.runs.map((run) => [run.id, run]));
-  const rootOf = (run) => (runs.has(run.parent) ? rootOf(runs.get(run.parent)) : run);
-  const roots = data.runs.filter((run) => rootOf(run) === run);
-  const rows = roots.flatMap((root) => {
-    const children = data.runs.filter((run) => run !== root && rootOf(run) === root);
-    const isOpen = expanded.has(root.id);
-    return [{ run: root, children: children.length, troubled: children.filter(({ outcome }) => outcome === "failed" || outcome === "killed").length, isOpen }, ...(isOpen ? children.map((run) => ({ run })) : [])];
-  });
-  $("table", panel).hidden = !rows.length;
-  setText($(".note", panel), source.lacks.has("runs") ? "This source is a log in memory, or a program without a journal: it has no runs." : rows.length ? "" : "No run has written to this source yet.");
-  showItems($("tbody", panel), rows.map((row) => ({ ...row, facts: source.facts })), ({ run }) => run.id, runRow);
-}
-
-function runRow({ run, children, troubled, isOpen }) {
-  const plain = { ended: "ended well", failed: "failed", killed: "killed: gone without an end", running: "running" };
-  const end = run.ended ?? (run.outcome === "running" ? null : run.lastEvent);
-  const length = end ? `${run.outcome === "killed" ? "at least " : ""}${durationText(parseTime(end) - parseTime(run.started))}` : "";
-  const toggle = children > 0 && element("button", { type: "button", ariaExpanded: `${isOpen}`, textContent: `${isOpen ? "▾" : "▸"} ${children} ${children === 1 ? "process" : "processes"}${troubled ? `, ${troubled} failed or killed` : ""}`, onclick: () => {
-    if (!expanded.delete(run.id)) expanded.add(run.id);
-    showRuns();
-  } });
-  return element("tr", { className: children === undefined ? "child" : "" },
-    element("td", {}, element("span", { className: "nowrap" }, mark(OUTCOMES[run.outcome] ?? "unknown"), ` ${plain[run.outcome] ?? run.outcome}`), run.detail && element("div", { className: "message", textContent: run.detail })),
-    element("td", {}, element("strong", { textContent: run.name }), ` ${run.program === run.name ? "" : run.program}`, element("div", { className: "note", textContent: [run.service, run.host, `process ${run.pid}`].filter(Boolean).join(", ") }), toggle || ""),
-    element("td", { className: "nowrap" }, moment(parseTime(run.started)), " (", age(parseTime(run.started)), ")"),
-    element("td", { className: "nowrap", textContent: length }),
-    element("td", { className: "number", textContent: (run.allEvents ?? run.events).toLocaleString("en") }),
-    element("td", { className: "number", textContent: (run.allErrors ?? run.errors).toLocaleString("en") }),
-    element("td", { className: "nowrap" }, runLink(run.id), " ", traceLink(run.traceId)));
-}
-
-// ------------------------------------------------------------------------------------------------------------ start
+// ---- Start
 
 function showAll() {
-  if (!data.week || !data.range) return;
-  showVerdict();
-  showControls();
-  showGrid();
-  showErrors();
-  showRuns();
-  showEvents();
-  showDrawer();
+  if (!data.range) return;
+  document.body.classList.remove("unread");
   const { source: name, version, report } = source.facts;
-  setText($("#source"), [name, `read at ${iso(source.now).slice(11, 19)}`, "all times are UTC", version && `otel-kcevents ${version}`].filter(Boolean).join(" · "));
+  setText($("#source"), list(name, `read at ${iso(source.now).slice(11, 19)}`, "all times are UTC", version && `otel-kcevents ${version}`));
   $("#report").hidden = !report;
-  showFreshness();
+  for (const show of [showVerdict, showProblems, showControls, showGrid, showErrors, showRuns, showEvents, showDrawer, showFreshness]) show();
 }
 
-function start() {
-  readView();
-  $("#grid").addEventListener("keydown", moveInGrid);
-  $("#grid").addEventListener("click", ({ target }) => {
-    const td = target.closest("td");
-    if (td && grid.cellOf.has(td)) openCell(keyOf(grid.cellOf.get(td)));
-  });
+function listen() {
+  const on = (selector, type, handle) => $(selector).addEventListener(type, handle);
   const tell = ({ target }) => {
-    const cell = grid.cellOf.get(target.closest("td"));
+    const cell = target.closest("td")?.cell;
     if (cell) $("#readout").textContent = nameOf(cell);
   };
-  $("#grid").addEventListener("pointerover", tell);
-  $("#grid").addEventListener("focusin", tell);
-  $("#columns").addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key === "Escape" && view.cell) closeDrawer();
-    else if (event.target.closest("#grid, #drawer") && event.key === "n") goToProblem(1);
-    else if (event.target.closest("#grid, #drawer") && event.key === "p") goToProblem(-1);
+  on("#grid", "keydown", pressInGrid);
+  on("#grid", "click", ({ target }) => {
+    const cell = target.closest("td")?.cell;
+    if (cell) openCell(keyOf(cell));
   });
-  $("#next").addEventListener("click", () => goToProblem(1));
-  $("#previous").addEventListener("click", () => goToProblem(-1));
-  $("#view").addEventListener("change", ({ target: { name, value } }) => navigate(name === "resolution" ? { resolution: value, window: "", cell: "" } : { [name]: value }));
-  $("#filter").addEventListener("change", ({ target: { name, value } }) => navigate({ [name]: value }));
-  $("#clear").addEventListener("click", () => navigate({ kind: "", run: "", errors: "", etl: "" }));
-  $("#older").addEventListener("click", showOlder);
-  for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
+  on("#grid", "pointerover", tell);
+  on("#grid", "focusin", tell);
+  on("#next", "click", () => goToProblem(1));
+  on("#previous", "click", () => goToProblem(-1));
+  on("#columns", "keydown", ({ key, target, ctrlKey, altKey, metaKey }) => {
+    if (ctrlKey || altKey || metaKey) return;
+    if (key === "Escape" && view.cell) closeDrawer();
+    else if ((key === "n" || key === "p") && target.closest("#grid, #drawer")) goToProblem(key === "n" ? 1 : -1);
+  });
+  on("#view", "change", ({ target: { name, value } }) => navigate(name === "resolution" ? { resolution: value, window: "", cell: "" } : { [name]: value }));
+  on("#filter", "change", ({ target: { name, value } }) => navigate({ [name]: value }));
+  on("#clear", "click", () => navigate({ kind: "", run: "", errors: "", etl: "" }));
+  on("#older", "click", showOlder);
+  on("#more-runs", "click", () => {
+    data.runLimit *= 5;
+    restart();
+  });
   addEventListener("popstate", () => {
     readView();
     showAll();
@@ -1063,9 +959,9 @@ function start() {
     showFreshness();
     if (!document.hidden) wake();
   });
-  addEventListener("online", () => wake());
   setInterval(showFreshness, SECOND);
-  keepReading();
 }
 
-start();
+readView();
+listen();
+keepReading();
