@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
@@ -99,16 +100,16 @@ def grid_of(row: CoverageRow, length: int) -> Grid:
     """Return the grid of a row.
 
     A line is a day of 24 hours, a month of days, or a year of months: for hourly windows a day, but for more than 31
-    days a month; for daily ones a month, but for more than 750 days a year. A window is in the cell of its middle, so
-    that a local day is in the cell of its own date. Windows of other lengths follow each other in lines of 48, if they
-    need at most 31 lines.
+    days a month; for daily ones a month, but for more than 750 days a year. A day or a month is in the cell of its
+    middle, so that a local day is in the cell of its own date. Windows of other lengths follow each other in lines of
+    48, if they need at most 31 lines.
 
     Args:
         row: The row.
         length: The length of the range, in nanoseconds.
     """
     is_regular = row.resolution in ("hourly", "daily", "monthly")
-    if not is_regular and length <= _SEQUENCE * _MAX_LINES * row.period:
+    if not is_regular and sum(row.counts.values()) <= _SEQUENCE * _MAX_LINES:
         return _sequence(row)
     layout = _MONTHS
     if row.resolution == "hourly" and length <= _MAX_HOURLY:
@@ -116,9 +117,9 @@ def grid_of(row: CoverageRow, length: int) -> Grid:
     elif row.period < 28 * DAY and length <= _MAX_DAILY:
         layout = _DAYS
     lines: dict[str, dict[int, Cell]] = {}
-    half, step = row.period // 2, max(layout.slot, min(row.period, DAY))
-    for state, start, end in _parts(row):
-        for at in (*range(start + half, end, step), end - half - 1):
+    step, into = max(layout.slot, min(row.period, DAY)), 0 if layout is _HOURS else row.period // 2
+    for state, start, end, _ in _parts(row):
+        for at in (*range(start + into, end, step), end - row.period + into):
             label, column, name = _place(layout, at // layout.unit)
             cells = lines.setdefault(label, {})
             if column not in cells or _RANK[state] < _RANK[cells[column].state]:
@@ -146,9 +147,9 @@ def _place(layout: _Layout, number: int) -> tuple[str, int, str]:
 def _sequence(row: CoverageRow) -> Grid:
     lines: dict[str, dict[int, Cell]] = {}
     label, column = "", _SEQUENCE
-    for state, first, end in sorted(_parts(row), key=lambda part: part[1]):
-        for start in range(first, end, row.period):
-            name = f"{to_datetime(start):%Y-%m-%d %H:%M}"
+    for state, start, end, windows in sorted(_parts(row), key=itemgetter(1)):
+        for number in range(windows):
+            name = f"{to_datetime(start + (end - start) * number // windows):%Y-%m-%d %H:%M}"
             if column == _SEQUENCE:
                 label, column = name, 0
             lines.setdefault(label, {})[column] = Cell(name, state)
@@ -156,14 +157,14 @@ def _sequence(row: CoverageRow) -> Grid:
     return Grid((), _SEQUENCE, lines, None)
 
 
-def _parts(row: CoverageRow) -> Iterable[tuple[str, int, int]]:
-    """Yield the state of a cell for each window and gap, with its start and end."""
+def _parts(row: CoverageRow) -> Iterable[tuple[str, int, int, int]]:
+    """Yield the state of a cell for each window and gap, with its start, its end and the number of windows."""
     for window in row.windows:
         state = window.state
         if state == "ok" and window.saved_again:
             state = "saved again"
         elif state == "ok" and window.failures:
             state = "earlier failures"
-        yield state, window.start, window.end
+        yield state, window.start, window.end, 1
     for gap in row.gaps:
-        yield gap.state, gap.start, gap.end
+        yield gap.state, gap.start, gap.end, gap.windows
