@@ -417,7 +417,8 @@ function verdictOf(etl) {
   if (without) words.push(`${plural(without, "failure")} without a window`);
   if (!words.length) words.push(counts.ok > 1 ? `all ${number(counts.ok)} windows ok` : counts.ok ? "1 window ok" : "no window due yet");
   const state = COUNTED.find((each) => counts[each]) ?? (without ? "unknown" : counts.ok ? "ok" : "not due");
-  return { etl, state, counts, words: words.join(", "), newest: newestOf(own) };
+  const newest = newestOf(own);
+  return { etl, state, counts, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
 }
 
 /** Return the newest window that was saved; if none was, the newest one of another operation. */
@@ -433,21 +434,23 @@ function newestOf(own) {
   return null;
 }
 
+const EMPTY = "once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page has a row for each ETL and operation, and a column for each hour or day";
 const verdicts = () => [...new Set([...rows(), ...data.week.withoutWindow].map(({ etl }) => etl))].map(verdictOf);
 
 function showVerdict() {
   const lines = verdicts();
-  if (!lines.length) $("#verdict").textContent = "No events yet. Once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page shows a row for each ETL and operation, and a column for each hour or day.";
+  if (!lines.length) lines.push({ etl: "no events yet", state: "not due", words: EMPTY });
   const run = data.runs?.find(({ parent }) => parent === null);
   if (run || !data.runs) lines.push({ etl: "newest run", run }); // its line has a place before it is read
-  if (lines.length) showItems($("#verdict"), lines, ({ etl }) => etl, ({ etl, run, state, words, newest }) => {
-    const [runState, outcome] = OUTCOMES[run?.outcome] ?? ["unknown", run?.outcome];
-    const text = element("span", {}, element("strong", { textContent: etl }), ": ");
-    if (run) text.append(`${run.name}, ${outcome}, started `, age(parseTime(run.started)));
-    else if (!words) text.append("reading …");
-    else text.append(`${words}; `, ...(newest ? [`${newest.words}, `, age(newest.time)] : ["no window succeeded yet"]));
-    return element("p", { className: "verdict" }, mark(state ?? runState), text);
-  });
+  showItems($("#verdict"), lines, ({ etl }) => etl, verdictLine);
+}
+
+function verdictLine({ etl, state, words, newest, run }) {
+  const [runState, outcome] = OUTCOMES[run?.outcome] ?? ["unknown", run?.outcome];
+  const text = element("span", {}, element("strong", { textContent: etl }), ": ");
+  if (run) text.append(`${run.name}, ${outcome}, started `, age(parseTime(run.started)));
+  else text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "");
+  return element("p", { className: "verdict" }, mark(state ?? runState), text);
 }
 
 /** Show the problems one by one, the worst and newest first; what is equal in several operations is one line. */
@@ -747,8 +750,8 @@ function eventStory(chosen, events, isComplete) {
     sizes[operation] = size ?? before;
     const records = size !== undefined && `${plural(size, "record")}${before === undefined ? "" : `, before ${number(before)}`}`;
     const name = element(operation === chosen.operation ? "strong" : "span", { textContent: eventText(event) });
-    const text = list(" ", records, error && `${error.type}: ${error.message}`);
-    return element("li", {}, moment(parseTime(time)), " ", name, text, " ", ...links(run, traceId, spanId));
+    const text = list(records, error && `${error.type}: ${error.message}`);
+    return element("li", {}, moment(parseTime(time)), " ", name, ` ${text} `, ...links(run, traceId, spanId));
   });
   const note = !isComplete ? "Older events were not looked at." : items.length ? "" : "None is kept.";
   return [element("ol", {}, ...items), element("p", { className: "note", textContent: note })];
