@@ -156,7 +156,7 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
         reconciled = cells.get((etl, "reconcile", resolution)) if operation == "save" else None
         windows = tuple(_windows(found, reconciled.successes if reconciled else {}))
         newest, newest_failure = (
-            max((result for result in found.newest if result.is_error is is_error), key=_bounds, default=None)
+            max((result for result in found.newest if result.is_error is is_error), key=_age, default=None)
             for is_error in (False, True)
         )
         seen = {_bounds(result) for result in found.newest}.union(map(_bounds, windows))
@@ -218,6 +218,10 @@ def _place(item: tuple[_Key, _Cells]) -> tuple[Any, ...]:
 
 def _bounds(window: WindowResult | CoveredWindow) -> tuple[int, int]:
     return window.start, window.end
+
+
+def _age(result: WindowResult) -> tuple[int, int, int]:
+    return result.start, result.end, result.time
 
 
 def _windows(cells: _Cells, reconciled: Mapping[tuple[int, int], WindowResult]) -> Iterable[CoveredWindow]:

@@ -198,6 +198,15 @@ def test_window_is_missing_from_its_end_and_the_grace_on(grace: int | None, miss
     assert (counts["missing"], counts["not due"]) == (missing, 2 - missing)
 
 
+def test_window_inside_another_leaves_no_gap() -> None:
+    """Two days of different zones, of which one is longer because a clock was changed."""
+    longer, shorter = Window.from_ns(NOON - 4 * DAY, NOON - 3 * DAY + HOUR), hour(-83, 23 * HOUR)
+    following = Window.from_ns(NOON - 3 * DAY + HOUR, NOON - 2 * DAY + HOUR)
+    query = CoverageQuery(Window.from_ns(NOON - 4 * DAY, NOON - 2 * DAY), now=NOON)
+    found = row(Saved(*(event(SAVED, window, 1) for window in (longer, shorter, following))), query=query)
+    assert (found.counts["ok"], found.gaps) == (3, ())
+
+
 def test_length_of_its_own_is_expected_from_the_second_window_on() -> None:
     quarter, length = 15 * 60 * SECOND, 79 * HOUR
     found = coverage(

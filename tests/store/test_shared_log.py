@@ -18,6 +18,7 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.timestamps import MAX_NS, MIN_NS
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.query import EventQuery
 from otel_kcevents.store.shared_log import SharedLog
 
@@ -124,6 +125,7 @@ def test_own_log_is_served_for_an_unreadable_journal(log: EventLog, path: Path, 
     for _ in range(3):
         assert log.source.document() == log.document()
         assert log.source.counts() == log.counts()
+        assert [row.operation for row in coverage(log, CoverageQuery(DAYS[0])).rows] == ["load"]
     [message] = [message for message in warned() if "only the events of this process" in message]
     assert str(path) in message
 
