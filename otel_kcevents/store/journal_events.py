@@ -17,10 +17,10 @@ from otel_kcevents.model.event import DOCUMENTED, KINDS, Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.journal_errors import JournalError
-from otel_kcevents.store.journal_rows import EVENT_COLUMNS, Batch, clamp, event_of
+from otel_kcevents.store.journal_rows import EVENT_COLUMNS, Batch, Entry, clamp, event_of
 from otel_kcevents.store.query import EventPage, EventQuery, ListedEvent, find_runs
 
-__all__ = ["read_counts", "read_document", "read_events", "read_written", "waiting_document"]
+__all__ = ["read_counts", "read_document", "read_events", "read_written", "unwritten", "waiting_document"]
 
 _MIN, _MAX = -(2**63), 2**63 - 1  # what SQLite's integers can hold; earlier and later times are stored as these
 _CHUNK = 20_000  # rows, which take a few milliseconds
@@ -137,23 +137,36 @@ def read_written(connection: sqlite3.Connection, run: str) -> int:
     return int(row[0]) if row else 0
 
 
+def unwritten(batches: Iterable[Batch], written: int) -> tuple[list[Entry], Counter[str]]:
+    """Return the events that a journal does not have yet, and the numbers of further ones, by kind.
+
+    Args:
+        batches: The events that wait, in their order. They may have been written while they are read.
+        written: The number of the last event of this process that the journal has.
+    """
+    waiting: list[Entry] = []
+    numbers = Counter[str]()
+    for entries, last, unlisted in batches:
+        before = last - len(entries) - sum(unlisted.values())
+        waiting += entries[max(0, written - before) :]
+        if last > written:
+            numbers.update(unlisted)
+    return waiting, numbers
+
+
 def waiting_document(batches: Iterable[Batch], written: int, etl_of: Callable[[str], str]) -> Document:
     """Return the document of the events that a journal does not have yet.
 
     Args:
         batches: The events that wait, in their order. They may have been written while they are read.
-        written: The number of the last event that the journal has.
+        written: The number of the last event of this process that the journal has.
         etl_of: Returns the name of the list of a kind.
     """
+    waiting, counters = unwritten(batches, written)
     lists: dict[str, list[Event]] = {}
-    counters = Counter[str]()
-    for entries, last, unlisted in batches:
-        before = last - len(entries) - sum(unlisted.values())
-        for event, _, _ in entries[max(0, written - before) :]:
-            lists.setdefault(etl_of(event.kind), []).append(event)
-            counters[event.kind] += 1
-        if last > written:
-            counters.update(unlisted)
+    for event, _, _ in waiting:
+        lists.setdefault(etl_of(event.kind), []).append(event)
+        counters[event.kind] += 1
     return Document({etl: tuple(reversed(events)) for etl, events in lists.items()}, counters)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from time import monotonic, sleep, time_ns
 
@@ -14,7 +14,9 @@ from otel_kcevents.model.problems import logger
 from otel_kcevents.store.journal_calls import WrittenCalls
 from otel_kcevents.store.journal_connection import JournalConnection
 from otel_kcevents.store.journal_errors import JournalError, explain
+from otel_kcevents.store.journal_retention import prune_events
 from otel_kcevents.store.journal_rows import INSERT_EVENT, MIGRATIONS, Batch, clamp, row_of
+from otel_kcevents.store.journal_summary import Summary
 from otel_kcevents.store.lock_file import lock_file
 from otel_kcevents.store.run import Run, publish_run
 
@@ -24,24 +26,19 @@ _KEPT_RUNS = 10_000
 _SPARE_RUNS = 500  # beyond those, so that few processes have to delete any
 _KEPT_PROBLEMS = 1_000
 _CHECK_EVERY = 64  # events
-_PRUNED = 512  # rows deleted at once, which takes a few milliseconds; more than a batch adds
 _BUSY_PAUSE = 0.0002  # seconds
+_CATCH_UP = 0.2  # seconds that the end of a run spends on the summary of events that are not its own
 
 _COUNT_EVENT = "UPDATE tally SET count = count + 1 WHERE name = ?"
 _COUNT_RUN = "UPDATE tally SET count = ?1, last = ?2 WHERE name = ?3 AND count < ?1"
-_DELETE_SUPERFLUOUS = """
-    DELETE FROM event WHERE kind = ?1 AND n <= min(
-        (SELECT count FROM tally WHERE name = ?1) - ?2, (SELECT min(n) FROM event WHERE kind = ?1) - 1 + ?3
-    ) AND id < (SELECT max(id) FROM event)"""  # which may be superfluous: the count includes events without a row
 _SUPERFLUOUS_RUNS = """
     SELECT id FROM run LEFT JOIN tally ON tally.name = run.id
     ORDER BY max(started, coalesce(last, started)) DESC LIMIT -1 OFFSET ?"""  # those that record events are kept
 _DELETE_CALLS = f"DELETE FROM call WHERE run IN ({_SUPERFLUOUS_RUNS})"
 _DELETE_RUNS = f"DELETE FROM run WHERE id IN ({_SUPERFLUOUS_RUNS})"
-_DELETE_TALLIES = "DELETE FROM tally WHERE etl IS NULL AND name <> 'clock' AND name NOT IN (SELECT id FROM run)"
-_DELETE_OLD = """
-    DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?) AND time < ?
-    AND id < (SELECT max(id) FROM event)"""
+_DELETE_TALLIES = (
+    "DELETE FROM tally WHERE etl IS NULL AND name NOT IN ('clock', 'summary') AND name NOT IN (SELECT id FROM run)"
+)
 _END_RUN = "UPDATE run SET ended = ?, outcome = ?, detail = ? WHERE id = ?"
 
 _LOCKED = "database is locked"
@@ -92,6 +89,7 @@ class JournalFile:
         self._clock = 0
         self._epoch = 0
         self._calls = WrittenCalls()
+        self._summary = Summary()
         self._until_checked = 0  # events
         self.notices = deque()
         self.wait_for_writers_until = 0.0
@@ -147,7 +145,21 @@ class JournalFile:
             JournalError: It could not be written.
         """
         values = time_ns(), outcome, detail, run.id
-        self._change(run, lambda connection: connection.execute(_END_RUN, values), timeout, is_end=True)
+        is_behind = False
+
+        def change(connection: sqlite3.Connection) -> None:
+            nonlocal is_behind
+            self._summary.update(connection, self._retention, self._max_age)
+            is_behind = self._summary.is_behind(connection)
+
+        def end(connection: sqlite3.Connection) -> None:
+            connection.execute(_END_RUN, values)
+            change(connection)
+
+        until = monotonic() + min(timeout, _CATCH_UP)
+        self._change(run, end, timeout, is_end=True)
+        while is_behind and monotonic() < until:
+            self._change(run, change, timeout)
         self._written = run if is_final else None
         self._outcome = (outcome, detail) if is_final else None
 
@@ -175,6 +187,7 @@ class JournalFile:
                     raise JournalError(f"{self.path} is written by the parent of this process")
                 connection.execute("COMMIT")
                 self._calls.commit()
+                self._summary.commit()
             except BaseException as error:
                 self._undo(error)
                 raise
@@ -229,6 +242,7 @@ class JournalFile:
             execute(_COUNT_RUN, position)
         if self._until_checked <= 0:
             self._until_checked = _CHECK_EVERY
+            self._summary.update(connection, self._retention, self._max_age)
             self._prune(connection, self._kinds)
         errors = 0
         for entry in entries:
@@ -250,6 +264,9 @@ class JournalFile:
         connection.execute("INSERT OR IGNORE INTO tally (name, etl) VALUES (?, ?)", (kind, self._etl_of(kind)))
         self._kinds.add(kind)
         self._prune(connection, {kind})  # a short program may write no further event of this kind
+
+    def _prune(self, connection: sqlite3.Connection, kinds: Collection[str]) -> None:
+        prune_events(connection, kinds, self._retention, self._max_age, self._summary.last(connection))
 
     def _register(self, connection: sqlite3.Connection, run: Run, batch: Batch) -> None:
         """Add the run, or change what is known about it. A run that goes on has not ended, but may have failed."""
@@ -292,15 +309,6 @@ class JournalFile:
         )
         connection.execute("DELETE FROM problem WHERE id <= (SELECT max(id) FROM problem) - ?", (_KEPT_PROBLEMS,))
         return problems[-1].number
-
-    def _prune(self, connection: sqlite3.Connection, kinds: Iterable[str]) -> None:
-        """Delete some of the events that need not be kept; never the newest one, which the next id depends on."""
-        left = _PRUNED
-        if self._retention is not None:
-            for kind in sorted(kinds):
-                left -= connection.execute(_DELETE_SUPERFLUOUS, (kind, self._retention, left)).rowcount
-        if self._max_age is not None:
-            connection.execute(_DELETE_OLD, (_PRUNED, time_ns() - self._max_age))
 
     def _begin(self, deadline: float) -> sqlite3.Connection:
         """Begin a transaction. Programs that do not know the lock file, such as `sqlite3`, may hold SQLite's lock."""

@@ -91,6 +91,42 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, entry, function)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE coverage (
+        kind TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        length INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        size INTEGER,
+        error_type TEXT,
+        error_message TEXT,
+        PRIMARY KEY (kind, operation, length, start)
+    ) WITHOUT ROWID;
+    CREATE TABLE total (
+        kind TEXT PRIMARY KEY,
+        records INTEGER,
+        last INTEGER,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        hourly INTEGER,
+        daily INTEGER,
+        other INTEGER,
+        windows INTEGER NOT NULL DEFAULT 0,
+        known_since INTEGER
+    ) WITHOUT ROWID;
+    CREATE TRIGGER coverage_insert AFTER INSERT ON coverage BEGIN
+        UPDATE total SET windows = windows + 1 WHERE kind = new.kind;
+    END;
+    CREATE TRIGGER coverage_delete AFTER DELETE ON coverage BEGIN
+        UPDATE total SET windows = windows - 1 WHERE kind = old.kind;
+    END;
+    INSERT INTO total (kind, known_since) SELECT name, (
+        SELECT time FROM event WHERE kind = name AND n = (SELECT min(n) FROM event WHERE kind = name) AND n > 1
+    ) FROM tally WHERE etl IS NOT NULL;
+    INSERT INTO tally (name) VALUES ('summary');
+    """,
 )
 """The statements that lead from each version of the schema to the next."""
 

@@ -14,15 +14,19 @@ from otel_kcevents.store.journal_events import (
     read_document,
     read_events,
     read_written,
+    unwritten,
     waiting_document,
 )
 from otel_kcevents.store.journal_reader import read_journal, read_runs
 from otel_kcevents.store.journal_rows import Batch
+from otel_kcevents.store.journal_windows import read_totals, read_window_results
 from otel_kcevents.store.lock_file import lock_file
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.query import EventPage, EventQuery
 from otel_kcevents.store.run import current_run
 from otel_kcevents.store.source import check_selection, merge_documents, select
+from otel_kcevents.store.totals import KindTotals
+from otel_kcevents.store.window_results import WindowResults
 
 __all__ = ["JournalSource"]
 
@@ -90,6 +94,39 @@ class JournalSource(ABC):
         if not waiting.counters:
             return document
         return merge_documents([document, select(waiting, prefixes, window, limit)], limit)
+
+    def window_results(self, start: int, end: int) -> WindowResults:
+        """Return what is known about the windows that overlap a range, from which `coverage()` tells their states.
+
+        Events of this process that wait to be written are included.
+
+        Args:
+            start: The start of the range, in nanoseconds since 1970 (UTC).
+            end: The end of the range.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        batches, run = self._waiting_batches(), current_run().id
+
+        def read(connection: Connection) -> WindowResults:
+            entries, _ = unwritten(batches, read_written(connection, run))
+            return read_window_results(connection, start, end, entries, etl_of)
+
+        return self._read(read)
+
+    def totals(self) -> tuple[KindTotals, ...]:
+        """Return the totals of each kind that was seen in any process, in alphabetical order.
+
+        Events of this process that wait to be written are included.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        batches, run = self._waiting_batches(), current_run().id
+        return self._read(
+            lambda connection: read_totals(connection, *unwritten(batches, read_written(connection, run)), etl_of)
+        )
 
     def events(self, query: EventQuery = EventQuery()) -> EventPage:  # noqa: B008 - immutable
         """Return a page of events with their traces, spans and runs; events that wait to be written are not included.

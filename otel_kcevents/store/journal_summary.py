@@ -1,0 +1,203 @@
+"""The summary of a journal: what is known about each window and each kind, so that a reader need not read all events.
+
+Writers bring it up to date now and then, in the transactions of events; a reader adds the events since. With one write
+for 64 events, it adds 3 µs to the 75 µs of an event.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+
+from otel_kcevents.model.event import MAX_SIZE, OPERATIONS
+from otel_kcevents.model.timestamps import DAY, SECOND
+from otel_kcevents.store.journal_retention import prune_windows
+
+__all__ = ["TOTAL_COLUMNS", "Summary", "Total", "add_totals", "read_summarized", "totals_of_rows", "windows_of_rows"]
+
+_CHUNK = 1024  # events that are added at once, which takes a few milliseconds; more than are written meanwhile
+_PAUSE = 60.0  # seconds after a failure
+
+_HOUR = 3_600 * SECOND
+_OPERATIONS = ", ".join(f"'{operation}'" for operation in OPERATIONS)
+_IS_BOUNDED = f"(window_start > {-(2**63)} AND window_end < {2**63 - 1} AND window_end > window_start)"
+# The length of a window of more than 292 years is not an integer.
+_HAS_LENGTH = f"({_IS_BOUNDED} AND typeof(window_end - window_start) = 'integer')"
+_IS_HOURLY = f"({_IS_BOUNDED} AND window_end - window_start = {_HOUR})"
+_IS_DAILY = f"({_IS_BOUNDED} AND window_end - window_start IN ({DAY - _HOUR}, {DAY}, {DAY + _HOUR}))"
+
+_WINDOWS = f"""
+    SELECT kind, CASE WHEN operation IN ({_OPERATIONS}) THEN operation ELSE '' END,
+        CASE WHEN {_HAS_LENGTH} THEN window_end - window_start ELSE 0 END,
+        CASE WHEN {_HAS_LENGTH} THEN window_start ELSE 0 END,
+        count(*), max(id), time, size, error_type, error_message
+    FROM event NOT INDEXED WHERE id > ? AND id <= ? GROUP BY 1, 2, 3, 4"""  # the last four are those of max(id)
+_ADD_WINDOWS = f"""
+    INSERT INTO coverage {_WINDOWS} ON CONFLICT DO UPDATE SET events = events + excluded.events, last = excluded.last,
+        time = excluded.time, size = excluded.size, error_type = excluded.error_type,
+        error_message = excluded.error_message"""
+_TOTALS = f"""
+    SELECT kind, sum(size >> 32), sum(size & {2**32 - 1}), max(time), epoch,
+        max(CASE WHEN {_IS_HOURLY} THEN window_end END),
+        max(CASE WHEN {_IS_DAILY} THEN window_end END),
+        max(CASE WHEN {_IS_BOUNDED} AND NOT {_IS_HOURLY} AND NOT {_IS_DAILY} THEN window_end END)
+    FROM event NOT INDEXED WHERE id > ? AND id <= ? GROUP BY kind, epoch"""  # sum(size) could overflow
+TOTAL_COLUMNS = "records, last, epoch, hourly, daily, other"
+"""The columns of a `Total` in the table `total`."""
+
+_SELECT_TOTAL = f"SELECT {TOTAL_COLUMNS} FROM total WHERE kind = ?"
+_REPLACE_TOTAL = """
+    UPDATE total SET records = ?, last = ?, epoch = ?, hourly = ?, daily = ?, other = ? WHERE kind = ?"""
+_SELECT_MARK = "SELECT count FROM tally WHERE name = 'summary'"
+_SET_MARK = "UPDATE tally SET count = ? WHERE name = 'summary'"
+_NEXT_MARK = "SELECT max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?)"
+_EVERYTHING = 2**63 - 1
+
+
+class Total(NamedTuple):
+    """What is known about the events of a kind, beside their number.
+
+    Attributes:
+        records: The sum of their sizes; None if none of them has a size.
+        last: The time of the latest one; None if there is none.
+        epoch: How often the clock had been set back before it.
+        hourly: The latest end of a window of an hour; None if there is none.
+        daily: The same for windows of a day.
+        other: The same for all other windows.
+    """
+
+    records: int | None = None
+    last: int | None = None
+    epoch: int = 0
+    hourly: int | None = None
+    daily: int | None = None
+    other: int | None = None
+
+
+def add_totals(one: Total, other: Total) -> Total:
+    """Return what is known about the events of a kind, of which each argument has a part.
+
+    Args:
+        one: The first part.
+        other: The second part.
+    """
+    last, epoch = one.last, one.epoch
+    if last is None or (other.last is not None and (other.epoch, other.last) > (epoch, last)):
+        last, epoch = other.last, other.epoch
+    ends = [
+        max((end for end in both if end is not None), default=None) for both in zip(one[3:], other[3:], strict=True)
+    ]
+    records = one.records if other.records is None else other.records + (one.records or 0)
+    return Total(records, last, epoch, *ends)
+
+
+def totals_of_rows(connection: sqlite3.Connection, after: int, up_to: int = _EVERYTHING) -> dict[str, Total]:
+    """Return what the rows of events say about each kind.
+
+    Args:
+        connection: The open journal.
+        after: The rows have ids above this.
+        up_to: The highest id.
+    """
+    totals: dict[str, Total] = {}
+    for kind, high, low, *others in connection.execute(_TOTALS, (after, up_to)):
+        records = None if high is None else (high << 32) + low
+        totals[kind] = add_totals(totals.get(kind, Total()), Total(records, *others))
+    return totals
+
+
+def windows_of_rows(connection: sqlite3.Connection, after: int) -> Iterable[Sequence[Any]]:
+    """Return what the rows of events say about each window, in the columns of the table `coverage`.
+
+    Args:
+        connection: The open journal.
+        after: The rows have ids above this.
+    """
+    return connection.execute(_WINDOWS, (after, _EVERYTHING))
+
+
+def read_summarized(connection: sqlite3.Connection) -> int:
+    """Return the id of the last event that is in the summary.
+
+    Args:
+        connection: The open journal.
+    """
+    row = connection.execute(_SELECT_MARK).fetchone()
+    return int(row[0]) if row else _EVERYTHING  # another program has deleted it
+
+
+class Summary:
+    """Keeps the summary of a journal up to date, for one process. Use it inside a transaction, then call `commit()`.
+
+    A failure is never a reason not to write events: the summary pauses after one.
+    """
+
+    def __init__(self) -> None:
+        self._resume_at = 0.0
+        self.problem: str | None = None
+        """Why the summary cannot be written, although events can; None if it can be."""
+
+    def update(self, connection: sqlite3.Connection, retention: int | None, max_age: int | None) -> None:
+        """Add some of the events that the summary lacks, and delete windows that need not be kept.
+
+        Args:
+            connection: The open journal, in a transaction.
+            retention: How many windows of each kind to keep; None for no limit.
+            max_age: How long to keep them after their last event, in nanoseconds; None for no limit.
+        """
+        if monotonic() < self._resume_at:
+            return
+        self._resume_at = monotonic() + _PAUSE  # unless the transaction is committed
+        self.problem = None
+        connection.execute("SAVEPOINT summary")
+        try:
+            _add(connection)
+            prune_windows(connection, retention, max_age)
+        except Exception as error:  # also if another program has written what cannot be added
+            if not connection.in_transaction:  # SQLite has rolled it back: the next attempt is without the summary
+                raise
+            connection.execute("ROLLBACK TO summary")
+            self.problem = str(error)
+        connection.execute("RELEASE summary")
+
+    def last(self, connection: sqlite3.Connection) -> int:
+        """Return the id of the last event that may be deleted.
+
+        Args:
+            connection: The open journal.
+        """
+        return _EVERYTHING if self.problem else read_summarized(connection)
+
+    def is_behind(self, connection: sqlite3.Connection) -> bool:
+        """Return whether further calls of `update()` would add events.
+
+        Args:
+            connection: The open journal.
+        """
+        return monotonic() >= self._resume_at and _next_mark(connection, read_summarized(connection)) is not None
+
+    def commit(self) -> None:
+        """Note that the transaction was committed."""
+        if self.problem is None:
+            self._resume_at = 0.0
+
+
+def _next_mark(connection: sqlite3.Connection, mark: int) -> int | None:
+    last: int | None = connection.execute(_NEXT_MARK, (mark, _CHUNK)).fetchone()[0]
+    return last
+
+
+def _add(connection: sqlite3.Connection) -> None:
+    mark = read_summarized(connection)
+    last = _next_mark(connection, mark)
+    if last is None:
+        return
+    for kind, total in totals_of_rows(connection, mark, last).items():
+        connection.execute("INSERT OR IGNORE INTO total (kind) VALUES (?)", (kind,))
+        sum_ = add_totals(Total(*connection.execute(_SELECT_TOTAL, (kind,)).fetchone()), total)
+        records = None if sum_.records is None else min(sum_.records, MAX_SIZE)
+        connection.execute(_REPLACE_TOTAL, (*sum_._replace(records=records), kind))
+    connection.execute(_ADD_WINDOWS, (mark, last))
+    connection.execute(_SET_MARK, (last,))
