@@ -145,23 +145,13 @@ class JournalFile:
             JournalError: It could not be written.
         """
         values = time_ns(), outcome, detail, run.id
-        is_behind = False
-
-        def change(connection: sqlite3.Connection) -> None:
-            nonlocal is_behind
-            self._summary.update(connection, self._retention, self._max_age)
-            is_behind = self._summary.is_behind(connection)
-
-        def end(connection: sqlite3.Connection) -> None:
-            connection.execute(_END_RUN, values)
-            change(connection)
-
         until = monotonic() + min(timeout, _CATCH_UP)
-        self._change(run, end, timeout, is_end=True)
-        while is_behind and monotonic() < until:
-            self._change(run, change, timeout)
+        self._change(run, lambda connection: connection.execute(_END_RUN, values), timeout, is_end=True)
         self._written = run if is_final else None
         self._outcome = (outcome, detail) if is_final else None
+        with suppress(JournalError):  # the end is written
+            while self._summary.is_behind and monotonic() < until:
+                self._change(run, lambda connection: None, 0, is_end=True)
 
     def _change(
         self,
@@ -179,7 +169,7 @@ class JournalFile:
                     raise sqlite3.OperationalError(_LOCKED)
                 if self._connection is None:
                     self._lock.hold(run.id)  # if files cannot be locked, SQLite would find out after 10 seconds
-                connection = self._begin(deadline)
+                connection = self._begin(deadline, is_end or self._until_checked <= 0)
                 change(connection)
                 self._calls.write(connection, run.id, events, is_end)
                 noted = self._noted if logger.last == self._noted else self._note_problems(connection, run)
@@ -187,7 +177,6 @@ class JournalFile:
                     raise JournalError(f"{self.path} is written by the parent of this process")
                 connection.execute("COMMIT")
                 self._calls.commit()
-                self._summary.commit()
             except BaseException as error:
                 self._undo(error)
                 raise
@@ -242,7 +231,6 @@ class JournalFile:
             execute(_COUNT_RUN, position)
         if self._until_checked <= 0:
             self._until_checked = _CHECK_EVERY
-            self._summary.update(connection, self._retention, self._max_age)
             self._prune(connection, self._kinds)
         errors = 0
         for entry in entries:
@@ -310,13 +298,16 @@ class JournalFile:
         connection.execute("DELETE FROM problem WHERE id <= (SELECT max(id) FROM problem) - ?", (_KEPT_PROBLEMS,))
         return problems[-1].number
 
-    def _begin(self, deadline: float) -> sqlite3.Connection:
+    def _begin(self, deadline: float, is_check: bool) -> sqlite3.Connection:
         """Begin a transaction. Programs that do not know the lock file, such as `sqlite3`, may hold SQLite's lock."""
         while True:
             try:
                 connection = self._connect(deadline)
                 if connection.in_transaction:  # pragma: no cover - an exception of a signal handler interrupted `_undo`
                     connection.execute("ROLLBACK")
+                if is_check:
+                    is_check = False
+                    self._summary.update(connection, self._retention, self._max_age)
                 connection.execute("BEGIN IMMEDIATE")
                 return connection
             except sqlite3.OperationalError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from otel_kcevents.model.event import OUTCOMES, Failure
+from otel_kcevents.model.event import MAX_SIZE, OUTCOMES, Failure
 from otel_kcevents.model.resolution import CALENDAR, resolution_of
 from otel_kcevents.model.timestamps import DAY
 from otel_kcevents.store.journal_events import read_counts
@@ -178,7 +178,8 @@ def read_totals(
         ends = zip(("hourly", "daily", "other"), total[-3:], strict=True)
         known = {resolution: end for resolution, end in ends if end is not None}
         if kind in etls and total.last is not None:
-            found.append(KindTotals(etls[kind], kind, events, total.records, total.last, known))
+            records = None if total.records is None else min(total.records, MAX_SIZE)
+            found.append(KindTotals(etls[kind], kind, events, records, total.last, known))
     return tuple(found)
 
 

@@ -57,7 +57,7 @@ def add_window_end(ends: dict[str, int], window: Window) -> None:
         window: The window.
     """
     start, end = window.start_ns, window.end_ns
-    if start is not None and end is not None:
+    if start is not None and end is not None and start < end:
         resolution = _CLASSES.get(end - start, "other")
         if end > ends.get(resolution, start):
             ends[resolution] = end

@@ -17,7 +17,7 @@ from otel_kcevents.store.calls import CallCounts, Calls, all_counts, counts_of
 from otel_kcevents.store.journal_calls import read_calls, read_program
 from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_reader import read_journal
-from otel_kcevents.store.journal_rows import MIGRATIONS, Batch
+from otel_kcevents.store.journal_rows import MIGRATIONS, SCHEMA_VERSION, Batch
 from otel_kcevents.store.journal_state import read_state
 from otel_kcevents.store.log import etl_of
 from otel_kcevents.store.run_end import write_run_soon
@@ -84,7 +84,7 @@ def test_file_of_version_1_is_read_and_not_changed(old: Path) -> None:
 
 def test_writing_to_a_file_of_version_1_migrates_it(old: Path, counts: CallCounts) -> None:
     call(counts, Journal(old))
-    assert version(old) == 2
+    assert version(old) == SCHEMA_VERSION
     assert calls_in(old) == [("etl:save", 1, 1)]
     assert Journal(old).counts() == {"AssetSetComputeError": 1, "AssetSetSaved": 2}
     assert [run["name"] for run in Journal(old).runs()][1] == "nightly"
@@ -98,9 +98,11 @@ def test_earlier_package_refuses_the_migrated_file(old: Path, counts: CallCounts
         earlier.write(run_of("a"), Batch(), 5)
         counts.is_active = True
         call(counts, Journal(old))
-        with pytest.raises(JournalError, match="has version 2 of the schema, this package supports 1 and older"):
+        with pytest.raises(
+            JournalError, match=f"has version {SCHEMA_VERSION} of the schema, this package supports 1 and older"
+        ):
             earlier.write(run_of("a"), Batch(), 5)
-    assert version(old) == 2
+    assert version(old) == SCHEMA_VERSION
     assert calls_in(old) == [("etl:save", 1, 1)]
 
 
