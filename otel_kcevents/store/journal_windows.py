@@ -89,7 +89,9 @@ class _Results:
         if start == end:
             if is_error:
                 before = self._without.get((etl, operation))
-                events += before.events if before else 0
+                if before is not None:
+                    events += before.events
+                    result = max(before, result, key=lambda result: result.order)
                 self._without[etl, operation] = result._replace(events=events)
             return
         resolution = resolution_of(start, end)

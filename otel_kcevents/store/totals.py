@@ -56,6 +56,8 @@ def add_window_end(ends: dict[str, int], window: Window) -> None:
         ends: The latest ends by resolution, in nanoseconds since 1970.
         window: The window.
     """
+    if not isinstance(window, Window):  # a journal counts such an event, too
+        return
     start, end = window.start_ns, window.end_ns
     if start is not None and end is not None and start < end:
         resolution = _CLASSES.get(end - start, "other")
