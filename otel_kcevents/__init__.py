@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from otel_kcevents.model.event import KINDS, Event, Failure, Kind
     from otel_kcevents.model.scrub import scrub
     from otel_kcevents.model.window import Window
+    from otel_kcevents.record.durations import set_durations
     from otel_kcevents.record.extract import Call
     from otel_kcevents.record.operation import Operation, OperationScope
     from otel_kcevents.record.operation import OperationScope as Stretch
@@ -61,6 +62,7 @@ __all__ = [
     "respond",
     "run",
     "scrub",
+    "set_durations",
     "set_scrub",
     "start_http_server",
 ]
@@ -70,6 +72,7 @@ _NAMES = {
     "model.event": ("KINDS", "Event", "Failure", "Kind"),
     "model.scrub": ("scrub",),
     "model.window": ("Window",),
+    "record.durations": ("set_durations",),
     "record.extract": ("Call",),
     "record.operation": ("Operation", "OperationScope", "Stretch"),
     "record.paths": ("keep",),

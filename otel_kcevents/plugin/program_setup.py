@@ -18,10 +18,11 @@ from opentelemetry import metrics, trace
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.record.durations import set_durations
 from otel_kcevents.record.metrics import observe
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.process_setup import SETUP, needed_providers
-from otel_kcevents.sdk.settings import Signal, exporters
+from otel_kcevents.sdk.settings import Signal, durations, exporters
 from otel_kcevents.sdk.stock_exports import hold_forks_during_exports
 from otel_kcevents.store.log import default_log
 from otel_kcevents.store.run import is_helper
@@ -55,6 +56,8 @@ class ProgramSetup:
         file = choose_log_file(log_file)
         is_used = is_used or file.path is not None
         if is_used:
+            if (is_measured := durations()) is not None:
+                set_durations(is_measured)
             SETUP.export_at_end()
         if needed_providers()[0]:
             self._wait(is_used)

@@ -1,6 +1,7 @@
 """The environment variables of this package, which `opentelemetry-instrument` also takes as command-line options."""
 
 __all__ = [
+    "OTEL_PYTHON_KCEVENTS_DURATIONS",
     "OTEL_PYTHON_KCEVENTS_LOG_FILE",
     "OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION",
     "OTEL_PYTHON_KCEVENTS_MAPPING",
@@ -18,3 +19,6 @@ OTEL_PYTHON_KCEVENTS_LOG_FILE_RETENTION: str = "OTEL_PYTHON_KCEVENTS_LOG_FILE_RE
 
 OTEL_PYTHON_KCEVENTS_REPORT_ON_CRASH: str = "OTEL_PYTHON_KCEVENTS_REPORT_ON_CRASH"
 """The folder for bug reports of uncaught exceptions."""
+
+OTEL_PYTHON_KCEVENTS_DURATIONS: str = "OTEL_PYTHON_KCEVENTS_DURATIONS"
+"""Whether the durations of operations are measured: `true` or `false`."""

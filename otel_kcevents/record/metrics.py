@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
 from opentelemetry import metrics
@@ -16,6 +16,7 @@ from otel_kcevents.model.event import MAX_SIZE
 from otel_kcevents.model.metrics import EVENTS, LAST_EVENT, LAST_WINDOW_END, RECORDS
 from otel_kcevents.model.timestamps import SECOND
 from otel_kcevents.model.wire import SCOPE
+from otel_kcevents.record.durations import Durations
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.totals import KindTotals, merge_totals
 from otel_kcevents.version import __version__
@@ -29,24 +30,37 @@ class _GlobalProvider:
 
 _GLOBAL = _GlobalProvider()
 _Provider: TypeAlias = "MeterProvider | _GlobalProvider"
-_observed: WeakKeyDictionary[_Provider, list[EventLog]] = WeakKeyDictionary()
 
 
-def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
+class _Observed(NamedTuple):
+    """What the instruments of a provider read."""
+
+    logs: list[EventLog]
+    durations: Durations
+
+
+_observed: WeakKeyDictionary[_Provider, _Observed] = WeakKeyDictionary()
+
+
+def observe(log: EventLog, meter_provider: MeterProvider | None) -> Durations:
     """Observe a log with the instruments of a meter provider, which has one of each name for all of its logs.
 
     Args:
         log: The log.
         meter_provider: The provider; None for the global one, which may be set later.
+
+    Returns:
+        Where the durations of the operations go that are recorded in the log.
     """
     provider = meter_provider or _GLOBAL
     with FORK_LOCK:
-        logs = _observed.setdefault(provider, [])
-        if log not in logs:
-            logs.append(log)
-        if len(logs) > 1 or logs[0] is not log:
-            return
-    meter = metrics.get_meter(SCOPE, __version__, meter_provider)
+        observed = _observed.get(provider)
+        if observed is not None:
+            if log not in observed.logs:
+                observed.logs.append(log)
+            return observed.durations
+        meter = metrics.get_meter(SCOPE, __version__, meter_provider)
+        observed = _observed[provider] = _Observed([log], Durations(meter))
     for metric, observations in (
         (EVENTS, _observe_counts),
         (RECORDS, partial(_observe_totals, _records)),
@@ -55,16 +69,23 @@ def observe(log: EventLog, meter_provider: MeterProvider | None) -> None:
     ):
         create = meter.create_observable_counter if metric.is_counter else meter.create_observable_gauge
         create(metric.name, [partial(observations, ref(provider))], metric.unit, metric.description)
+    return observed.durations
+
+
+def _observed_by(provider: Callable[[], _Provider | None]) -> list[_Observed]:
+    """Return what the instruments of a provider read, which may also be the global one."""
+    own, both = provider(), (_GLOBAL, metrics.get_meter_provider())
+    keys: Iterable[Any] = both if any(own is key for key in both) else (own,)
+    return [found for key in keys if (found := _observed.get(key)) is not None]
 
 
 def _logs_of(provider: Callable[[], _Provider | None]) -> Iterable[EventLog]:
-    """Return the logs of a provider, which may also be the global one."""
-    own, both = provider(), (_GLOBAL, metrics.get_meter_provider())
-    keys: Iterable[Any] = both if any(own is key for key in both) else (own,)
-    return dict.fromkeys(log for key in keys for log in _observed.get(key, ()))
+    return dict.fromkeys(log for observed in _observed_by(provider) for log in observed.logs)
 
 
 def _observe_counts(provider: Callable[[], _Provider | None], options: CallbackOptions) -> Iterable[Observation]:
+    for observed in _observed_by(provider):
+        observed.durations.export()
     totals: Counter[tuple[str, str]] = Counter()
     for log in _logs_of(provider):
         totals.update({(log.kinds[name].etl, name): count for name, count in log.counts().items()})

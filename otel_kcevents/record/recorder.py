@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from sys import is_finalizing
 from time import time_ns
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
@@ -17,6 +17,7 @@ from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
 from otel_kcevents.model.wire import event_attributes, failure_of, span_attributes
+from otel_kcevents.record.durations import DURATIONS, TimedSpan
 from otel_kcevents.record.failures import record_failure
 from otel_kcevents.record.sizes import to_size
 from otel_kcevents.record.target import Target
@@ -67,6 +68,9 @@ class Recorder:
         Returns:
             The span and its contexts, or None if instrumentation is suppressed and nothing is recorded.
         """
+        if DURATIONS.is_on and time is None:
+            started = self.start(time_ns())
+            return started and (cast(Span, TimedSpan(started[0])), started[1], started[2])
         if self._counts is not None:
             self._counts.calls += 1
         outside = get_current()
@@ -129,10 +133,15 @@ class Recorder:
         Args:
             span: The span of the operation.
         """
+        if type(span) is TimedSpan:  # type: ignore[comparison-overlap]  # its duration says nothing
+            span = span.span
         self._record(span, time_ns(), None)
 
     def _record(self, span: Span, time: int, event: Event | None) -> None:
         """Append the event, if there is one, to the log and the span, and end the span."""
+        if type(span) is TimedSpan:  # type: ignore[comparison-overlap]
+            target = self.target
+            span = target.durations.end(span, target.etl, self.operation, None if event is None else event.failure)
         if self._counts is not None:  # first, so that the journal gets the counts together with the event
             self._count(event)
         try:

@@ -1,4 +1,4 @@
-"""`Target`: the log, tracer and counter of one record set. A pickle has only its names; each process has its own."""
+"""`Target`: where the events of one record set go. A pickle has only its names; each process has its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from otel_kcevents.model.event import Kind, kinds_of
 from otel_kcevents.model.messages import error_message
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.wire import SCOPE
+from otel_kcevents.record.durations import Durations
 from otel_kcevents.record.metrics import observe
 from otel_kcevents.store.local import Reference, refer, resolve
 from otel_kcevents.store.log import EventLog, default_log
@@ -43,14 +44,14 @@ class RecordedKind(str):
 
 
 class Target:
-    """The log, the tracer and the counter that the events of one set go to, and the names of its kinds.
+    """The log, the tracer and the instruments that the events of one set go to, and the names of its kinds.
 
     Args:
         etl: The name of the set's list in the log.
         set_name: The prefix of the names of its kinds.
         log: The log that the events go to.
         tracer_provider: The provider of the tracer; None for the global one, which may be set later.
-        meter_provider: The provider of the counter; None for the global one, which may be set later.
+        meter_provider: The provider of the metrics; None for the global one, which may be set later.
 
     Attributes:
         warned: The fields for which a warning was logged, by operation or by the name of an unpickled function.
@@ -75,7 +76,7 @@ class Target:
         self.tracer: trace.Tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
         self.is_proxied: bool = tracer_provider is None
         self.warned: dict[str, set[str]] = {}
-        observe(log, meter_provider)
+        self.durations: Durations = observe(log, meter_provider)
 
     def replace_proxy(self) -> None:
         """Replace the proxy tracer, whose calls cost more, once a provider is set."""

@@ -14,11 +14,12 @@ from opentelemetry import trace
 
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.problems import logger as _logger
+from otel_kcevents.record.durations import set_durations
+from otel_kcevents.sdk import published, settings
 from otel_kcevents.sdk.ending import other_providers
 from otel_kcevents.sdk.journaling import choose_log_file, keep_in_file
 from otel_kcevents.sdk.process_setup import SETUP, needed_providers
 from otel_kcevents.sdk.scrub_choice import set_scrub
-from otel_kcevents.sdk.settings import crash_folder, service_is_named
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.run import is_helper
 from otel_kcevents.store.run_end import end_run
@@ -35,6 +36,7 @@ def configure(
     log_file: str | os.PathLike[str] | Literal[False] | None = None,
     scrub: Callable[[str], str] | bool | None = None,
     report_on_crash: str | os.PathLike[str] | None = None,
+    durations: bool | None = None,
 ) -> None:
     """Set up OpenTelemetry for a script: providers if none are set, export, the log, and a flush when it ends.
 
@@ -60,17 +62,26 @@ def configure(
         scrub: The function that removes secrets from messages, as for `set_scrub`; None to leave it unchanged.
         report_on_crash: The folder for a bug report, which is written if an uncaught exception ends the program; None
             for the folder that `OTEL_PYTHON_KCEVENTS_REPORT_ON_CRASH` names, if any.
+        durations: Whether to measure how long operations take, for the histogram `kubecost.etl.operation.duration`; the
+            processes that this one starts do the same if they call `configure()` too, and those of `multiprocessing`
+            always. None for what `OTEL_PYTHON_KCEVENTS_DURATIONS` says, `true` or `false`; by default, they are not
+            measured.
 
     Raises:
         ModuleNotFoundError: An exporter is needed but not installed.
         TypeError: *scrub* is neither a function nor a bool nor None, or *log_file* is neither a path nor False nor
-            None, or *report_on_crash* is neither a path nor None.
+            None, or *report_on_crash* is neither a path nor None, or *durations* is neither a bool nor None.
         ValueError: A setting is malformed. The message names it, but never shows a header or a password.
     """
     file = choose_log_file(log_file)
+    is_measured = settings.durations() if durations is None else durations
+    if is_measured is not None:
+        set_durations(is_measured)
+    if durations is not None:
+        published.publish_durations(durations)
     if scrub is not None:
         set_scrub(scrub)
-    if (folder := crash_folder() if report_on_crash is None else report_on_crash) is not None:
+    if (folder := settings.crash_folder() if report_on_crash is None else report_on_crash) is not None:
         from otel_kcevents.sdk.crash import report_crash_to
 
         report_crash_to(folder, log)  # first, so that at exit it comes last and sees what was lost
@@ -121,7 +132,7 @@ def _warn_of_unused_name(service_name: str | None, needs_traces: bool, needs_met
         _service_names.append(service_name)
     if not service_name or service_name in _service_names[:-1] or (needs_traces and needs_metrics):
         return
-    if service_is_named():
+    if settings.service_is_named():
         return
     if not is_first:
         _logger.warning(

@@ -7,6 +7,7 @@ import os
 __all__ = [
     "publish_config_file",
     "publish_configuration",
+    "publish_durations",
     "publish_log_file",
     "publish_mapping",
     "publish_scrub",
@@ -18,6 +19,7 @@ __all__ = [
 _CONFIGURED_BY = "OTEL_PYTHON_KCEVENTS_CHILDREN"
 _LOG_FILE = "OTEL_PYTHON_KCEVENTS_LOG_FILE"  # also a setting
 _MAPPING = "OTEL_PYTHON_KCEVENTS_MAPPING"  # also a setting
+_DURATIONS = "OTEL_PYTHON_KCEVENTS_DURATIONS"  # also a setting
 _CONFIG_FILE = "OTEL_CONFIG_FILE"  # a setting of OpenTelemetry
 _KEPT_BY = "OTEL_PYTHON_KCEVENTS_LOG_FILE_BY"
 _SCRUBBED_BY = "OTEL_PYTHON_KCEVENTS_SCRUB"
@@ -84,6 +86,15 @@ def publish_config_file() -> None:
     path = os.environ.get(_CONFIG_FILE)
     if path and os.path.exists(path):
         os.environ[_CONFIG_FILE] = os.path.abspath(path)
+
+
+def publish_durations(enabled: bool) -> None:
+    """Publish to the processes that this one starts, in the environment, whether they measure durations.
+
+    Args:
+        enabled: The argument of `configure()`.
+    """
+    os.environ[_DURATIONS] = str(enabled).lower()
 
 
 def publish_scrub(choice: str | None) -> None:

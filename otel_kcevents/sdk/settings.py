@@ -23,6 +23,7 @@ __all__ = [
     "batch_settings",
     "config_file",
     "crash_folder",
+    "durations",
     "exporters",
     "log_file",
     "log_file_retention",
@@ -346,6 +347,19 @@ def trace_url() -> str | None:
             "such as http://localhost:16686/trace/{trace_id}"
         )
     return template or None
+
+
+def durations() -> bool | None:
+    """Return whether to measure durations of operations: `OTEL_PYTHON_KCEVENTS_DURATIONS`; None if it is not set.
+
+    Raises:
+        ValueError: The variable is neither `true` nor `false`, in any case.
+    """
+    name = "OTEL_PYTHON_KCEVENTS_DURATIONS"
+    text = _read(name)
+    if text.lower() not in ("true", "false", ""):
+        raise ValueError(f"{name}={short_repr(text)}: expected true or false")
+    return text.lower() == "true" if text else None
 
 
 def service_is_named() -> bool:

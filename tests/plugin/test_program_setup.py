@@ -200,3 +200,17 @@ def test_missing_launcher_package_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.instrumentor", None)
     with pytest.raises(ModuleNotFoundError, match=r"otel-kcevents\[plugin\]"):
         __import__("otel_kcevents.plugin.instrumentor")
+
+
+def test_launcher_option_measures_durations() -> None:
+    done = subprocess.run(
+        [LAUNCHER, "--kcevents_durations", "true", sys.executable, PROGRAMS / "own_set_up.py", "configured"],
+        env=clean_environment(
+            **PROVIDERS["ours"], OTEL_PYTHON_KCEVENTS_MAPPING=str(MAPPING), OTEL_METRICS_EXPORTER="console"
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert '"name": "kubecost.etl.operation.duration"' in done.stdout

@@ -437,3 +437,26 @@ def test_published_log_file_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None
     assert (published.published_log_file(), settings.log_file()) == (os.getpid(), "/var/log/kcevents.db")
     published.publish_log_file(None)
     assert (published.published_log_file(), settings.log_file()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "measured"), [("true", True), ("True", True), ("FALSE", False), ("", None), (" ", None)]
+)
+def test_durations_are_measured_if_the_variable_says_so(
+    monkeypatch: pytest.MonkeyPatch, text: str, measured: bool | None
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_DURATIONS", text)
+    assert settings.durations() is measured
+
+
+def test_wrong_durations_error_shows_variable_and_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_DURATIONS", "1")
+    with pytest.raises(ValueError, match=r"OTEL_PYTHON_KCEVENTS_DURATIONS='1'.*true or false"):
+        settings.durations()
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_published_durations_can_be_read(monkeypatch: pytest.MonkeyPatch, measured: bool) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_DURATIONS", "")
+    published.publish_durations(measured)
+    assert settings.durations() is measured

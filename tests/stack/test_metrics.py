@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from stack.backends import Collector, Prometheus, Run, fetch
-from stack.conftest import Stack
-from stack.programs import path_of, wait_until
 
 from otel_kcevents import Journal, LogServer, start_http_server
+from stack.backends import Collector, Run
+from stack.conftest import Stack
+from stack.programs import wait_until
 
 PER_KIND = [
     "kubecost_etl_events_total",
@@ -52,7 +50,8 @@ def exposed(text: str, *names: str) -> tuple[set[_Family], _Series]:
         if sample.name in names
     }
     found = {sample.name for family in families for sample in family.samples}
-    print(text[:3000]); assert found >= set(names)
+    print(text[:3000])
+    assert found >= set(names)
     return {(one.name, one.documentation, one.type) for one in families if one.samples[0].name in names}, series
 
 
