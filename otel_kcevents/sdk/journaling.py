@@ -11,6 +11,7 @@ from opentelemetry import trace
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.sdk import published, settings
+from otel_kcevents.store.covers import covers
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.run import change_run
 from otel_kcevents.store.run_end import begin_with_calls
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogFile", "choose_log_file", "keep_in_file"]
 
-_kept: list[tuple[EventLog, Journal]] = []  # each log has one file, and each file one log
+# Each log has one file, and each file one log, in the cover of a test or, for None, outside of tests.
+_kept: list[tuple[object | None, EventLog, Journal]] = []
 _warned: set[str] = set()
 
 
@@ -83,7 +85,9 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
         from otel_kcevents.store.journal import Journal  # here, because it imports sqlite3
 
         journal = Journal(file.path, file.retention, file.max_age)
-    for other_log, other in _kept:
+    present = covers()
+    _kept[:] = [one for one in _kept if one[0] in present]
+    for other_log, other in _kept_now():
         if (other_log is log) != (other is journal):
             if file.argument is not None and file.argument not in _warned:
                 _warned.add(file.argument)
@@ -98,16 +102,21 @@ def keep_in_file(log: EventLog, file: LogFile, service_name: str | None = None) 
     attributes: Any = getattr(getattr(trace.get_tracer_provider(), "resource", None), "attributes", {})
     service = str(attributes.get("service.name", ""))
     change_run(service=service_name if not service or service.startswith("unknown_service") else service)
-    if (log, journal) not in _kept:
-        _kept.append((log, journal))
+    if (log, journal) not in _kept_now():
+        _kept.append((present[-1], log, journal))
         log.attach(journal, begin=False)
         begin_with_calls(journal)
-    published.publish_log_file(_kept[0][1].path)
+    published.publish_log_file(_kept_now()[0][1].path)
     return journal
 
 
+def _kept_now() -> list[tuple[EventLog, Journal]]:
+    cover = covers()[-1]
+    return [(log, journal) for one, log, journal in _kept if one is cover]
+
+
 def _after_fork_in_child() -> None:
-    for _, journal in _kept[:1]:
+    for _, journal in _kept_now()[:1]:
         published.publish_log_file(journal.path)  # with the child's process id, for its own children
 
 

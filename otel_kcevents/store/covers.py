@@ -10,7 +10,7 @@ from weakref import WeakSet
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.event import Event
 
-__all__ = ["CoverConsumer", "Coverable", "all_logs", "cover_logs", "register_log"]
+__all__ = ["CoverConsumer", "Coverable", "all_logs", "cover_logs", "covers", "register_log"]
 
 CoverConsumer: TypeAlias = Callable[[Any, Event, int, int], object]
 """A function that takes the log, an event, its span id and its trace id; the ids are 0 if no span was recorded."""
@@ -52,6 +52,11 @@ def register_log(log: Coverable) -> None:
 def all_logs() -> list[Any]:
     """Return the logs of this process."""
     return list(_logs)
+
+
+def covers() -> tuple[object | None, ...]:
+    """Return None, for what no cover has set aside, and then the present covers, of which the last one is in effect."""
+    return None, *_covers
 
 
 def cover_logs(consumer: CoverConsumer) -> Callable[[], None]:
