@@ -1,4 +1,8 @@
-"""OpenTelemetry instrumentation for cost ETL: each operation becomes a span with its event, a count and a log entry."""
+"""OpenTelemetry instrumentation for cost ETL: each operation becomes a span with its event, a count and a log entry.
+
+PYTEST_DONT_REWRITE: pytest would warn that this package, which has a plugin of pytest, may be imported before pytest
+starts.
+"""
 
 import os
 from typing import TYPE_CHECKING

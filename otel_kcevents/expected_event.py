@@ -150,8 +150,9 @@ def _kind_of(name: str) -> str:
         if kind in known:
             return kind
     nearest = get_close_matches(name, known, n=3, cutoff=0.5) or known
-    remedy = "the record set of a kind must exist before the assertion"
-    raise ValueError(f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? ({remedy})")
+    raise ValueError(
+        f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? Create a record set of your own first"
+    )
 
 
 def _names_of(error: type[BaseException]) -> set[Any]:

@@ -17,7 +17,7 @@ from telemetry import Telemetry, Warned
 
 from otel_kcevents.store.calls import retire_counts
 
-pytest_plugins = ["serving", "mapped_program"]
+pytest_plugins = ["pytester", "serving", "mapped_program"]
 
 # A shell that starts the tests in the background makes them, and the programs they start, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)

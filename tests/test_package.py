@@ -144,6 +144,11 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert imports_of("import otel_kcevents", "opentelemetry", "otel_kcevents.model", "json", "inspect") == []
 
 
+def test_plugin_of_pytest_imports_nothing_before_its_use() -> None:
+    unused = ("opentelemetry", "otel_kcevents.testing", "otel_kcevents.model", "otel_kcevents.store")
+    assert imports_of("import otel_kcevents.pytest_plugin", *unused) == []
+
+
 def test_decorating_does_not_import_the_sdk_or_a_server() -> None:
     heavy = ("opentelemetry.sdk", "http.server", "multiprocessing", "wrapt", "asyncio", "sqlite3", "urllib.parse")
     assert imports_of("from otel_kcevents import allocation", *heavy) == []

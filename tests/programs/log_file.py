@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_kcevents import EventLog, EventLogProcessor, Journal, RecordSet, asset, configure, default_log
+from otel_kcevents.testing import capture
 
 
 def configured() -> None:
@@ -148,6 +149,20 @@ def two_logs_in_two_files() -> None:
     asset.emit("loaded")
     RecordSet("asset", "AssetSet", log=log).emit("saved")
     print(Journal("log.db").counts(), Journal("other.db").counts())
+
+
+def captured() -> None:
+    """Two tests with a file each, in a program that has one."""
+    argument()
+    for name in ("first.db", "second.db"):
+        with capture():
+            configure(log_file=name)
+            asset.emit("loaded")
+            children("fork")
+            children()
+            print(Journal(name).counts())
+    asset.emit("saved")
+    print(os.environ["OTEL_PYTHON_KCEVENTS_LOG_FILE"])
 
 
 def malformed() -> None:

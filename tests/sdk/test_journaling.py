@@ -153,6 +153,12 @@ def test_second_log_can_have_its_own_file(run: Any) -> None:
     assert run("two_logs_in_two_files") == ([f"{both} {both}"], [])
 
 
+def test_captures_can_have_files_of_their_own(run: Any, journal: Journal) -> None:
+    """Their processes too; afterwards, the log is kept in the program's file again."""
+    assert run("captured") == (["{'AssetSetLoaded': 3}"] * 2 + [journal.path], [])
+    assert journal.counts() == {"AssetSetSaved": 2}
+
+
 @pytest.mark.parametrize("place", [".", "missing/log.db"])
 def test_unusable_file_is_reported_and_again_at_the_end(run: Any, tmp_path: Path, place: str) -> None:
     """The program runs; the second warning says how much the file lacks."""
