@@ -56,8 +56,8 @@ def coverage_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
         yield from ([(line, style)] for line in lines[1:])
     seen: set[str] = set()
     for (etl, resolution), rows in groupby(coverage.rows, lambda row: (row.etl, row.resolution)):
-        yield []
-        yield from _grid_lines(f"{etl}, {resolution}", list(rows), coverage, terminal, seen)
+        grids = list(_grid_lines(f"{etl}, {resolution}", list(rows), coverage, terminal, seen))
+        yield from ([], *grids) if grids else ()
     yield []
     yield from _legend(coverage, terminal, seen)
     yield from _problem_lines(coverage, terminal)
@@ -75,7 +75,9 @@ def _grid_lines(
         terminal: What the terminal can show.
         seen: The states of the cells are added to it.
     """
-    grids = [(row.operation, grid_of(row, coverage.end - coverage.start)) for row in rows]
+    grids = [(row.operation, grid_of(row, coverage.end - coverage.start)) for row in rows if row.windows or row.gaps]
+    if not grids:
+        return
     summary = grids[0][1].summary
     each = f"; each mark is the worst window of a {summary}" if summary else ""
     due = next((f", due {_length(row.grace)} after the end" for row in rows if row.is_regular), "")

@@ -186,6 +186,33 @@ def test_unknown_windows_are_shown_and_said(run: Run, tmp_path: Path) -> None:
     assert "some windows before 2024-09-02T08:00:00Z are unknown" in missing.err
 
 
+def save(path: Path, *events: Event) -> str:
+    """Write a document with these events, of which the last one is the newest."""
+    log = EventLog()
+    for event in events:
+        log.append(event)
+    path.write_text(log.document().to_json(), encoding="utf-8")
+    return str(path)
+
+
+def test_windows_of_another_length_are_compact_lines(run: Run, tmp_path: Path) -> None:
+    quarters = [Window.from_ns(NOW - n * HOUR // 4, NOW - (n - 1) * HOUR // 4) for n in (9, 8, 7, 5, 4, 3, 2, 1)]
+    path = save(tmp_path / "log.json", *(Event("AssetSetSaved", NOW, 7, window) for window in quarters))
+    out = run("coverage", "--window", "2024-09-03T04:15Z/2024-09-03T06:30Z", "--grace", "90s", path).out
+    assert "asset, 15m, due 90s after the end\n                  save\n2024-09-03 04:15  ■■■□■■■■■\n\n■ ok" in out
+
+
+def test_operation_without_windows_in_the_range_has_no_grid(run: Run, tmp_path: Path) -> None:
+    """A single window of an unusual length is not a schedule, so that none is missing afterwards."""
+    window = Window.of("2024-08-01T00:00Z/2024-08-01T05:00Z")
+    path = save(tmp_path / "log.json", Event("AssetSetSaved", NOW, 7, window))
+    assert run("coverage", "--window", "2024-09-02", path).out.splitlines() == [
+        f"asset: no window due yet; newest saved 2024-08-01 00:00{DASH}05:00, 0 s ago",
+        "",
+        "from 2024-09-02T00:00:00Z to 2024-09-03T00:00:00Z",
+    ]
+
+
 def test_source_without_events_has_no_windows(run: Run, tmp_path: Path) -> None:
     (tmp_path / "log.json").write_text(EventLog().document().to_json(), encoding="utf-8")
     assert run("coverage", "--exit-code", str(tmp_path / "log.json")) == (0, "no windows\n", "")
