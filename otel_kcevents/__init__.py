@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from otel_kcevents.serve.apps import make_asgi_app, make_wsgi_app
     from otel_kcevents.serve.respond import respond
     from otel_kcevents.serve.server import LogServer, start_http_server
+    from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
     from otel_kcevents.store.journal import Journal, JournalError
     from otel_kcevents.store.log import EventLog, default_log
     from otel_kcevents.store.remote import RemoteLog, RemoteLogError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Call",
+    "Coverage",
+    "CoverageQuery",
     "Document",
     "Event",
     "EventLog",
@@ -57,6 +60,7 @@ __all__ = [
     "allocation",
     "asset",
     "configure",
+    "coverage",
     "default_log",
     "flush",
     "keep",
@@ -88,6 +92,7 @@ _NAMES = {
     "serve.apps": ("make_asgi_app", "make_wsgi_app"),
     "serve.respond": ("respond",),
     "serve.server": ("LogServer", "start_http_server"),
+    "store.coverage": ("Coverage", "CoverageQuery", "coverage"),
     "store.journal": ("Journal", "JournalError"),
     "store.log": ("EventLog", "default_log"),
     "store.remote": ("RemoteLog", "RemoteLogError"),

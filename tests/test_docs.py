@@ -13,6 +13,8 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
 - `text systemd` and `text crontab`: their commands are run
+- `text coverage` and `text coverage-intervals`: what the commands of `coverage` print; `text coverage-unit` and
+  `text coverage-crontab`: their commands are run
 - `text diagram`: a drawing
 """
 
@@ -41,18 +43,21 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 from telemetry import Telemetry
 
 import otel_kcevents
-from otel_kcevents import Event, Journal, RemoteLog
+from otel_kcevents import Event, Journal, RemoteLog, Window
 from otel_kcevents.cli.main import main
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES
+from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.plugin.config_file import read_section
 from otel_kcevents.plugin.mapping import mapping_of, read_mapping
 from otel_kcevents.plugin.options import OPTIONS
+from otel_kcevents.store import coverage as store_coverage
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(otel_kcevents.__file__).parent
 PAGES = [ROOT / "README.md", ROOT / "collector-config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+WEEK_END = "2024-09-08T12:10:00+00:00"
 MODULES = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")}
 
 
@@ -145,6 +150,7 @@ def test_every_block_has_a_check() -> None:
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
     known = {"python", "output", "sh", "sql", "toml", "yaml", "yaml config-file", "text first-command", "text query"}
     known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
+    known |= {f"text coverage{kind}" for kind in ("", "-intervals", "-crontab", "-unit")}
     known |= {"text find", "text mapping-check", "text mapping-run", "text warning"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
@@ -248,7 +254,7 @@ def test_terminal_commands_work(
 ) -> None:
     """They read the file that the environment names; `check` validates a document that `log` prints."""
     argv = {command.split()[1]: command.split()[1:] for command in commands("otel-kcevents ")}
-    del argv["mapping"]  # tested below
+    del argv["mapping"], argv["coverage"]  # tested below
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_PYTHON_KCEVENTS_LOG_FILE", "kcevents.db")
     write_nights(tmp_path / "kcevents.db")
@@ -266,6 +272,58 @@ def test_terminal_commands_work(
     assert main([*log, report[-1]]) == 0
     assert "AllocationSetComputeError" in capsys.readouterr().out
     assert argv == {"tail": ["tail"], "serve": ["serve", "kcevents.db"]}
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the journal `week.db` of a week with troubles, which ends on September 8."""
+    folder = tmp_path_factory.mktemp("week")
+    run(str(ROOT / "examples" / "troubled_week.py"), "week.db", "--now", WEEK_END, folder=folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("beginning", "output", "code"),
+    [("--etl", "text coverage", 0), ("--missing", "text coverage-intervals", 3)],
+)
+def test_command_coverage_prints_the_output_of_the_page(
+    beginning: str,
+    output: str,
+    code: int,
+    week: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(store_coverage, "time_ns", lambda: parse_time(WEEK_END))
+    monkeypatch.chdir(week)
+    (command,) = commands(f"otel-kcevents coverage {beginning}")
+    assert main(shlex.split(command)[1:]) == code
+    assert capsys.readouterr().out == block(output)
+
+
+def test_crontab_mails_missing_windows(week: Path) -> None:
+    """And the unit of systemd fails because of them. Nothing is mailed if no window is missing or failed."""
+    *settings, mail = block("text coverage-crontab").splitlines()
+    (*when, command) = mail.split(maxsplit=5)
+    assert len(when) == 5
+    variables = dict(setting.split("=") for setting in settings)
+    unit = ConfigParser()
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(block("text coverage-unit"))
+    program, *arguments, file = shlex.split(unit["Service"]["ExecStart"])
+    assert program == f"{variables['PATH'].split(':')[0]}/otel-kcevents"
+    assert file == variables["OTEL_PYTHON_KCEVENTS_LOG_FILE"]
+
+    def run_for(journal: Path) -> tuple[str, int]:
+        environment = clean_environment(OTEL_PYTHON_KCEVENTS_LOG_FILE=str(journal))
+        line = command.replace("otel-kcevents", f"{sys.executable} -m otel_kcevents")
+        mailed = subprocess.run(["/bin/sh", "-c", line], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        return mailed.stdout, main([*arguments, str(journal)])
+
+    output, code = run_for(week / "week.db")
+    assert ("windows missing" in output, code) == (True, 3)
+    write(week / "once.db", run_of("a"), Event("AssetSetSaved", NIGHT, 1, Window.of("2022-06-03/2022-06-05")))
+    assert run_for(week / "once.db") == ("", 0)
 
 
 @pytest.mark.parametrize(("form", "text"), [block[1:] for block in BLOCKS if block.info in ("toml", "yaml")])
@@ -348,8 +406,9 @@ def test_systemd_unit_starts_the_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this system has no systemd-analyze")
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    text = re.sub(r"(?<=ExecStart=)\S+", "/bin/true", block("text systemd"))
+@pytest.mark.parametrize("unit", ["text systemd", "text coverage-unit"])
+def test_systemd_accepts_the_unit(tmp_path: Path, unit: str) -> None:
+    text = re.sub(r"(?<=ExecStart=)\S+", "/bin/true", block(unit))
     (tmp_path / "kcevents.service").write_text(text, encoding="utf-8")
     done = subprocess.run(
         ["systemd-analyze", "verify", tmp_path / "kcevents.service"], capture_output=True, text=True, check=False
