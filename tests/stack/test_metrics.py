@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_kcevents import Journal, LogServer, start_http_server
-from stack.backends import Collector, Run
+from otel_kcevents.model.metrics import DURATION, EVENTS, LAST_EVENT, LAST_WINDOW_END, RECORDS, RUN_LAST_END
+from stack.backends import Collector, Prometheus
 from stack.conftest import Stack
-from stack.programs import wait_until
+from stack.programs import path_of, wait_until
 
-PER_KIND = [
-    "kubecost_etl_events_total",
-    "kubecost_etl_last_event_timestamp_seconds",
-    "kubecost_etl_last_window_end_timestamp_seconds",
-    "kubecost_etl_records_total",
-]
-_Family = tuple[str, str, str]
-_Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+PER_KIND = [metric.prometheus_name for metric in (EVENTS, RECORDS, LAST_EVENT, LAST_WINDOW_END)]
+Exposed = dict[str, Any]
+"""By the name of a metric: its help and type, and its values by labels."""
 
 
 @pytest.fixture(scope="module")
@@ -32,36 +30,86 @@ def collector(shared: Stack) -> Collector:
 def server(shared: Stack, collector: Collector) -> Iterator[LogServer]:
     """Serves the journal of a program that has also exported its metrics."""
     file = shared.folder / "kcevents.db"
-    run: Run = shared.etl("etl", endpoint=collector.grpc, OTEL_PYTHON_KCEVENTS_LOG_FILE=str(file))
-    run.finish()
+    settings = {"OTEL_PYTHON_KCEVENTS_LOG_FILE": str(file), "OTEL_PYTHON_KCEVENTS_DURATIONS": "true"}
+    shared.etl("etl", endpoint=collector.grpc, **settings).finish()
     with start_http_server(0, log=Journal(file), metrics=True, max_load=1) as server:
         yield server
 
 
-def exposed(text: str, *names: str) -> tuple[set[_Family], _Series]:
-    """Return the families and the series of a text, without the labels of the process."""
-    families: list[Metric] = [family for family in text_string_to_metric_families(text) if family.samples]
-    series = {
-        (sample.name, tuple(sorted(pair for pair in sample.labels.items() if pair[0] not in ("job", "instance")))): (
-            sample.value
-        )
-        for family in families
-        for sample in family.samples
-        if sample.name in names
-    }
-    found = {sample.name for family in families for sample in family.samples}
-    print(text[:3000])
-    assert found >= set(names)
-    return {(one.name, one.documentation, one.type) for one in families if one.samples[0].name in names}, series
+@pytest.fixture(scope="module")
+def prometheus(shared: Stack, collector: Collector, server: LogServer) -> Prometheus:
+    """Scrapes both."""
+    return shared.prometheus(collector.exposed, f"127.0.0.1:{server.port}")
 
 
-def served(server: LogServer) -> str:
-    return "\n".join(Collector.metrics(None, f"127.0.0.1:{server.port}"))  # type: ignore[arg-type]
+def text_of(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def exposed(text: str) -> Exposed:
+    """Return what a text exposes, without the labels of the process."""
+    found: Exposed = {}
+    for family in text_string_to_metric_families(text):
+        values = {
+            tuple(sorted((name, value) for name, value in sample.labels.items() if name not in ("job", "instance"))): (
+                sample.value
+            )
+            for sample in family.samples
+        }
+        if family.samples:
+            found[family.samples[0].name] = (family.documentation, family.type, values)
+    return found
 
 
 def test_journal_and_collector_expose_the_same_metrics(collector: Collector, server: LogServer) -> None:
-    def both() -> bool:
-        live = "\n".join(collector.metrics(collector.exposed))
-        return PER_KIND[0] in live and exposed(live, *PER_KIND) == exposed(served(server), *PER_KIND)
+    of_journal = exposed(text_of(f"127.0.0.1:{server.port}"))
+    assert list(of_journal) == [*PER_KIND, RUN_LAST_END.prometheus_name]
 
-    wait_until(both, "the same metrics")
+    def are_equal() -> bool:
+        of_collector = exposed(text_of(collector.exposed))
+        return [of_collector.get(name) for name in PER_KIND] == [of_journal[name] for name in PER_KIND]
+
+    wait_until(are_equal, "the same metrics")
+
+
+def test_durations_are_a_histogram_in_seconds(collector: Collector, server: LogServer) -> None:
+    name = DURATION.prometheus_name
+    wait_until(lambda: f"{name}_count" in text_of(collector.exposed), "durations")
+    families = {family.name: family for family in text_string_to_metric_families(text_of(collector.exposed))}
+    counts = {
+        tuple(sample.labels.get(label, "") for label in DURATION.labels): sample.value
+        for sample in families[name].samples
+        if sample.name == f"{name}_count"
+    }
+    assert counts["allocation", "load", ""] == 20
+    assert counts["asset", "compute", "__main__.SourceUnavailable"] == 4
+    assert (families[name].type, families[name].documentation) == ("histogram", DURATION.description)
+
+
+def test_promtool_finds_no_problem(server: LogServer) -> None:
+    text = text_of(f"127.0.0.1:{server.port}")
+    done = subprocess.run(
+        [path_of("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_prometheus_scrapes_a_journal(prometheus: Prometheus, server: LogServer) -> None:
+    instance = f'{{job="kcevents",instance="127.0.0.1:{server.port}"}}'
+    wait_until(lambda: prometheus.query(f"{EVENTS.prometheus_name}{instance}"), "the journal's metrics")
+    [age] = prometheus.query(f'time() - {RUN_LAST_END.prometheus_name}{{service="etl",outcome="ended"}}')
+    assert 0 < float(age["value"][1]) < 600
+    [window] = prometheus.query(f"max({LAST_WINDOW_END.prometheus_name}{instance})")
+    assert float(window["value"][1]) == 1_767_225_600 + 20 * 3_600  # 2026-01-01, and 20 hours
+
+
+def test_journal_is_told_from_programs_by_its_job(prometheus: Prometheus, collector: Collector) -> None:
+    """A sum over both would count each event twice."""
+    by_job = f"sum by (job) ({EVENTS.prometheus_name})"
+    wait_until(lambda: len(prometheus.query(by_job)) == 2, "both jobs")
+    assert {one["metric"]["job"]: one["value"][1] for one in prometheus.query(by_job)} == {
+        "etl": "200",
+        "kcevents": "200",
+    }
