@@ -77,6 +77,7 @@ def test_journal_is_served_until_a_signal(start: Start, tmp_path: Path, number: 
         "AssetSetTotaled": 1,
     }
     assert ask_port(port, target="/model/etl/runs").status == 200
+    assert b'event="AssetSetTotaled"} 1.0' in ask_port(port, target="/metrics").body
     assert end(process, number) == (0, "", "")
 
 
