@@ -116,14 +116,20 @@ def grid_of(row: CoverageRow, length: int) -> Grid:
         layout = _HOURS
     elif row.period < 28 * DAY and length <= _MAX_DAILY:
         layout = _DAYS
-    lines: dict[str, dict[int, Cell]] = {}
     step, into = max(layout.slot, min(row.period, DAY)), 0 if layout is _HOURS else row.period // 2
-    for state, start, end, _ in _parts(row):
-        for at in (*range(start + into, end, step), end - row.period + into):
-            label, column, name = _place(layout, at // layout.unit)
-            cells = lines.setdefault(label, {})
-            if column not in cells or _RANK[state] < _RANK[cells[column].state]:
-                cells[column] = Cell(name, state)
+    ranks: dict[int, int] = {}
+    for state, start, end, windows in _parts(row):
+        rank, first = _RANK[state], start + into
+        times = (first,) if windows == 1 else (*range(first, end, step), end - row.period + into)
+        for number in (time // layout.unit for time in times):
+            if ranks.get(number, len(_RANKS)) > rank:
+                ranks[number] = rank
+    lines: dict[str, dict[int, Cell]] = {}
+    for number, rank in ranks.items():
+        label, column, name = _place(layout, number)
+        cells = lines.setdefault(label, {})
+        if column not in cells or rank < _RANK[cells[column].state]:
+            cells[column] = Cell(name, _RANKS[rank])
     summary = None if row.period >= layout.slot - _HOUR else "day" if layout is _DAYS else "month"
     return Grid(layout.heads, layout.width, dict(sorted(lines.items())), summary)
 

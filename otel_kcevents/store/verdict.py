@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
@@ -58,18 +58,16 @@ def verdicts(rows: Iterable[CoverageRow], without_window: Iterable[WindowResult]
 
 
 def _verdict(etl: str, rows: Sequence[CoverageRow], failures: int, now: int) -> Verdict:
-    counts = dict.fromkeys((*_COUNTED, "ok"), 0)
+    counts = dict.fromkeys(_COUNTED, 0)
     saved_again = 0
     for resolution in {row.resolution for row in rows}:
-        alike = [row for row in rows if row.resolution == resolution]
+        parts = _parts([row for row in rows if row.resolution == resolution])
         taken: list[tuple[int, int]] = []
-        for state in counts:
-            parts = [part for row in alike for part in _parts(row, state)]
-            counts[state] += _distinct(parts, taken)
-            taken = merge_intervals([*taken, *(part[:2] for part in parts)])
+        for state in _COUNTED:
+            counts[state] += _distinct(parts[state], taken)
+            taken = merge_intervals([*taken, *(part[:2] for part in parts[state])])
             if state == "missing":  # a window that has to run again is not final anyway
-                again = [(window.start, window.end, 1) for row in alike for window in row.windows if window.saved_again]
-                saved_again += _distinct(again, taken)
+                saved_again += _distinct(parts[_SAVED_AGAIN], taken)
     words: list[str] = []
     for count, name in (*((counts[state], state) for state in _COUNTED), (saved_again, _SAVED_AGAIN)):
         if count:
@@ -77,7 +75,7 @@ def _verdict(etl: str, rows: Sequence[CoverageRow], failures: int, now: int) -> 
     if failures:
         words.append(f"{failures:,} {_plural(failures, 'failure')} without a window")
     if not words:
-        words = [_all_ok(counts["ok"])]
+        words = [_all_ok(len({window[:2] for row in rows for window in row.windows}))]
     state = next((state for state in _COUNTED if counts[state]), "ok")
     return Verdict(etl, "failed" if failures else state, f"{', '.join(words)}; {_newest(rows, now)}")
 
@@ -92,14 +90,18 @@ def _all_ok(count: int) -> str:
     return "1 window ok" if count else "no window due yet"
 
 
-def _parts(row: CoverageRow, state: str) -> Iterable[_Part]:
-    """Yield the windows and the gaps of a row that are in a state."""
-    for window in row.windows:
-        if window.state == state:
-            yield window.start, window.end, 1
-    for gap in row.gaps:
-        if gap.state == state:
-            yield gap.start, gap.end, gap.windows
+def _parts(rows: Iterable[CoverageRow]) -> Mapping[str, list[_Part]]:
+    """Return the windows and the gaps of rows by their state; those that were saved again also as such."""
+    parts = defaultdict[str, list[_Part]](list)
+    for row in rows:
+        for window in row.windows:
+            if window.state != "ok":
+                parts[window.state].append((window.start, window.end, 1))
+            if window.saved_again:
+                parts[_SAVED_AGAIN].append((window.start, window.end, 1))
+        for gap in row.gaps:
+            parts[gap.state].append((gap.start, gap.end, gap.windows))
+    return parts
 
 
 def _distinct(parts: Iterable[_Part], taken: Sequence[tuple[int, int]]) -> int:
