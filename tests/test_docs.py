@@ -10,6 +10,8 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `text warning`: a warning about a mapping
 - `text find`, `text mapping-check`, `text mapping-run`: what the commands of `mapping` print
 - `sql`: a query on a journal, which prints the `text query` block that follows
+- `python pytest`: tests that pass, or print the `text pytest` block that follows
+- `python unittest`: tests that pass
 - LANGUAGE `back-ends`: run on the real collector and Jaeger by `tests/stack/test_traces_in_jaeger.py`
 - `text house` and `text folders`: compared with the package's files and their imports
 - `text systemd` and `text crontab`: their commands are run
@@ -79,6 +81,11 @@ PROGRAMS = [
     pytest.param(block.text, after.text, id=f"{block.page}-{number}")
     for number, (block, after) in enumerate(pairwise(BLOCKS))
     if block.info == "python" and after.info in ("json", "text") and block.page == after.page
+]
+TEST_FILES = [
+    pytest.param(block.text, after.text if after.info == "text pytest" else None, id=f"{block.page}-{number}")
+    for number, (block, after) in enumerate(pairwise([*BLOCKS, Block("", "", "")]))
+    if block.info == "python pytest"
 ]
 QUERIES = [
     pytest.param(block.text, after.text, id=f"query-{number}")
@@ -151,10 +158,12 @@ def test_every_block_has_a_check() -> None:
     known = {"python", "output", "sh", "sql", "toml", "yaml", "yaml config-file", "text first-command", "text query"}
     known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
     known |= {f"text coverage{kind}" for kind in ("", "-intervals", "-crontab", "-unit")}
+    known |= {"python pytest", "text pytest", "python unittest"}
     known |= {"text find", "text mapping-check", "text mapping-run", "text warning"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
     assert found["python"] == found["output"] == len(PROGRAMS)
     assert found["sql"] == found["text query"] == len(QUERIES) > 0
+    assert found["text pytest"] == sum(output is not None for _, output in (file.values for file in TEST_FILES)) > 0
     assert {block.page for block in BLOCKS if block.info.endswith(" back-ends")} == {"docs/deploying.md"}
     assert set(COMMANDS) == {*commands("pip install"), *commands("python3 -m venv"), *commands("otel-kcevents ")}
 
@@ -170,6 +179,33 @@ def test_program_prints_the_output_after_it(tmp_path: Path, code: str, output: s
     """Warnings are errors."""
     done = run("-W", "error", "-c", code, folder=tmp_path)
     assert (without_times(done.stdout), done.stderr) == (without_times(output), "")
+
+
+@pytest.mark.parametrize(("code", "output"), TEST_FILES)
+def test_tests_of_a_page_pass_or_print_the_output_after_them(tmp_path: Path, code: str, output: str | None) -> None:
+    """Without the other plugins that are installed here."""
+    (tmp_path / "test_etl.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rN", "-p", "kcevents", "--strict-markers", "-W", "error"],
+        cwd=tmp_path,
+        env=clean_environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", COLUMNS="80"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if output is None:
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    else:
+        printed, expected = (re.sub(r"in \d\.\d\ds$", "in TIME", text, flags=re.M) for text in (done.stdout, output))
+        assert (printed, done.returncode) == (expected, 1)
+
+
+def test_unittest_of_the_page_passes(tmp_path: Path) -> None:
+    (tmp_path / "test_etl.py").write_text(block("python unittest"), encoding="utf-8")
+    done = run("-W", "error", "-m", "unittest", "-q", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Ran 1 test" in done.stderr
 
 
 def test_first_command_shows_what_ran_and_what_failed(
