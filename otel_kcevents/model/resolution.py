@@ -8,7 +8,16 @@ from otel_kcevents.model.intervals import parse_duration
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import DAY, SECOND, pattern
 
-__all__ = ["CALENDAR", "CLOCK_CHANGE", "month_of", "month_start", "parse_resolution", "period_of", "resolution_of"]
+__all__ = [
+    "CALENDAR",
+    "CLOCK_CHANGE",
+    "may_be_month",
+    "month_of",
+    "month_start",
+    "parse_resolution",
+    "period_of",
+    "resolution_of",
+]
 
 _HOUR = 3_600 * SECOND
 _UNITS = (("d", DAY), ("h", _HOUR), ("m", 60 * SECOND), ("s", SECOND))
@@ -23,7 +32,6 @@ CLOCK_CHANGE = _HOUR
 """How much longer or shorter a day may be on which a clock is changed, in nanoseconds."""
 
 
-@lru_cache(maxsize=4096)
 def resolution_of(start: int, end: int) -> str:
     """Return the resolution of a window.
 
@@ -37,13 +45,25 @@ def resolution_of(start: int, end: int) -> str:
         as it does when a clock is changed, and a month may begin up to 14 hours before that of UTC, or 12 after it.
     """
     length = end - start
+    return "monthly" if may_be_month(length) and _is_month(start, end) else _resolution_of(length)
+
+
+def may_be_month(length: int) -> bool:
+    """Return whether windows of a length may be months, so that the length alone does not tell their resolution.
+
+    Args:
+        length: The length, in nanoseconds.
+    """
+    return 28 * DAY - CLOCK_CHANGE <= length <= 31 * DAY + CLOCK_CHANGE
+
+
+@lru_cache(maxsize=1024)
+def _resolution_of(length: int) -> str:
     if length == _HOUR:
         return "hourly"
     days = (length + DAY // 2) // DAY
     if days and abs(length - days * DAY) in (0, CLOCK_CHANGE // 2, CLOCK_CHANGE):
-        if days == 1:
-            return "daily"
-        return "monthly" if 28 <= days <= 31 and _is_month(start, end) else f"{days}d"
+        return "daily" if days == 1 else f"{days}d"
     for name, unit in _UNITS:
         if length % unit == 0:
             return f"{length // unit}{name}"
@@ -115,4 +135,4 @@ def parse_resolution(text: str) -> str:
         raise ValueError(
             f"{short_repr(text)} is not a resolution; expected hourly, daily, monthly or a length such as 15m or 7d"
         )
-    return resolution_of(DAY, DAY + length)  # 31 days are not a month here
+    return _resolution_of(length)

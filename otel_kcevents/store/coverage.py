@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from time import time_ns
 from typing import Any, NamedTuple, TypeAlias
 
 from otel_kcevents.model.event import OPERATIONS
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.resolution import CALENDAR, parse_resolution, period_of, resolution_of
+from otel_kcevents.model.resolution import CALENDAR, may_be_month, parse_resolution, period_of, resolution_of
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage_rows import STATES, CoverageRow, CoveredWindow
@@ -24,6 +25,9 @@ _PLACES = {operation: place for place, operation in enumerate(OPERATIONS)}
 _GRACE_PERIODS = 2
 _SHARED = (None, "compute")
 """The operations of failures that count for all operations of their etl."""
+
+_first = itemgetter(0)
+_start = itemgetter(WindowResult._fields.index("start"))
 
 _Key: TypeAlias = tuple[str, str, str]
 """The etl, the operation and the resolution of a row."""
@@ -121,25 +125,11 @@ def _range(query: CoverageQuery) -> tuple[int, int, int]:
     return start, end, now
 
 
-class _Cells:
-    """The results of one row."""
-
-    def __init__(self) -> None:
-        self.successes: dict[tuple[int, int], WindowResult] = {}
-        self.failures: dict[tuple[int, int], WindowResult] = {}
-        self.newest: list[WindowResult] = []  # also outside the range
-
-    def add(self, result: WindowResult) -> None:
-        found = self.failures if result.is_error else self.successes
-        window = result.start, result.end
-        found[window] = add_results(found[window], result) if window in found else result
-
-
 def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
     """Return the state of each window.
 
     Args:
-        results: What a source knows about the windows of the range.
+        results: What a source knows about the windows of the range, which ends at `now` at the latest.
         query: Which windows to look at.
 
     Raises:
@@ -147,97 +137,127 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
     """
     start, end, now = _range(query)
     wanted = None if query.resolution is None else parse_resolution(query.resolution)
-    cells = _cells(results, start, end)
+    found = _rows(results)
     rows = []
-    for key, found in sorted(cells.items(), key=_place):
+    for key in sorted(found, key=_place):
         etl, operation, resolution = key
         if wanted not in (None, resolution):
             continue
-        reconciled = cells.get((etl, "reconcile", resolution)) if operation == "save" else None
-        windows = tuple(_windows(found, reconciled.successes if reconciled else {}))
-        newest, newest_failure = (
-            max((result for result in found.newest if result.is_error is is_error), key=_age, default=None)
-            for is_error in (False, True)
-        )
-        seen = {_bounds(result) for result in found.newest}.union(map(_bounds, windows))
-        is_regular = operation != "compute" and (resolution in CALENDAR or key in results.regular or len(seen) > 1)
+        reconciled = found.get((etl, "reconcile", resolution)) if operation == "save" else None
+        windows = tuple(sorted(_windows(found[key], reconciled), key=_first))
+        newest = found[key].newest
         period = period_of(resolution)
         grace = _GRACE_PERIODS * period if query.grace is None else query.grace
         known_since = results.known_since.get((etl, operation))
+        is_regular = operation != "compute" and (
+            resolution in CALENDAR
+            or key in results.regular
+            or len({window[:2] for window in windows} | {result[3:5] for result in newest}) > 1
+        )
         gaps: tuple[Gap, ...] = ()
         if is_regular:
-            anchor = max(seen)[1]
+            anchor = windows[0].start if windows else newest[0].end
             deadlines = Deadlines(now, grace, known_since)
-            gaps = tuple(Schedule(resolution).gaps(list(map(_bounds, windows)), anchor, start, end, deadlines))
-        rows.append(
-            CoverageRow(
-                etl,
-                operation,
-                resolution,
-                period,
-                grace,
-                windows,
-                gaps,
-                newest,
-                newest_failure,
-                is_regular,
-                known_since,
-            )
-        )
+            gaps = tuple(Schedule(resolution).gaps(windows, anchor, start, end, deadlines))
+        last, last_failure = _newest(newest, False), _newest(newest, True)
+        rows.append(CoverageRow(*key, period, grace, windows, gaps, last, last_failure, is_regular, known_since))
     without = tuple(result for result in results.without_window if start <= result.time)
-    resolutions = sorted({resolution for _, _, resolution in cells}, key=period_of)
+    resolutions = sorted({resolution for _, _, resolution in found}, key=period_of)
     return Coverage(start, end, now, tuple(rows), without, tuple(resolutions))
 
 
-def _cells(results: WindowResults, start: int, end: int) -> dict[_Key, _Cells]:
+class _Row:
+    """The results of one row.
+
+    Attributes:
+        tables: By the length of the window and whether these are failures: the results, by the start of the window.
+        newest: The results of the newest windows, also outside the range.
+    """
+
+    tables: dict[tuple[int, bool], dict[int, WindowResult]]
+    newest: list[WindowResult]
+
+    def __init__(self) -> None:
+        self.tables = {}
+        self.newest = []
+
+    def add(self, length: int, is_error: bool, results: Sequence[WindowResult]) -> None:
+        table = self.tables.setdefault((length, is_error), {})
+        if not table:
+            table |= zip(map(_start, results), results, strict=True)
+            if len(table) == len(results):
+                return
+            table.clear()  # several of one window, which are rare
+        for result in results:
+            table[result.start] = add_results(table[result.start], result) if result.start in table else result
+
+
+def _rows(results: WindowResults) -> dict[_Key, _Row]:
     """Return the results of each row."""
-    cells: dict[_Key, _Cells] = defaultdict(_Cells)
+    rows: dict[_Key, _Row] = defaultdict(_Row)
     for result in results.newest:
         if result.operation not in _SHARED:
-            cells[result.etl, str(result.operation), resolution_of(result.start, result.end)].newest.append(result)
+            rows[result.etl, str(result.operation), resolution_of(result.start, result.end)].newest.append(result)
+    groups: dict[tuple[str, str | None, bool, int], list[WindowResult]] = defaultdict(list)
+    for result in results.results:  # there may be 100,000, so little is done for each
+        groups[result[0], result[1], result[2], result[4] - result[3]].append(result)
     shared = []
-    for result in results.results:
-        if not (result.start < end and start < result.end):
-            continue
-        if result.operation in _SHARED:
-            shared.append(result)
-        else:
-            cells[result.etl, str(result.operation), resolution_of(result.start, result.end)].add(result)
-    for result in shared:
-        etl, resolution = result.etl, resolution_of(result.start, result.end)
-        keys = [key for key in cells if key[0] == etl and key[1] != "compute" and key[2] == resolution]
+    for (etl, operation, is_error, length), group in groups.items():
+        for resolution, part in _by_resolution(length, group):
+            if operation is None or operation in _SHARED:
+                shared.append((etl, resolution, length, part))
+            else:
+                rows[etl, operation, resolution].add(length, is_error, part)
+    for etl, resolution, length, part in shared:
+        keys = [key for key in rows if key[0] == etl and key[1] != "compute" and key[2] == resolution]
         for key in keys or [(etl, "compute", resolution)]:
-            cells[key].add(result)
-    return cells
+            rows[key].add(length, True, part)
+    return rows
 
 
-def _place(item: tuple[_Key, _Cells]) -> tuple[Any, ...]:
-    etl, operation, resolution = item[0]
+def _by_resolution(length: int, results: list[WindowResult]) -> Iterable[tuple[str, list[WindowResult]]]:
+    """Yield results of windows of the same length with their resolution: 30 days may be a month."""
+    if not may_be_month(length):
+        yield resolution_of(results[0].start, results[0].end), results
+        return
+    found = defaultdict(list)
+    for result in results:
+        found[resolution_of(result.start, result.end)].append(result)
+    yield from found.items()
+
+
+def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
+    """Yield the windows of a row, the shorter ones first.
+
+    Args:
+        row: The row.
+        reconciled: The row of the reconciles if this is that of the saves.
+    """
+    for length in sorted({length for length, _ in row.tables}):
+        successes, failures = row.tables.get((length, False), {}), row.tables.get((length, True), {})
+        reconciles = reconciled.tables.get((length, False), {}) if reconciled else {}
+        for start, success in successes.items():
+            _, _, _, _, end, events, order, time, size, _ = success
+            again = start in reconciles and order > reconciles[start].order
+            state = "empty" if size == 0 else "ok"
+            failure = failures.get(start)
+            if failure is None:
+                yield CoveredWindow(start, end, state, events, 0, size, time, None, None, again)
+                continue
+            state = "failed" if failure.order > order else state
+            times, last = (time, failure.time), failure.failure
+            yield CoveredWindow(start, end, state, events, failure.events, size, *times, last, again)
+        for start, failure in failures.items():
+            if start not in successes:
+                end, last = failure.end, failure.failure
+                yield CoveredWindow(start, end, "failed", 0, failure.events, None, None, failure.time, last, False)
+
+
+def _newest(results: Iterable[WindowResult], is_error: bool) -> WindowResult | None:
+    found = [result for result in results if result.is_error is is_error]
+    return max(found, key=lambda result: (result.start, result.end, result.time), default=None)
+
+
+def _place(key: _Key) -> tuple[Any, ...]:
+    etl, operation, resolution = key
     return etl, period_of(resolution), _PLACES.get(operation, len(_PLACES)), operation
-
-
-def _bounds(window: WindowResult | CoveredWindow) -> tuple[int, int]:
-    return window.start, window.end
-
-
-def _age(result: WindowResult) -> tuple[int, int, int]:
-    return result.start, result.end, result.time
-
-
-def _windows(cells: _Cells, reconciled: Mapping[tuple[int, int], WindowResult]) -> Iterable[CoveredWindow]:
-    """Yield the windows of a row, in their order."""
-    for window in sorted({**cells.successes, **cells.failures}):
-        success, failure = cells.successes.get(window), cells.failures.get(window)
-        is_failed = success is None or (failure is not None and failure.order > success.order)
-        size = success.size if success else None
-        yield CoveredWindow(
-            *window,
-            "failed" if is_failed else "empty" if size == 0 else "ok",
-            success.events if success else 0,
-            failure.events if failure else 0,
-            size,
-            success and success.time,
-            failure and failure.time,
-            failure and failure.failure,
-            success is not None and window in reconciled and success.order > reconciled[window].order,
-        )

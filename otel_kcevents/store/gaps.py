@@ -69,12 +69,12 @@ class Schedule:
         self._tolerance = CLOCK_CHANGE if self._period % DAY == 0 else 0
 
     def gaps(
-        self, windows: Sequence[tuple[int, int]], anchor: int, start: int, end: int, deadlines: Deadlines
+        self, windows: Sequence[tuple[Any, ...]], anchor: int, start: int, end: int, deadlines: Deadlines
     ) -> Iterator[Gap]:
         """Yield the gaps of a range between, before and after windows, with the windows that overlap its ends.
 
         Args:
-            windows: The start and the end of each window that is there and overlaps the range, in their order.
+            windows: The windows that are there and overlap the range, in their order; each begins with start and end.
             anchor: A time at which a window starts or ends, if no window is there.
             start: The start of the range, in nanoseconds since 1970 (UTC).
             end: The end of the range, not after *deadlines.now*.
@@ -87,7 +87,8 @@ class Schedule:
         else:
             count = self._steps(anchor, start + self._tolerance)
             at = self._shift(anchor, count)
-        for first, last in windows:
+        for window in windows:
+            first, last = window[0], window[1]
             if first > at:
                 count = self._steps(at, first + self._tolerance)
                 until = self._shift(at, count)

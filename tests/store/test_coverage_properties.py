@@ -50,7 +50,7 @@ def covered(happened: list[Happened], query: CoverageQuery, deleted: int = 0) ->
     document = Document({"allocation": tuple(reversed(events)), "asset": ()}, counters)
     assert query.window.start_ns is not None
     assert query.window.end_ns is not None
-    return cover(results_of(document, query.window.start_ns, query.window.end_ns), query._replace(now=now))
+    return cover(results_of(document, query.window.start_ns, min(query.window.end_ns, now)), query._replace(now=now))
 
 
 def cells(row: CoverageRow) -> dict[int, str]:
