@@ -1,0 +1,76 @@
+"""What the page tells first: the verdict, and the problems themselves."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from otel_kcevents import EventLog, RecordSet
+from page.conftest import Serve, Visit, page_url
+
+FAILED = "\N{MULTIPLICATION SIGN}"
+AGE = r"(\d+ (s|min)|1 h) ago"
+
+
+def test_verdict_names_the_troubles_of_each_etl(shown: Page) -> None:
+    """With the newest window that was saved, and how long ago."""
+    allocation, asset, run = (shown.locator("#verdict p").nth(index) for index in range(3))
+    newest = r"(\d{4}-\d\d-\d\d )?\d\d:00.\d\d:00"
+    expect(allocation).to_have_text(
+        re.compile(
+            r"allocation: 1 window failed, 1 missing, 1 saved again after reconciling, 3 failures without a window; "
+            rf"newest saved {newest}, {AGE}"
+        )
+    )
+    expect(asset).to_have_text(re.compile(rf"asset: 1 window failed, 1 empty; newest saved {newest}, {AGE}"))
+    expect(run).to_have_text(re.compile("newest run: costs.* running, started .* ago"))
+
+
+def test_title_of_the_tab_tells_the_worst_state(shown: Page) -> None:
+    expect(shown).to_have_title(re.compile(f"^{FAILED} .*failed, 1 missing.* Cost ETL$"))
+
+
+def test_problems_are_listed_with_the_error(shown: Page) -> None:
+    problems = shown.get_by_role("list", name="Problems, newest first").get_by_role("listitem")
+    expect(problems.first).to_contain_text("ValueError: the sum is 1204.20 USD, the bill says 1260.00 USD")
+    expect(problems.filter(has_text="missing, due since")).to_have_count(2)
+    expect(problems.filter(has_text=re.compile("empty.* 0 records"))).to_have_count(1)
+    expect(problems.filter(has_text="saved again")).to_have_count(1)
+
+
+def test_problem_leads_to_its_window(visit: Visit, url: str) -> None:
+    page = visit(url)
+    page.get_by_role("list", name="Problems").get_by_role("button").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("allocation reconcile")
+
+
+def test_newest_run_is_told(shown: Page) -> None:
+    rows = shown.locator("#runs tbody tr")
+    expect(rows.first).to_contain_text("running")
+    expect(rows.filter(has_text="killed: gone without an end")).to_have_count(1)
+    expect(rows.filter(has_text="exit code 1: the backfill has failed")).to_have_count(1)
+
+
+def test_errors_are_grouped_by_type(shown: Page) -> None:
+    rows = shown.locator("#errors tbody tr")
+    expect(rows).to_have_count(4)
+    keys = rows.filter(has_text="KeyError")
+    expect(keys.locator("td").nth(1)).to_have_text("3")
+    expect(keys).to_contain_text("allocation load")
+    expect(keys).to_contain_text("'AWS_REGION'")
+
+
+def test_log_in_memory_is_shown_without_runs(visit: Visit, serve: Serve) -> None:
+    """It says what it does not have."""
+    log = EventLog()
+    RecordSet("allocation", "AllocationSet", log=log).emit("saved", size=97, window="2026-01-01")
+    page = visit(page_url(serve(log)), expected="404")
+    expect(page.locator("#verdict")).to_contain_text("newest saved 2026-01-01")
+    expect(page.locator("#runs")).to_contain_text("Only a journal has runs")
+    expect(page.locator("#events tbody tr")).to_have_count(1)
+
+
+def test_source_without_events_says_so(visit: Visit, serve: Serve) -> None:
+    page = visit(page_url(serve(EventLog())), expected="404")
+    expect(page.locator("#verdict")).to_contain_text("no events yet")
