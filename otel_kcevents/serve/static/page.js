@@ -267,7 +267,7 @@ async function readEvents(filter, before = null) {
   return { events: data.log.filter(matches), next: null };
 }
 
-/** Follow pages of events until one has a match: pages of few events may be empty although others follow. */
+/** Follow pages of events until enough match: a page may be empty although others follow. */
 async function readMatches(filter, matches, wanted = 1, before = null) {
   const found = { events: [], next: before };
   for (let page = 0; page < MAX_PAGES && found.events.length < wanted; page += 1) {
@@ -447,7 +447,7 @@ function showVerdict() {
 
 function verdictLine({ etl, state, words, newest, run }) {
   const [runState, outcome] = OUTCOMES[run?.outcome] ?? ["unknown", run?.outcome];
-  const text = element("span", {}, element("strong", { textContent: etl }), ": ");
+  const text = element("span", {}, element("span", { className: "name", textContent: etl }), ": ");
   if (run) text.append(`${run.name}, ${outcome}, started `, age(parseTime(run.started)));
   else text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "");
   return element("p", { className: "verdict" }, mark(state ?? runState), text);
@@ -560,9 +560,10 @@ function buildGrid(lines, columns) {
   const groupHeads = groups.filter((_, index) => isFirst[index]).map((group) =>
     element("th", { scope: "colgroup", className: "first", colSpan: groups.filter((each) => each === group).length }, element("span", { textContent: group })));
   const corner = element("th", { scope: "col", className: "row", rowSpan: 2, textContent: "UTC" });
+  const widths = element("colgroup", {}, element("col", { className: "row" }), element("col", { span: columns.length }));
   const body = lines.map(({ name }) => element("tr", {}, element("th", { scope: "row", className: "row", textContent: name, title: name }),
     ...columns.map((_, index) => element("td", { tabIndex: -1, isFirst: isFirst[index] }))));
-  $("#grid").replaceChildren(element("thead", {}, element("tr", {}, corner, ...groupHeads), element("tr", {}, ...heads)), element("tbody", {}, ...body));
+  $("#grid").replaceChildren(widths, element("thead", {}, element("tr", {}, corner, ...groupHeads), element("tr", {}, ...heads)), element("tbody", {}, ...body));
   lines.forEach((line, y) => columns.forEach(({ column }, x) => showCell(gridCells(y)[x + 1], line.cells.get(column))));
   scroller.scrollLeft = isAtEnd ? scroller.scrollWidth : scroller.scrollWidth - fromEnd;
   if (focused) tdOf(keyOf(focused))?.focus({ preventScroll: true });
@@ -765,8 +766,10 @@ async function readDrawer() {
   const { etl, start, end } = chosen;
   const isOfWindow = (event) => event.etl === etl && event.metadata.window?.start === iso(start) && event.metadata.window.end === iso(end);
   try {
-    const { events, next } = await readMatches({ setWindow: `${iso(start)},${iso(end)}`, kind: SETS[etl], limit: 256 }, isOfWindow, 256);
-    Object.assign(drawer, { events: events.reverse(), isComplete: !next, problem: "", seen });
+    const wanted = operations.reduce((sum, { successes = 0, failures = 0 }) => sum + successes + failures, 0);
+    const filter = { setWindow: `${iso(start)},${iso(end)}`, kind: SETS[etl], limit: 256 };
+    const { events, next } = wanted ? await readMatches(filter, isOfWindow, wanted) : { events: [] };
+    Object.assign(drawer, { events: events.reverse(), isComplete: !next || events.length >= wanted, problem: "", seen });
   } catch (error) {
     if (current.signal.aborted) throw error;
     drawer.problem = error.message;
