@@ -37,11 +37,11 @@ class Glyph(NamedTuple):
 
 GLYPHS = {
     "ok": Glyph("\u25a0", "#", "ok"),
-    "earlier failures": Glyph("\u25b2", "!", "ok after failures"),
+    "earlier failures": Glyph("\u25b2", "^", "ok after failures"),
     "saved again": Glyph("\u21bb", "*", "saved again after reconciling"),
-    "empty": Glyph("\u2205", "0", "empty"),
+    "empty": Glyph("0", "0", "empty"),
     "failed": Glyph("\u2717", "X", "failed"),
-    "missing": Glyph("\u25a1", "_", "missing"),
+    "missing": Glyph("!", "!", "missing"),
     "not due": Glyph("\u00b7", ".", "not due yet"),
     "unknown": Glyph("?", "?", "unknown: the source keeps no events of that time"),
 }

@@ -83,11 +83,11 @@ def test_verdict_grid_legend_and_problems_are_shown(run: Run, saved: str) -> Non
 allocation, hourly, due 2h after the end
             save                      reconcile
             00    06    12    18      00    06    12    18
-2024-09-02  ■■■■■■■□□▲∅↻■■■■■■■■■■■■  ■■■■■■■□□■■■✗■■■■■■■■■■■
+2024-09-02  ■■■■■■■!!▲0↻■■■■■■■■■■■■  ■■■■■■■!!■■■✗■■■■■■■■■■■
 2024-09-03  ■■■■···                   ■■■■···
 
-■ ok  ▲ ok after failures  ↻ saved again after reconciling  ∅ empty  ✗ failed
-□ missing  · not due yet
+■ ok  ▲ ok after failures  ↻ saved again after reconciling  0 empty  ✗ failed
+! missing  · not due yet
 from 2024-09-02T00:00:00Z to 2024-09-03T06:30:00Z
 
 failed
@@ -199,7 +199,7 @@ def test_windows_of_another_length_are_compact_lines(run: Run, tmp_path: Path) -
     quarters = [Window.from_ns(NOW - n * HOUR // 4, NOW - (n - 1) * HOUR // 4) for n in (9, 8, 7, 5, 4, 3, 2, 1)]
     path = save(tmp_path / "log.json", *(Event("AssetSetSaved", NOW, 7, window) for window in quarters))
     out = run("coverage", "--window", "2024-09-03T04:15Z/2024-09-03T06:30Z", "--grace", "90s", path).out
-    assert "asset, 15m, due 90s after the end\n                  save\n2024-09-03 04:15  ■■■□■■■■■\n\n■ ok" in out
+    assert "asset, 15m, due 90s after the end\n                  save\n2024-09-03 04:15  ■■■!■■■■■\n\n■ ok" in out
 
 
 def test_operation_without_windows_in_the_range_has_no_grid(run: Run, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_terminal_that_is_not_utf8_gets_ascii(run: Run, saved: str, monkeypatch:
     out = run("coverage", "--window", RANGE, "--etl", "allocation", saved).out
     assert out.isascii()
     assert "newest saved 03:00-04:00, 2 h ago\n" in out
-    assert "2024-09-02  #######__!0*############  #######__###X###########\n" in out
+    assert "2024-09-02  #######!!^0*############  #######!!###X###########\n" in out
 
 
 def test_wide_terminal_shows_more_side_by_side(run: Run, saved: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,13 @@ def test_coverage_is_shown_as_a_grid_with_texts() -> None:
     labels = re.findall(r'role="img" aria-label="([^"]*)" title="\1">([^<]*)<', html)
     assert labels == [
         ("2024-09-02 00:00 to 2024-09-02 01:00: ok", "■■"),
-        ("2024-09-02 02:00 to 2024-09-02 03:00: missing", "□□"),
+        ("2024-09-02 02:00 to 2024-09-02 03:00: missing", "!!"),
         ("2024-09-02 04:00: failed", "✗"),
         ("2024-09-02 05:00: ok", "■"),
         ("2024-09-02 06:00 to 2024-09-02 07:00: not due yet", "··"),
     ]
     legend = re.sub("<[^>]*>", "", html.rpartition("<p>")[2])
-    assert legend == "■ ok, ✗ failed, □ missing, · not due yet"
+    assert legend == "■ ok, ✗ failed, ! missing, · not due yet"
 
 
 def test_colours_do_not_set_a_background() -> None:

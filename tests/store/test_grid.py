@@ -41,7 +41,7 @@ def drawn(grid: Grid) -> list[str]:
 
 def test_hours_are_lines_of_days() -> None:
     found = grid(log_of(START + 20 * HOUR, HOUR, 8, 2), START + 20 * HOUR, START + 28 * HOUR)
-    assert drawn(found) == [f"2024-09-02 {'':20}##_#", "2024-09-03 ####"]
+    assert drawn(found) == [f"2024-09-02 {'':20}##!#", "2024-09-03 ####"]
     assert found.head == "00    06    12    18"
     assert found.lines["2024-09-02"][22] == ("2024-09-02 22:00", "missing")
     assert found.summary is None
@@ -49,7 +49,7 @@ def test_hours_are_lines_of_days() -> None:
 
 def test_hours_that_begin_at_half_past_are_in_their_hour() -> None:
     found = grid(log_of(START + MINUTE * 30, HOUR, 3, 1), START + MINUTE * 30, START + 4 * HOUR)
-    assert drawn(found) == ["2024-09-02 #_#."]
+    assert drawn(found) == ["2024-09-02 #!#."]
 
 
 def test_hours_of_more_than_a_month_are_summarized_by_day() -> None:
@@ -59,10 +59,10 @@ def test_hours_of_more_than_a_month_are_summarized_by_day() -> None:
     log.append(Event("AssetSetReconcileError", START, None, window, Failure("E", "late", "reconcile")))
     found = coverage(log, CoverageQuery(Window.from_ns(START, START + 40 * DAY), grace=0, now=START + 40 * DAY))
     save = grid_of(found.rows[0], 40 * DAY)
-    assert drawn(save) == ["2024-09  #####_##__" + 19 * "#", "2024-10 ###########"]
+    assert drawn(save) == ["2024-09  #####!##!!" + 19 * "#", "2024-10 ###########"]
     assert save.summary == "day"
     assert save.lines["2024-09"][6] == ("2024-09-07", "missing")
-    assert drawn(grid_of(found.rows[1], 40 * DAY))[0] == f"2024-09  _X{27 * '_'}"
+    assert drawn(grid_of(found.rows[1], 40 * DAY))[0] == f"2024-09  !X{27 * '!'}"
 
 
 @pytest.mark.parametrize("begins", [0, 22, 23, -5], ids=["UTC", "summer time", "winter time", "west"])
@@ -70,14 +70,14 @@ def test_days_are_in_the_cell_of_their_own_date(begins: int) -> None:
     """Also local days, which begin at another hour in UTC."""
     first = START + (begins - 24 if begins > 12 else abs(begins)) * HOUR
     found = grid(log_of(first, DAY, 5, 2), first, START + 5 * DAY)
-    assert drawn(found)[0].startswith("2024-09  ##_##")
+    assert drawn(found)[0].startswith("2024-09  ##!##")
     assert found.head == "01   06   11   16   21   26"
 
 
 def test_days_of_many_years_are_summarized_by_month() -> None:
     start = parse_time("2021-01-01T00:00:00Z")
     found = grid(log_of(start, DAY, 3 * 365, 40), start, start + 3 * 365 * DAY)
-    assert drawn(found) == ["2021 #_##########", "2022 ############", "2023 ############"]
+    assert drawn(found) == ["2021 #!##########", "2022 ############", "2023 ############"]
     assert (found.head, found.summary) == ("01 04 07 10", "month")
 
 
@@ -89,20 +89,20 @@ def test_months_are_lines_of_years() -> None:
         log.append(Event("AssetSetSaved", window.end_ns, 7, window))
     start, end = parse_time("2024-01-01T00:00:00Z"), parse_time("2025-03-01T00:00:00Z")
     found = grid(log, start, end)
-    assert drawn(found) == ["2024 ##_________#", "2025 __"]
+    assert drawn(found) == ["2024 ##!!!!!!!!!#", "2025 !!"]
     assert found.lines["2024"][2] == ("2024-03", "missing")
     assert found.summary is None
 
 
 def test_other_lengths_follow_each_other() -> None:
     found = grid(log_of(START, 15 * MINUTE, 60, 50, 51), START, START + 15 * HOUR)
-    assert drawn(found) == [f"2024-09-02 00:00 {48 * '#'}", "2024-09-02 12:00 ##__########"]
+    assert drawn(found) == [f"2024-09-02 00:00 {48 * '#'}", "2024-09-02 12:00 ##!!########"]
     assert (found.head, found.width) == ("", 48)
 
 
 def test_many_windows_of_another_length_are_summarized() -> None:
     found = grid(log_of(START, 15 * MINUTE, 20 * 96, 500), START, START + 20 * DAY)
-    assert drawn(found) == ["2024-09  #####_##############"]
+    assert drawn(found) == ["2024-09  #####!##############"]
     assert found.summary == "day"
 
 
@@ -115,7 +115,7 @@ def test_success_after_failures_and_a_repeated_save_have_marks() -> None:
             failure = Failure("E", "late", "save") if kind == "E" else None
             log.append(Event(name, START + number * HOUR + place, 7 if kind == "S" else None, window, failure))
     found = coverage(log, CoverageQuery(Window.from_ns(START, START + 6 * HOUR), now=START + 6 * HOUR))
-    assert drawn(grid_of(found.rows[0], 6 * HOUR)) == ["2024-09-02 #!#*X*"]
+    assert drawn(grid_of(found.rows[0], 6 * HOUR)) == ["2024-09-02 #^#*X*"]
 
 
 def test_glyphs_differ_without_colours() -> None:
