@@ -10,11 +10,12 @@ from otel_kcevents.model.timestamps import DAY, SECOND
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import Source
 
-__all__ = ["KindTotals", "add_window_end", "length_class", "merge_totals", "totals_of"]
+__all__ = ["KindTotals", "add_window_end", "merge_totals", "totals_of"]
 
 _HOUR = 3_600 * SECOND
-# A local day is shorter or longer if a clock is changed.
-_CLASSES = {_HOUR: "hourly", DAY: "daily", DAY - _HOUR: "daily", DAY + _HOUR: "daily"}
+# The resolutions in the metrics, which are few, so that the series are. A local day is shorter or longer if a clock is
+# changed.
+_RESOLUTIONS = {_HOUR: "hourly", DAY: "daily", DAY - _HOUR: "daily", DAY + _HOUR: "daily"}
 
 
 class KindTotals(NamedTuple):
@@ -37,30 +38,19 @@ class KindTotals(NamedTuple):
     window_ends: Mapping[str, int]
 
 
-def length_class(length: int) -> str:
-    """Return the resolution of a window in the metrics, which has three values so that the series stay few.
-
-    Args:
-        length: The length of the window, in nanoseconds.
-
-    Returns:
-        `hourly`; `daily`, also for 23 and 25 hours; or `other`.
-    """
-    return _CLASSES.get(length, "other")
-
-
 def add_window_end(ends: dict[str, int], window: Window) -> None:
-    """Update the latest ends of windows, unless the window has an open end or no length.
+    """Update the latest ends of windows by one more window, unless it has an open end or no length.
 
     Args:
         ends: The latest ends by resolution, in nanoseconds since 1970.
         window: The window.
     """
-    if not isinstance(window, Window):  # a journal counts such an event, too
+    try:
+        start, end = window.start_ns, window.end_ns
+    except AttributeError:  # it is not a window; a journal counts such an event, too
         return
-    start, end = window.start_ns, window.end_ns
-    if start is not None and end is not None and start < end:
-        resolution = _CLASSES.get(end - start, "other")
+    if start is not None and end is not None:
+        resolution = _RESOLUTIONS.get(end - start, "other")
         if end > ends.get(resolution, start):
             ends[resolution] = end
 

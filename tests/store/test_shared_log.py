@@ -42,6 +42,13 @@ def test_log_without_a_journal_is_its_own_source() -> None:
     assert log.source is log
 
 
+def test_totals_are_those_of_all_processes(log: EventLog, path: Path) -> None:
+    RecordSet("asset", "AssetSet", log=log).emit("saved", size=100)
+    assert {totals.kind: totals.records for totals in log.source.totals()}["AssetSetSaved"] == 116  # type: ignore
+    path.write_bytes(b"no journal")
+    assert {totals.kind: totals.records for totals in log.source.totals()} == {"AssetSetSaved": 100}  # type: ignore
+
+
 def test_source_has_the_events_of_all_processes(log: EventLog, path: Path) -> None:
     RecordSet("asset", "AssetSet", log=log).emit("loaded")
     assert log.source.counts() == {

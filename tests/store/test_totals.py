@@ -89,9 +89,10 @@ def test_last_event_is_the_latest_even_if_it_arrived_earlier() -> None:
         (Window.from_ns(None, NOON), {}),
         (Window.from_ns(NOON, None), {}),
         (None, {}),
+        ("2022-06-03", {}),
     ],
 )
-def test_window_end_belongs_to_a_resolution(window: Window | None, ends: dict[str, int]) -> None:
+def test_window_end_belongs_to_a_resolution(window: Any, ends: dict[str, int]) -> None:
     (totals,) = log_of(saved(NOON, window=window)).totals()
     assert totals.window_ends == ends
 
