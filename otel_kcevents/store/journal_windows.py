@@ -96,7 +96,8 @@ class _Results:
             return
         resolution = resolution_of(start, end)
         key = etl, operation, is_error, resolution
-        if key not in self._newest or self._newest[key].start <= start:
+        newest = self._newest.get(key)
+        if newest is None or (newest.start, newest.order) <= (start, result.order):
             self._newest[key] = result
         if operation is not None and resolution not in CALENDAR:
             row = etl, operation, resolution

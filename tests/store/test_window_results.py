@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from histories import HOUR, NOON, QUERY, START, Saved, document, fail, histories, save
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from otel_kcevents import EventLog, Journal
 from otel_kcevents.model.document import Document
-from otel_kcevents.model.event import Event
+from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage, cover, coverage
 from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.source import Source
 from otel_kcevents.store.window_results import operation_of, results_of
+
+TWO = [(1, "save"), (2, None)]
 
 
 @settings(max_examples=40)
@@ -33,6 +38,20 @@ def test_merged_sources_are_covered_like_one(events: list[Event], data: st.DataO
 def test_merge_with_an_empty_source_changes_nothing(events: list[Event]) -> None:
     """Not even if the clock was set back."""
     assert coverage(merge(Saved(), Saved(*events)), QUERY).to_dict() == coverage(Saved(*events), QUERY).to_dict()
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories(in_order=False))
+@example(
+    [fail(3, START + n)._replace(kind="AssetSetReconcileError", failure=Failure("E", "", name)) for n, name in TWO]
+)
+def test_journal_is_covered_like_a_document(tmp_path: Path, events: list[Event]) -> None:
+    log = EventLog()
+    path = tmp_path / f"{uuid4()}.db"
+    log.attach(Journal(path))
+    for event in events:
+        log.append(event)
+    assert coverage(log, QUERY).to_dict() == coverage(Saved(*events), QUERY).to_dict()
 
 
 @pytest.mark.parametrize(("first", "second", "state"), [(save, fail, "failed"), (fail, save, "ok")])
