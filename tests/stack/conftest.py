@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -82,18 +82,31 @@ class Stack:
             program.start()
         return Collector(program, f"http://{grpc}", f"http://{http}", exposed, own)
 
-    def prometheus(self, *targets: str) -> Prometheus:
-        """Start Prometheus with prometheus.yml and alerts.yml, scraping the targets every second."""
+    def prometheus(
+        self, *targets: str, journals: Sequence[str] = (), alerts: str | None = None, interval: str = "1s"
+    ) -> Prometheus:
+        """Start Prometheus with prometheus.yml.
+
+        Args:
+            targets: The addresses of collectors.
+            journals: The addresses of servers of journals.
+            alerts: What to load in place of alerts.yml.
+            interval: How often it scrapes the targets.
+        """
         address = free_address()
         command = [path_of("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
         command.append(f"--web.listen-address={address}")
         program = self._program("prometheus", command, {}, f"http://{address}/-/ready")
         text = (CONFIG / "prometheus.yml").read_text(encoding="utf-8")
         assert "scrape_interval: 15s" in text
-        faster = text.replace("scrape_interval: 15s", "scrape_interval: 1s")
-        (program.folder / "prometheus.yml").write_text(faster, encoding="utf-8")
-        (program.folder / "alerts.yml").write_bytes((CONFIG / "alerts.yml").read_bytes())
-        (program.folder / "targets.yml").write_text(f"- targets: {list(targets)}\n", encoding="utf-8")
+        files = {
+            "prometheus.yml": text.replace("scrape_interval: 15s", f"scrape_interval: {interval}"),
+            "alerts.yml": alerts or (CONFIG / "alerts.yml").read_text(encoding="utf-8"),
+            "targets.yml": f"- targets: {list(targets)}\n",
+            "journals.yml": f"- targets: {list(journals)}\n",
+        }
+        for name, content in files.items():
+            (program.folder / name).write_text(content, encoding="utf-8")
         program.start()
         return Prometheus(program, address)
 
@@ -104,20 +117,26 @@ class Stack:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol} if endpoint else {}
         intervals = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
         settings = {"OTEL_SERVICE_NAME": service, **intervals, **export, **environment}
-        return Run(service, folder, self._python("etl.py", *arguments, f"--out={folder}", **settings))
+        return Run(service, folder, self.python("etl.py", *arguments, f"--out={folder}", **settings))
 
     def foreign(self, collector: Collector, *arguments: str) -> subprocess.Popen[str]:
         """Start the program that does not use the package."""
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc, "OTEL_SERVICE_NAME": "foreign"}
-        return self._python("foreign.py", *arguments, **settings)
+        return self.python("foreign.py", *arguments, **settings)
 
-    def _python(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        process = start_python(Path(__file__).with_name(name), *arguments, **environment)
+    def command(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `otel-kcevents`."""
+        return self._kill_at_end(start_python("-m", "otel_kcevents", *arguments))
 
+    def python(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a program of this folder."""
+        return self._kill_at_end(start_python(Path(__file__).with_name(name), *arguments, **environment))
+
+    def _kill_at_end(self, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
         def end() -> None:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+            with process:  # closes its pipes
+                if process.poll() is None:
+                    process.kill()
 
         self._closing.callback(end)
         return process

@@ -156,10 +156,10 @@ def run(*command: str) -> str:
     return done.stdout + done.stderr
 
 
-def start_python(script: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a Python program that imports this checkout's package, with its output in pipes."""
+def start_python(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """Start Python with this checkout's package, such as on a script or with `-m`, with its output in pipes."""
     return subprocess.Popen(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, *map(str, arguments)],
         env=clean_environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

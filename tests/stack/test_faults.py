@@ -20,7 +20,7 @@ RUNS = 200
 EVENTS = RUNS * 10
 SPANS = RUNS * 11
 WORK = (f"--runs={RUNS}", "--pause=0.02")
-SMALL_QUEUE = {"KCEVENTS_QUEUE_SPANS": "700", "KCEVENTS_BATCH_BYTES": "50000"}  # more than one export of 512 spans
+SMALL_QUEUE = {"KCEVENTS_QUEUE_BYTES": "350000", "KCEVENTS_BATCH_BYTES": "50000"}  # more than one export of 512 spans
 SHORT_TIMEOUT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "2"}  # seconds that an export waits for a full queue
 EVER = f"sum by (etl, event) (max_over_time({COUNTER}[1h]))"
 
