@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from otel_kcevents import Event, EventLog, Failure, Window
 from otel_kcevents.model.timestamps import DAY, SECOND, parse_time
@@ -81,6 +83,28 @@ def test_window_counts_once_for_all_operations() -> None:
         log.append(Event("AllocationSetComputeError", NOON, None, hour(number), FAILED))
     log.append(Event("AllocationSetSaved", NOON, 0, hour(5)))
     assert counts_of(log) == "2 windows failed, 3 missing"
+
+
+STATES = st.sampled_from(["ok", "empty", "failed", "missing"])
+
+
+@given(st.lists(st.tuples(STATES, STATES), min_size=1, max_size=20))
+def test_counts_are_those_of_an_enumeration(states: list[tuple[str, str]]) -> None:
+    """Of windows that two operations have in any states."""
+    log = log_of(hour(21))
+    log.append(Event("AllocationSetLoaded", NOON, 7, hour(21)))
+    for number, pair in enumerate(states):
+        for operation, state in zip(("save", "load"), pair, strict=True):
+            if state == "failed":
+                failure = Failure("E", "late", operation)
+                log.append(Event("AllocationSetComputeError", NOON, None, hour(number), failure))
+            elif state != "missing":
+                kind = "AllocationSetSaved" if operation == "save" else "AllocationSetLoaded"
+                log.append(Event(kind, NOON, 0 if state == "empty" else 7, hour(number)))
+    states += [("missing", "missing")] * (21 - len(states))
+    worst = [next(state for state in ("failed", "missing", "empty", "ok") if state in pair) for pair in states]
+    counted = [f"{worst.count(state)} {state}" for state in ("failed", "missing", "empty") if state in worst]
+    assert counts_of(log).replace("windows ", "").replace("window ", "") == ", ".join(counted or ["all 22 ok"])
 
 
 def test_empty_and_resaved_windows_are_counted_together() -> None:
