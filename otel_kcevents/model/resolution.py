@@ -49,7 +49,7 @@ def resolution_of(start: int, end: int) -> str:
 
 
 def may_be_month(length: int) -> bool:
-    """Return whether windows of a length may be months, so that the length alone does not tell their resolution.
+    """Return whether windows of a length may be months, so that their resolution does not follow from the length alone.
 
     Args:
         length: The length, in nanoseconds.
@@ -115,13 +115,13 @@ def period_of(resolution: str) -> int:
 
 
 def parse_resolution(text: str) -> str:
-    """Return the resolution that a text names.
+    """Return the resolution that a string names.
 
     Args:
         text: `hourly`, `daily`, `monthly`, or a length such as `15m`, `7d`, `1h` (which is `hourly`), or `PT15M`.
 
     Raises:
-        ValueError: The text is something else, or the length is zero.
+        ValueError: The string is something else, or the length is zero.
     """
     if text in CALENDAR:
         return text

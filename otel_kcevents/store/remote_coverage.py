@@ -72,8 +72,8 @@ _WITHOUT: Mapping[str, Callable[[object], bool]] = {
 def read_coverage(body: bytes) -> WindowResults:
     """Return the results of the windows that a response shows.
 
-    The states are not read, except for what they tell about the order of the events: whoever has the results computes
-    the states again, at its own time and with its own grace.
+    The states are not read, except for the order of the events, which follows from them. The reader computes the states
+    again, at its own time and with its own grace.
 
     Args:
         body: The body of the response.
@@ -151,7 +151,7 @@ def _failure(error: Mapping[str, Any] | None) -> Failure | None:
 
 
 def _results(etl: str, operation: str, window: Mapping[str, Any], reconciled: int | None) -> list[WindowResult]:
-    """Return the successes and the failures of a window, in the order that its state tells.
+    """Return the successes and the failures of a window, in the order that follows from its state.
 
     Args:
         etl: The etl.

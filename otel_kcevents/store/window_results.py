@@ -30,7 +30,7 @@ class WindowResult(NamedTuple):
 
     Attributes:
         etl: The name of the list, such as `allocation`.
-        operation: The operation; None for failures that do not tell it.
+        operation: The operation; None for failures that do not name it.
         is_error: Whether these are failures.
         start: The start of the window, in nanoseconds since 1970.
         end: The end of the window; equal to `start` if the events have no window, or one without a start or an end.
@@ -80,7 +80,7 @@ def _outcome_of(kind: str) -> Outcome | None:
 
 
 def operation_of(kind: str, operation: str | None) -> str | None:
-    """Return the operation that an event reports; None if it does not tell.
+    """Return the operation that an event reports; None if it does not name one.
 
     Args:
         kind: The kind of the event, one of a set.

@@ -130,7 +130,7 @@ def test_failure_without_an_operation_counts_for_all_of_its_etl(operation: str |
 
 
 def test_failure_to_compute_alone_has_a_row_without_gaps() -> None:
-    """No event tells that a computation succeeded, so none is missing."""
+    """The success of a computation is not an event, so none is missing."""
     daily = event(SAVED, Window.of("2024-05-01"), 1)
     found = coverage(Saved(daily, failed(9, Failure("E", "")), failed(3, Failure("E", "", "compute"))), TODAY)
     compute = next(row for row in found.rows if row.operation == "compute")

@@ -31,7 +31,7 @@ def body_of(*events: Event, deleted: int = 0) -> bytes:
 @settings(max_examples=40)
 @given(histories(in_order=False))
 def test_coverage_is_the_same_after_a_round_trip(events: list[Event]) -> None:
-    """Also if the clock was set back, so that the times alone do not tell the order."""
+    """Also if the clock was set back, so that the order does not follow from the times."""
     found = coverage(Saved(*events), QUERY)
     assert cover(read_coverage(body_of(*events)), QUERY).to_dict() == found.to_dict()
 

@@ -20,7 +20,10 @@ from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.source import Source
 from otel_kcevents.store.window_results import operation_of, results_of
 
-TWO = [(1, "save"), (2, None)]
+TWO_OPERATIONS = [
+    fail(3, START + 1)._replace(kind="AssetSetReconcileError"),
+    fail(3, START + 2)._replace(kind="AssetSetReconcileError", failure=Failure("E", "")),
+]
 
 
 @settings(max_examples=40)
@@ -42,9 +45,7 @@ def test_merge_with_an_empty_source_changes_nothing(events: list[Event]) -> None
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(in_order=False))
-@example(
-    [fail(3, START + n)._replace(kind="AssetSetReconcileError", failure=Failure("E", "", name)) for n, name in TWO]
-)
+@example(TWO_OPERATIONS)
 def test_journal_is_covered_like_a_document(tmp_path: Path, events: list[Event]) -> None:
     log = EventLog()
     path = tmp_path / f"{uuid4()}.db"
