@@ -140,12 +140,12 @@ def show_coverage(
         raise CommandError("--json prints all states; give it without --failed", USAGE)
     source = one_source(sources)
     try:
-        found = coverage(source, CoverageQuery(window, None, grace))
+        found = coverage(source, CoverageQuery(window, resolution, grace))
     except OSError as error:
         raise CommandError(str(error)) from error
     except ValueError as error:
         raise CommandError(str(error), USAGE) from error
-    shown = _select(found, str(source), resolution, etls, operations)
+    shown = _select(found, str(source), etls, operations)
     if missing or failed:
         states = [state for state, given in (("missing", missing), ("failed", failed)) if given]
         intervals = merge_intervals(interval for state in states for interval in _intervals(shown, state))
@@ -166,25 +166,21 @@ def show_coverage(
     return FINDINGS if exit_code and is_bad else 0
 
 
-def _select(
-    coverage: Coverage, source: str, resolution: str | None, etls: Sequence[str], operations: Sequence[str]
-) -> Coverage:
+def _select(coverage: Coverage, source: str, etls: Sequence[str], operations: Sequence[str]) -> Coverage:
     """Return the selected rows of a coverage.
 
     Raises:
-        CommandError: The coverage has rows, but none of the selection: a typing error must not look like success.
+        CommandError: There are windows, but none of the selection: a typing error must not look like success.
     """
     rows = tuple(
         row
         for row in coverage.rows
-        if (not etls or row.etl in etls)
-        and (not operations or row.operation in operations)
-        and resolution in (None, row.resolution)
+        if (not etls or row.etl in etls) and (not operations or row.operation in operations)
     )
-    others = {etl for etl in etls if all(row.etl != etl for row in coverage.rows)}
-    if coverage.rows and (not rows or others):
-        known = ", ".join(dict.fromkeys(f"{row.etl} {row.operation} {row.resolution}" for row in coverage.rows))
-        raise CommandError(f"no windows of the selection are in {source}; it has {known}")
+    is_etl_missing = any(all(row.etl != etl for row in coverage.rows) for etl in etls)
+    if coverage.resolutions and (not rows or is_etl_missing):
+        names = [f"{row.etl} {row.operation} {row.resolution}" for row in coverage.rows] or coverage.resolutions
+        raise CommandError(f"no windows of the selection are in {source}; it has {', '.join(names)}")
     without = tuple(
         result
         for result in coverage.without_window

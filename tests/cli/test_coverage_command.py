@@ -306,12 +306,20 @@ def test_wrong_argument_is_named_with_the_remedy(
     assert [text for text in expected if text not in ran.err] == []
 
 
-@pytest.mark.parametrize("options", [["--etl", "alocation"], ["--operation", "total"], ["--resolution", "daily"]])
-def test_selection_that_nothing_has_is_an_error(run: Run, saved: str, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        (["--etl", "alocation"], "allocation save hourly, allocation reconcile hourly, asset save hourly"),
+        (["--etl", "asset", "--etl", "aset"], "allocation save hourly, allocation reconcile hourly, asset save hourly"),
+        (["--operation", "total"], "allocation save hourly, allocation reconcile hourly, asset save hourly"),
+        (["--resolution", "daily"], "hourly"),
+    ],
+)
+def test_selection_that_nothing_has_is_an_error(run: Run, saved: str, options: list[str], others: str) -> None:
     """A typing error must not look like success."""
     ran = run("coverage", "--window", RANGE, "--missing", *options, saved)
     assert (ran.code, ran.out) == (1, "")
-    assert "it has allocation save hourly, allocation reconcile hourly, asset save hourly" in ran.err
+    assert f"it has {others}\n" in ran.err
 
 
 def test_source_that_cannot_be_read_is_an_error(run: Run, tmp_path: Path) -> None:
