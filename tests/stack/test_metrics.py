@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from otel_kcevents import Journal, LogServer, start_http_server
 from otel_kcevents.model.metrics import DURATION, EVENTS, LAST_EVENT, LAST_WINDOW_END, RECORDS, RUN_LAST_END
 from stack.backends import Collector, Prometheus
 from stack.conftest import Stack
-from stack.programs import path_of, wait_until
+from stack.programs import ROOT, path_of, wait_until
 
 PER_KIND = [metric.prometheus_name for metric in (EVENTS, RECORDS, LAST_EVENT, LAST_WINDOW_END)]
 Exposed = dict[str, Any]
@@ -113,3 +114,13 @@ def test_journal_is_told_from_programs_by_its_job(prometheus: Prometheus, collec
         "etl": "200",
         "kcevents": "200",
     }
+
+
+def test_queries_of_the_page_are_valid(prometheus: Prometheus) -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    queries = re.findall(r"^\| [^|]+\? \| `([^`]+)`", page, re.M)
+    assert len(queries) == 6
+    wait_until(lambda: prometheus.query(EVENTS.prometheus_name), "metrics")
+    found = {query: prometheus.query(query) for query in queries}
+    assert len(found[queries[1]]) == 2  # the windows of this ETL are months old
+    assert found[queries[0]] == found[queries[2]] == []
