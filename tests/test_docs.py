@@ -487,8 +487,19 @@ def test_links_of_a_readme_lead_to_headings(page: Path) -> None:
     links = re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", page.read_text(encoding="utf-8"))
     assert links
     for path, anchor in links:
-        headings = re.findall(r"^#+ (.*)$", (page.parent / path).read_text(encoding="utf-8"), re.M)
-        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings]
+        content = (page.parent / path).read_bytes()
+        headings = re.findall(rb"^#+ (.*)$", content, re.M) if anchor else []
+        assert not anchor or anchor in [heading.decode().lower().replace(" ", "-") for heading in headings]
+
+
+def test_pictures_are_small_and_shown() -> None:
+    """They are written by `docs/screenshots.py`."""
+    texts = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    pictures = sorted((ROOT / "docs" / "images").iterdir())
+    assert [picture.name for picture in pictures] == ["page-dark.png", "page-light.png"]
+    for picture in pictures:
+        assert picture.stat().st_size < 300_000
+        assert f"](images/{picture.name})" in texts
 
 
 def folder_imports(folder: Path) -> set[str]:
