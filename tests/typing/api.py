@@ -12,7 +12,20 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from otel_kcevents import Call, EventLog, Operation, OperationScope, RecordSet, Stretch, Window, allocation, asset, run
+from otel_kcevents import (
+    Call,
+    Event,
+    EventLog,
+    Operation,
+    OperationScope,
+    RecordSet,
+    Stretch,
+    Window,
+    allocation,
+    asset,
+    run,
+)
+from otel_kcevents.testing import CapturedEvents, capture
 
 
 @allocation.load
@@ -150,6 +163,16 @@ async def use(day: Window) -> None:
 
 def window_of(call: Call) -> Window:
     return Window.of(call.arguments["day"])
+
+
+def assert_events(kcevents: CapturedEvents) -> dict[str, int]:
+    with capture() as captured:
+        assert_type(captured, CapturedEvents)
+    event = kcevents.assert_emitted("AssetSetSaved", size=3, window="2022-06-03", error=None, operation=..., count=1)
+    assert_type(event, Event)
+    assert_type(kcevents.events, tuple[Event, ...])
+    kcevents.assert_not_emitted("AssetSetComputeError", size=None, window=None, error=OSError, match="full")
+    return kcevents.counts
 
 
 def make(log: EventLog) -> RecordSet:
