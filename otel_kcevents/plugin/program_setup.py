@@ -55,9 +55,9 @@ class ProgramSetup:
         """
         file = choose_log_file(log_file)
         is_used = is_used or file.path is not None
+        if (is_measured := durations()) is not None:
+            set_durations(is_measured)
         if is_used:
-            if (is_measured := durations()) is not None:
-                set_durations(is_measured)
             SETUP.export_at_end()
         if needed_providers()[0]:
             self._wait(is_used)

@@ -24,7 +24,23 @@ from otel_kcevents.model.wire import failure_attributes
 
 __all__ = ["BOUNDARIES", "DURATIONS", "Durations", "TimedSpan", "set_durations"]
 
-BOUNDARIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
+BOUNDARIES: tuple[float, ...] = (
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+    1.0,
+    3.0,
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    1200.0,
+    1800.0,
+    3600.0,
+)
 """The upper bounds of the histogram's buckets, in seconds."""
 
 _MAX_WAITING = 65_536  # durations between two exports: 8 MB
@@ -33,7 +49,7 @@ _MAX_WAITING = 65_536  # durations between two exports: 8 MB
 class _Choice:
     """Whether durations are measured, a choice that applies to the whole process."""
 
-    is_on = False
+    is_on: bool = False
 
 
 DURATIONS: _Choice = _Choice()
@@ -62,13 +78,16 @@ class TimedSpan:
 
     Args:
         span: The span.
+
+    Attributes:
+        started: When the operation started, by a clock that is never set back.
     """
 
     __slots__ = ("span", "started")
 
     def __init__(self, span: Span) -> None:
-        self.span = span
-        self.started = perf_counter_ns()  # unlike the times of the span, never set back
+        self.span: Span = span
+        self.started: int = perf_counter_ns()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.span, name)

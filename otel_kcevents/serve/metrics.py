@@ -32,7 +32,7 @@ def expose(source: Source, accept: str) -> tuple[str, bytes]:
         accept: The header `Accept` of the client; OpenMetrics, or Prometheus's text format by default.
 
     Returns:
-        The content type, and the text.
+        The content type, and the body.
 
     Raises:
         ModuleNotFoundError: prometheus_client is not installed.
