@@ -106,6 +106,15 @@ const mark = (state, glyph = STATES[state][0], more = "") =>
 const button = (text, onclick, properties = {}) =>
   element("button", { type: "button", className: "link", textContent: text, onclick, ...properties });
 
+/** Return a function that computes its result once for each object. */
+function remember(compute) {
+  const known = new WeakMap();
+  return (key) => {
+    if (!known.has(key)) known.set(key, compute(key));
+    return known.get(key);
+  };
+}
+
 const classOf = (state) => state.replace(" ", "-");
 const number = (value) => value.toLocaleString("en");
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
@@ -342,15 +351,8 @@ function showFreshness() {
  *   error?: {type: string, message: string}, savedAgain?: boolean}} Cell
  */
 
-const cellsOfRows = new WeakMap();
-
-/** Return the cells of a row of the coverage, the oldest first. @returns {Cell[]} */
-function cellsOf(row) {
-  if (!cellsOfRows.has(row)) cellsOfRows.set(row, buildCells(row));
-  return cellsOfRows.get(row);
-}
-
-function buildCells(row) {
+/** Return the cells of a row of the coverage, the oldest first. @type {(row) => Cell[]} */
+const cellsOf = remember((row) => {
   const { etl, operation, resolution } = row;
   const sizes = row.windows.map(({ size }) => size).filter(Boolean).sort((one, other) => one - other);
   const usual = sizes.length < 5 ? undefined : sizes[Math.floor(sizes.length / 2)]; // a few say little
@@ -365,7 +367,7 @@ function buildCells(row) {
     }
   }
   return cells.sort((one, other) => one.start - other.start);
-}
+});
 
 function startBefore(end, row) {
   return row.resolution === "monthly" ? Date.UTC(yearOf(end), new Date(end).getUTCMonth() - 1) : end - periodOf(row);
@@ -435,10 +437,10 @@ function newestOf(own) {
 }
 
 const EMPTY = "once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page has a row for each ETL and operation, and a column for each hour or day";
-const verdicts = () => [...new Set([...rows(), ...data.week.withoutWindow].map(({ etl }) => etl))].map(verdictOf);
+const verdictsOf = remember((week) => [...new Set([...week.rows, ...week.withoutWindow].map(({ etl }) => etl))].map(verdictOf));
 
 function showVerdict() {
-  const lines = verdicts();
+  const lines = [...verdictsOf(data.week)];
   if (!lines.length) lines.push({ etl: "no events yet", state: "not due", words: EMPTY });
   const run = data.runs?.find(({ parent }) => parent === null);
   if (run || !data.runs) lines.push({ etl: "newest run", run }); // its line has a place before it is read
@@ -487,7 +489,7 @@ function problemLine(line) {
 
 /** Tell the state in the title and the icon of the tab: a person may look at nothing else. */
 function showTab(isStale) {
-  const lines = data.week && !isStale ? verdicts() : [];
+  const lines = data.week && !isStale ? verdictsOf(data.week) : [];
   const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
   const sums = COUNTED.map((state) => [lines.reduce((sum, { counts }) => sum + counts[state], 0), state]);
   const text = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet"
@@ -502,7 +504,7 @@ function showTab(isStale) {
 
 // ---- The grid
 
-let structure = ""; // of the table: its lines and columns
+const drawn = { range: null, filter: "", shape: "" }; // what the table shows: its data, and its lines and columns
 
 /** Return the lines of the grid, and the start and end of its columns. Windows that overlap get lines of their own. */
 function gridOf() {
@@ -526,20 +528,33 @@ function gridOf() {
 }
 
 function showGrid() {
+  const filter = [resolution(), view.etl, view.operation].join();
+  if (drawn.range !== data.range || drawn.filter !== filter) drawGrid();
+  Object.assign(drawn, { range: data.range, filter });
+  const chosen = tdOf(view.cell);
+  for (const td of $("#grid").querySelectorAll("[aria-selected]")) if (td !== chosen) td.removeAttribute("aria-selected");
+  chosen?.setAttribute("aria-selected", "true");
+}
+
+function drawGrid() {
   const { lines, columns: all } = gridOf();
   const columns = all.slice(-MAX_COLUMNS);
   $("#grid").closest("section").hidden = !rows().length;
   const note = all.length > columns.length ? `The newest ${MAX_COLUMNS} of ${number(all.length)} windows are shown.` : "";
   setText($("#grid-note"), data.range.problem ?? (lines.length ? note : "No operation matches."));
   const shape = JSON.stringify([lines.map(({ key }) => key), columns.map(({ column }) => column)]);
-  if (shape !== structure) buildGrid(lines, columns);
-  structure = shape;
-  lines.forEach((line, y) => columns.forEach(({ column }, x) => showCell(gridCells(y)[x + 1], line.cells.get(column))));
+  if (shape !== drawn.shape) buildGrid(lines, columns);
+  else showCells(lines, columns);
+  drawn.shape = shape;
   showLegend(lines.flatMap(({ cells }) => columns.map(({ column }) => cells.get(column)).filter(Boolean)));
-  const chosen = tdOf(view.cell);
-  for (const td of $("#grid").querySelectorAll("[aria-selected]")) if (td !== chosen) td.removeAttribute("aria-selected");
-  chosen?.setAttribute("aria-selected", "true");
-  if (!$("#grid [tabindex='0']")) setTabStop(problemTds().sort((one, other) => other.cellIndex - one.cellIndex)[0] ?? gridCells(0)?.at(-1));
+  if (!$("#grid [tabindex='0']")) setTabStop(problemTds().sort((one, other) => other.cellIndex - one.cellIndex)[0] ?? gridCells(0).at(-1));
+}
+
+function showCells(lines, columns) {
+  lines.forEach((line, y) => {
+    const cells = gridCells(y);
+    columns.forEach(({ column }, x) => showCell(cells[x + 1], line.cells.get(column)));
+  });
 }
 
 const gridCells = (y) => [...($("#grid").tBodies[0]?.rows[y]?.cells ?? [])];
@@ -550,7 +565,7 @@ const problemTds = () => tds().filter((td) => td.cell && isProblem(td.cell));
 /** Build the table. It has new lines or columns, for example once an hour; focus and scroll position stay. */
 function buildGrid(lines, columns) {
   const scroller = $("#scroller");
-  const isAtEnd = !structure || scroller.scrollLeft + scroller.clientWidth > scroller.scrollWidth - 20;
+  const isAtEnd = !drawn.shape || scroller.scrollLeft + scroller.clientWidth > scroller.scrollWidth - 20;
   const fromEnd = scroller.scrollWidth - scroller.scrollLeft;
   const focused = document.activeElement.cell;
   $("#grid").style.setProperty("--cell", columns.length > 72 ? "14px" : columns.length > 36 ? "20px" : "28px");
@@ -564,7 +579,7 @@ function buildGrid(lines, columns) {
   const body = lines.map(({ name }) => element("tr", {}, element("th", { scope: "row", className: "row", textContent: name, title: name }),
     ...columns.map((_, index) => element("td", { tabIndex: -1, isFirst: isFirst[index] }))));
   $("#grid").replaceChildren(widths, element("thead", {}, element("tr", {}, corner, ...groupHeads), element("tr", {}, ...heads)), element("tbody", {}, ...body));
-  lines.forEach((line, y) => columns.forEach(({ column }, x) => showCell(gridCells(y)[x + 1], line.cells.get(column))));
+  showCells(lines, columns);
   scroller.scrollLeft = isAtEnd ? scroller.scrollWidth : scroller.scrollWidth - fromEnd;
   if (focused) tdOf(keyOf(focused))?.focus({ preventScroll: true });
 }
@@ -850,7 +865,7 @@ function runRow({ run, children, bad, isOpen }) {
   const [state, words] = OUTCOMES[outcome] ?? ["unknown", outcome];
   const end = ended ?? (outcome === "killed" ? lastEvent : null);
   const duration = end ? durationText(parseTime(end) - parseTime(started)) : "";
-  const toggle = children > 0 && element("button", { type: "button", ariaExpanded: `${isOpen}`, textContent: `${isOpen ? "−" : "+"} ${children} more${bad ? `, ${bad} failed or killed` : ""}`, title: "processes that it started", onclick: () => {
+  const toggle = children > 0 && element("button", { type: "button", ariaExpanded: `${isOpen}`, textContent: `${isOpen ? "−" : "+"} ${children} ${children === 1 ? "process" : "processes"}${bad ? `, ${bad} failed or killed` : ""}`, title: "processes that it started", onclick: () => {
     if (!open.delete(id)) open.add(id);
     showRuns();
   } });
