@@ -9,7 +9,7 @@ const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 const DAY = 24 * HOUR;
 const TIMEOUT = 8 * SECOND;
-const PAUSE = { visible: 10 * SECOND, hidden: 60 * SECOND, failing: 3 * SECOND }; // hidden: the title stays true
+const PAUSE = { visible: 10 * SECOND, hidden: 60 * SECOND, failed: SECOND, failing: 3 * SECOND };
 const STALE_AFTER = 75 * SECOND; // more than any pause: the computer slept, or the browser stopped the tab
 const MAX_COLUMNS = 168;
 const MAX_GAP = 10_080; // windows: a week of minutes
@@ -26,17 +26,24 @@ const STATES = {
   "not due": ["·", "not due yet"],
   ok: ["✓", "ok"],
 };
+/** The fill and the ink of the icon in a state; grey in all others. */
+const ICONS = {
+  failed: ["#a3123a", "#ffffff"], missing: ["#ffffff", "#a3123a"],
+  empty: ["#e69f00", "#1b1f24"], ok: ["#4f8fc4", "#071a2b"],
+};
 const COUNTED = ["failed", "missing", "empty", "unknown"];
-const AGAIN = "↻"; // saved again after it was reconciled
+const AGAIN = "↻";
+const AGAIN_TEXT = "saved again after reconciling";
 const FEW = "↓"; // less than half of the usual size
 const PAST = {
-  save: "saved", load: "loaded", aggregate: "aggregated", total: "totaled", reconcile: "reconciled", compute: "computed",
+  save: "saved", load: "loaded", aggregate: "aggregated", total: "totaled", reconcile: "reconciled",
+  compute: "computed",
 };
 const OUTCOMES = {
   ended: ["ok", "ended well"], failed: ["failed", "failed"],
   killed: ["missing", "killed: gone without an end"], running: ["not due", "running"],
 };
-const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"] };
+const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"], others: ["30d", "168d", "1000d"] };
 const SETS = { allocation: "AllocationSet", asset: "AssetSet" };
 const RESULTS = ["Saved", "Loaded", "Aggregated", "Totaled", "Reconciled", "ComputeError", "ReconcileError"];
 const PARAMETERS = ["window", "resolution", "etl", "operation", "cell", "kind", "run", "errors"];
@@ -119,7 +126,7 @@ const classOf = (state) => state.replace(" ", "-");
 const number = (value) => value.toLocaleString("en");
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 const list = (...parts) => parts.filter(Boolean).join(", ");
-const byKey = (pairs) => Object.fromEntries(pairs);
+const errorText = ({ type, message }) => `${type}: ${message}`;
 
 // ---- Times, all in UTC
 
@@ -169,8 +176,12 @@ const agoText = (time) => `${durationText(Math.floor((now() - time) / SECOND) * 
 const moment = (time) => element("time", { dateTime: iso(time), textContent: secondText(time) });
 
 /** Return an age, which `showFreshness` updates. It is not a live region, so that it is not read out each minute. */
-const age = (time) =>
-  element("time", { className: "age", dateTime: iso(time), ariaLive: "off", title: `${secondText(time)} UTC`, textContent: agoText(time) });
+function age(time) {
+  const title = `${secondText(time)} UTC`;
+  return element("time", { className: "age", dateTime: iso(time), ariaLive: "off", title, textContent: agoText(time) });
+}
+
+const withAge = (time) => [moment(time), " (", age(time), ")"];
 
 // ---- What is shown: the parameters of the URL
 
@@ -196,7 +207,8 @@ function navigate(changes, isStep = false) {
 const rows = () => data.week?.rows ?? [];
 const resolutions = () => [...new Set(rows().map(({ resolution }) => resolution))];
 const resolution = () => view.resolution || (resolutions().includes("hourly") ? "hourly" : (resolutions()[0] ?? ""));
-const ranges = () => RANGES[resolution()] ?? (/^\d+[ms]$/.test(resolution()) ? RANGES.hourly : ["30d", "168d", "1000d"]);
+const isShort = () => /^\d+[ms]$/.test(resolution()); // such as 15m
+const ranges = () => RANGES[resolution()] ?? (isShort() ? RANGES.hourly : RANGES.others);
 const range = () => view.window || (resolution() === "daily" ? "30d" : ranges().at(-1));
 
 // ---- Reading
@@ -221,7 +233,8 @@ async function read(path, parameters = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value));
   const signal = AbortSignal.any([current.signal, AbortSignal.timeout(TIMEOUT)]);
   const failed = ({ name }) => {
-    throw new Refusal(0, name === "TimeoutError" ? `no answer within ${TIMEOUT / SECOND} s` : "the server cannot be reached");
+    const isLate = name === "TimeoutError";
+    throw new Refusal(0, isLate ? `no answer within ${TIMEOUT / SECOND} s` : "the server cannot be reached");
   };
   const response = await fetch(`model/etl/${path}?${query}`, { signal, cache: "no-store" }).catch(failed);
   const text = await response.text().catch(failed);
@@ -291,7 +304,7 @@ async function readMatches(filter, matches, wanted = 1, before = null) {
 /** Return the events of a log document, the newest first, in the form of a page of events. */
 function withCursors({ counters, ...lists }) {
   const seen = new Map();
-  const events = Object.entries(lists).flatMap(([etl, listed]) => listed.map((event) => ({ etl, metadata: {}, ...event })));
+  const events = Object.keys(lists).flatMap((etl) => lists[etl].map((event) => ({ etl, metadata: {}, ...event })));
   events.sort((one, other) => (one.time < other.time ? 1 : one.time > other.time ? -1 : 0));
   return events.map((event) => {
     const key = [event.etl, event.kind, event.time].join();
@@ -314,10 +327,10 @@ async function keepReading() {
     }
     showFreshness();
     if (current.signal.aborted) continue;
-    const pause = source.failures === 1 ? SECOND : source.failures ? PAUSE.failing : document.hidden ? PAUSE.hidden : PAUSE.visible;
+    const kind = source.failures > 1 ? "failing" : source.failures ? "failed" : document.hidden ? "hidden" : "visible";
     await new Promise((resolve) => {
       wake = resolve;
-      setTimeout(resolve, pause);
+      setTimeout(resolve, PAUSE[kind]);
     });
   }
 }
@@ -332,8 +345,9 @@ function showFreshness() {
   const isFirst = source.now === null;
   const isStale = source.failures > 1 || (!isFirst && Date.now() - source.receivedAt > STALE_AFTER);
   const why = source.problem || "the last answer is too old";
+  const since = isFirst ? "No answer yet" : `No answer since ${secondText(source.now)} UTC`;
   document.body.classList.toggle("stale", isStale);
-  setText($("#stale"), !isStale ? "" : isFirst ? `No answer yet: ${why}` : `No answer since ${secondText(source.now)} UTC: ${why}. This page shows what was known then.`);
+  setText($("#stale"), isStale ? `${since}: ${why}${isFirst ? "" : ". This page shows what was known then."}` : "");
   if (isFirst && isStale) setText($("#verdict"), "The state is unknown until the source answers.");
   showTab(isStale);
   for (const node of document.querySelectorAll(".age")) {
@@ -346,17 +360,18 @@ function showFreshness() {
 
 /**
  * One window of one operation of an etl.
- * @typedef {{etl: string, operation: string, resolution: string, start: number, end: number, state: string, due: number,
- *   usual?: number, size?: number, successes?: number, failures?: number, succeeded?: string, failed?: string,
- *   error?: {type: string, message: string}, savedAgain?: boolean}} Cell
+ * @typedef {{etl: string, operation: string, resolution: string, start: number, end: number, due: number,
+ *   state: string, usual?: number, size?: number, successes?: number, failures?: number, succeeded?: string,
+ *   failed?: string, error?: {type: string, message: string}, savedAgain?: boolean}} Cell
  */
 
 /** Return the cells of a row of the coverage, the oldest first. @type {(row) => Cell[]} */
 const cellsOf = remember((row) => {
-  const { etl, operation, resolution } = row;
+  const { etl, operation, resolution, grace } = row;
   const sizes = row.windows.map(({ size }) => size).filter(Boolean).sort((one, other) => one - other);
   const usual = sizes.length < 5 ? undefined : sizes[Math.floor(sizes.length / 2)]; // a few say little
-  const cell = (facts, start, end) => ({ etl, operation, resolution, usual, ...facts, start, end, due: end + row.grace * SECOND });
+  const own = { etl, operation, resolution, usual };
+  const cell = (facts, start, end) => ({ ...own, ...facts, start, end, due: end + grace * SECOND });
   const cells = row.windows.map((window) => cell(window, parseTime(window.start), parseTime(window.end)));
   for (const gap of row.gaps) {
     let end = parseTime(gap.end);
@@ -390,13 +405,14 @@ function stateText(cell) {
   if (state === "missing") return `missing, due since ${minuteText(due)}`;
   if (state === "not due") return `not due yet, due ${minuteText(due)}`;
   if (state === "unknown") return STATES.unknown[1];
-  if (state === "failed") return list(state, error?.type, successes && `earlier ${past}${records && ` with ${records}`}`);
+  const earlier = `earlier ${past}${records && ` with ${records}`}`;
+  if (state === "failed") return list(state, error?.type, successes && earlier);
   return list(
     state,
     records,
     isFew(cell) && `less than half of the usual ${number(usual)}`,
     successes > 1 && `${past} ${number(successes)} times`,
-    failures && `failed before (${number(failures)} times)`.replace("(1 times)", "(once)"),
+    failures && `failed before (${failures === 1 ? "once" : `${number(failures)} times`})`,
     savedAgain && "saved again after it was reconciled",
   );
 }
@@ -406,7 +422,7 @@ function stateText(cell) {
 function verdictOf(etl) {
   const own = rows().filter((row) => row.etl === etl);
   const windows = Map.groupBy(own.flatMap(cellsOf), ({ start, end }) => `${start}/${end}`);
-  const counts = byKey([...COUNTED, "again", "ok"].map((state) => [state, 0]));
+  const counts = Object.fromEntries([...COUNTED, "again", "ok"].map((state) => [state, 0]));
   for (const cells of windows.values()) {
     const state = Object.keys(STATES).find((each) => cells.some((cell) => cell.state === each));
     const best = state === "not due" && cells.some((cell) => cell.state === "ok") ? "ok" : state;
@@ -414,11 +430,13 @@ function verdictOf(etl) {
     if (state !== "failed" && state !== "missing" && cells.some(({ savedAgain }) => savedAgain)) counts.again += 1;
   }
   const words = [...COUNTED, "again"].filter((state) => counts[state]).map((state, index) =>
-    `${index ? number(counts[state]) : plural(counts[state], "window")} ${state === "again" ? "saved again after reconciling" : state}`);
-  const without = data.week.withoutWindow.filter((each) => each.etl === etl).reduce((sum, { failures }) => sum + failures, 0);
-  if (without) words.push(`${plural(without, "failure")} without a window`);
-  if (!words.length) words.push(counts.ok > 1 ? `all ${number(counts.ok)} windows ok` : counts.ok ? "1 window ok" : "no window due yet");
-  const state = COUNTED.find((each) => counts[each]) ?? (without ? "unknown" : counts.ok ? "ok" : "not due");
+    `${index ? number(counts[state]) : plural(counts[state], "window")} ${state === "again" ? AGAIN_TEXT : state}`);
+  const without = data.week.withoutWindow.filter((failure) => failure.etl === etl);
+  const failures = without.reduce((sum, { failures: count }) => sum + count, 0);
+  if (failures) words.push(`${plural(failures, "failure")} without a window`);
+  if (!words.length && counts.ok) words.push(counts.ok > 1 ? `all ${number(counts.ok)} windows ok` : "1 window ok");
+  if (!words.length) words.push("no window due yet");
+  const state = COUNTED.find((each) => counts[each]) ?? (failures ? "unknown" : counts.ok ? "ok" : "not due");
   const newest = newestOf(own);
   return { etl, state, counts, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
 }
@@ -429,15 +447,21 @@ function newestOf(own) {
     const found = own.filter((row) => row.operation === operation && row.newest);
     found.sort((one, other) => parseTime(other.newest.end) - parseTime(one.newest.end) || one.period - other.period);
     if (found.length) {
-      const { start, end, time } = found[0].newest;
-      return { words: `newest ${PAST[operation]} ${newestText(parseTime(start), parseTime(end))}`, time: parseTime(time) };
+      const [start, end, time] = ["start", "end", "time"].map((name) => parseTime(found[0].newest[name]));
+      return { words: `newest ${PAST[operation]} ${newestText(start, end)}`, time };
     }
   }
   return null;
 }
 
-const EMPTY = "once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page has a row for each ETL and operation, and a column for each hour or day";
-const verdictsOf = remember((week) => [...new Set([...week.rows, ...week.withoutWindow].map(({ etl }) => etl))].map(verdictOf));
+const EMPTY =
+  "once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page has a row " +
+  "for each ETL and operation, and a column for each hour or day";
+
+const verdictsOf = remember(({ rows, withoutWindow }) => {
+  const etls = new Set([...rows, ...withoutWindow].map(({ etl }) => etl));
+  return [...etls].map(verdictOf);
+});
 
 function showVerdict() {
   const lines = [...verdictsOf(data.week)];
@@ -459,14 +483,19 @@ function verdictLine({ etl, state, words, newest, run }) {
 function showProblems() {
   const found = rows().flatMap((row) => [
     ...cellsOf(row).filter((cell) => cell.savedAgain || (isProblem(cell) && cell.state !== "missing")),
-    ...row.gaps.filter(({ state }) => state === "missing").map((gap) => {
-      const first = cellsOf(row).find(({ start }) => start >= parseTime(gap.start));
-      return { ...first, end: parseTime(gap.end), windows: gap.windows };
+    ...row.gaps.filter(({ state }) => state === "missing").map(({ start, end, windows }) => {
+      const first = cellsOf(row).find((cell) => cell.start >= parseTime(start));
+      return { ...first, end: parseTime(end), windows };
     }),
   ]);
-  const groups = Map.groupBy(found, ({ etl, state, start, end, error }) => [etl, state, start, end, error?.type].join());
-  const lines = [...groups].map(([key, cells]) => ({ ...cells[0], key, cell: keyOf(cells[0]), operation: cells.map(({ operation }) => operation).join(", ") }));
-  lines.push(...data.week.withoutWindow.map((failure) => ({ ...failure, state: "failed", end: parseTime(failure.failed), key: JSON.stringify([failure.etl, failure.operation]) })));
+  const keyOfLine = ({ etl, state, start, end, error }) => [etl, state, start, end, error?.type].join();
+  const lines = [...Map.groupBy(found, keyOfLine)].map(([key, cells]) => {
+    return { ...cells[0], key, cell: keyOf(cells[0]), operation: list(...cells.map(({ operation }) => operation)) };
+  });
+  for (const failure of data.week.withoutWindow) {
+    const key = `${failure.etl} ${failure.operation}`;
+    lines.push({ ...failure, key, state: "failed", end: parseTime(failure.failed) });
+  }
   const rank = { failed: 0, missing: 0, empty: 1, ok: 2 };
   lines.sort((one, other) => rank[one.state] - rank[other.state] || other.end - one.end);
   const shown = lines.slice(0, lines.length === MAX_PROBLEMS + 1 ? undefined : MAX_PROBLEMS);
@@ -475,15 +504,19 @@ function showProblems() {
 }
 
 function problemLine(line) {
-  const { etl, operation, resolution, state, start, end, due, windows, error, failures, failed, cell, more } = line;
+  const { etl, operation, resolution, state, start, end, windows, error, failures, failed, cell, more } = line;
   if (more) return element("li", { textContent: `and ${number(more)} more, in the grid` });
-  const text = element("span", {}, cell
-    ? button(`${etl} ${operation} ${windowText(start, end)}`, () => openCell(cell, { resolution, window: "", etl: "", operation: "" }, true))
-    : button(`${etl} ${operation ?? ""}`.trim(), () => showEventsOf({ errors: "true" })), " ");
-  const reason = error ? `: ${error.type}: ${error.message}` : "";
-  if (state === "missing") text.append(`${windows > 1 ? `${number(windows)} windows ` : ""}missing, due since ${minuteText(due)}`);
-  else if (state === "failed") text.append(cell ? "failed " : `${plural(failures, "failure")} without a window, the last `, age(parseTime(failed)), reason);
-  else text.append(stateText(line));
+  const name = cell ? `${etl} ${operation} ${windowText(start, end)}` : `${etl} ${operation ?? ""}`.trim();
+  const show = () => {
+    if (cell) openCell(cell, { resolution, window: "", etl: "", operation: "" }, true);
+    else showEventsOf({ errors: "true" });
+  };
+  const text = element("span", {}, button(name, show), " ");
+  if (state !== "failed") text.append(windows > 1 ? `${number(windows)} windows ` : "", stateText(line));
+  else {
+    const words = cell ? "failed " : `${plural(failures, "failure")} without a window, the last `;
+    text.append(words, age(parseTime(failed)), error ? `: ${errorText(error)}` : "");
+  }
   return element("li", {}, mark(state, state === "ok" ? AGAIN : undefined), text);
 }
 
@@ -492,38 +525,50 @@ function showTab(isStale) {
   const lines = data.week && !isStale ? verdictsOf(data.week) : [];
   const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
   const sums = COUNTED.map((state) => [lines.reduce((sum, { counts }) => sum + counts[state], 0), state]);
-  const text = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet"
-    : list(...sums.filter(([count]) => count).map(([count, state]) => `${number(count)} ${state}`)) || STATES[worst][1].replace(/,.*/, "");
-  const title = `${STATES[worst][0]} ${text} – Cost ETL`;
+  const problems = list(...sums.filter(([sum]) => sum).map(([sum, state]) => `${number(sum)} ${state}`));
+  const state = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet" : problems || worst;
+  const title = `${STATES[worst][0]} ${state} – Cost ETL`;
   if (document.title === title) return;
   document.title = title;
-  const [fill, ink] = { ok: ["#4f8fc4", "#071a2b"], empty: ["#e69f00", "#1b1f24"], failed: ["#a3123a", "#fff"], missing: ["#fff", "#a3123a"] }[worst] ?? ["#8a94a3", "#16181d"];
-  const shape = `<rect x="1" y="1" width="14" height="14" rx="2" fill="${fill}" stroke="${ink}"/><text x="8" y="12.5" font-family="sans-serif" font-size="13" font-weight="bold" text-anchor="middle" fill="${ink}">${STATES[worst][0]}</text>`;
-  $("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${shape}</svg>`)}`;
+  const [fill, ink] = ICONS[worst] ?? ["#8a94a3", "#16181d"];
+  const icon =
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" font-family="sans-serif" font-size="13">` +
+    `<rect x="1" y="1" width="14" height="14" rx="2" fill="${fill}" stroke="${ink}"/>` +
+    `<text x="8" y="12.5" font-weight="bold" text-anchor="middle" fill="${ink}">${STATES[worst][0]}</text></svg>`;
+  $("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
 }
 
 // ---- The grid
 
 const drawn = { range: null, filter: "", shape: "" }; // what the table shows: its data, and its lines and columns
 
-/** Return the lines of the grid, and the start and end of its columns. Windows that overlap get lines of their own. */
+/** Return the number of a window among those of its resolution, since 1970. */
+function columnOf({ start, end }, row) {
+  const middle = (start + end) / 2; // days may begin at another hour than 00:00 UTC, and differ between rows
+  if (row.resolution === "monthly") return yearOf(middle) * 12 + new Date(middle).getUTCMonth();
+  return Math.floor(middle / periodOf(row));
+}
+
+/** Return the lines of the grid, and its columns. Windows that overlap get lines of their own. */
 function gridOf() {
-  const wanted = (row) => row.resolution === resolution() && ["etl", "operation"].every((name) => !view[name] || view[name] === row[name]);
+  const shown = { resolution: resolution(), etl: view.etl, operation: view.operation };
+  const isShown = (row) => Object.entries(shown).every(([name, value]) => !value || row[name] === value);
   const columns = new Map();
-  const lines = [];
-  for (const row of data.range.rows.filter(wanted)) {
+  const lines = data.range.rows.filter(isShown).flatMap((row) => {
     const own = [];
     for (const cell of cellsOf(row)) {
-      // Days may begin at another hour than 00:00 UTC, and differ between rows: the middle tells the column.
-      const middle = (cell.start + cell.end) / 2;
-      const column = row.resolution === "monthly" ? yearOf(middle) * 12 + new Date(middle).getUTCMonth() : Math.floor(middle / periodOf(row));
+      const column = columnOf(cell, row);
       let line = own.find(({ cells }) => !cells.has(column));
-      if (!line) own.push((line = { key: [row.etl, row.operation, own.length].join(), name: `${row.etl} ${row.operation}`, cells: new Map() }));
+      if (!line) {
+        const name = `${row.etl} ${row.operation}`;
+        line = { key: `${name} ${own.length}`, name, cells: new Map() };
+        own.push(line);
+      }
       line.cells.set(column, cell);
       if (!columns.has(column)) columns.set(column, { start: cell.start, end: cell.end, column });
     }
-    lines.push(...own);
-  }
+    return own;
+  });
   return { lines, columns: [...columns.values()].sort((one, other) => one.column - other.column) };
 }
 
@@ -532,22 +577,27 @@ function showGrid() {
   if (drawn.range !== data.range || drawn.filter !== filter) drawGrid();
   Object.assign(drawn, { range: data.range, filter });
   const chosen = tdOf(view.cell);
-  for (const td of $("#grid").querySelectorAll("[aria-selected]")) if (td !== chosen) td.removeAttribute("aria-selected");
-  chosen?.setAttribute("aria-selected", "true");
+  const before = $("#grid [aria-selected]");
+  if (before !== chosen) before?.removeAttribute("aria-selected");
+  if (before !== chosen) chosen?.setAttribute("aria-selected", "true");
 }
 
 function drawGrid() {
   const { lines, columns: all } = gridOf();
   const columns = all.slice(-MAX_COLUMNS);
   $("#grid").closest("section").hidden = !rows().length;
-  const note = all.length > columns.length ? `The newest ${MAX_COLUMNS} of ${number(all.length)} windows are shown.` : "";
+  const isCut = all.length > columns.length;
+  const note = isCut ? `The newest ${MAX_COLUMNS} of ${number(all.length)} windows are shown.` : "";
   setText($("#grid-note"), data.range.problem ?? (lines.length ? note : "No operation matches."));
   const shape = JSON.stringify([lines.map(({ key }) => key), columns.map(({ column }) => column)]);
   if (shape !== drawn.shape) buildGrid(lines, columns);
   else showCells(lines, columns);
   drawn.shape = shape;
   showLegend(lines.flatMap(({ cells }) => columns.map(({ column }) => cells.get(column)).filter(Boolean)));
-  if (!$("#grid [tabindex='0']")) setTabStop(problemTds().sort((one, other) => other.cellIndex - one.cellIndex)[0] ?? gridCells(0).at(-1));
+  if ($("#grid [tabindex='0']")) return;
+  const problems = tds().filter(({ cell }) => cell && isProblem(cell));
+  problems.sort((one, other) => other.cellIndex - one.cellIndex);
+  setTabStop(problems[0] ?? gridCells(0).at(-1)); // the newest problem, or the newest window
 }
 
 function showCells(lines, columns) {
@@ -560,7 +610,6 @@ function showCells(lines, columns) {
 const gridCells = (y) => [...($("#grid").tBodies[0]?.rows[y]?.cells ?? [])];
 const tds = () => [...$("#grid").querySelectorAll("td")];
 const tdOf = (key) => (key ? tds().find((td) => td.cell && keyOf(td.cell) === key) : undefined);
-const problemTds = () => tds().filter((td) => td.cell && isProblem(td.cell));
 
 /** Build the table. It has new lines or columns, for example once an hour; focus and scroll position stay. */
 function buildGrid(lines, columns) {
@@ -571,14 +620,23 @@ function buildGrid(lines, columns) {
   $("#grid").style.setProperty("--cell", columns.length > 72 ? "14px" : columns.length > 36 ? "20px" : "28px");
   const groups = columns.map(({ start, end }) => groupText(start, end));
   const isFirst = groups.map((group, index) => group !== groups[index - 1]);
-  const heads = columns.map(({ start, end }) => element("th", { scope: "col", ariaLabel: windowText(start, end), textContent: columnText(start, end) }));
-  const groupHeads = groups.filter((_, index) => isFirst[index]).map((group) =>
-    element("th", { scope: "colgroup", className: "first", colSpan: groups.filter((each) => each === group).length }, element("span", { textContent: group })));
-  const corner = element("th", { scope: "col", className: "row", rowSpan: 2, textContent: "UTC" });
-  const widths = element("colgroup", {}, element("col", { className: "row" }), element("col", { span: columns.length }));
-  const body = lines.map(({ name }) => element("tr", {}, element("th", { scope: "row", className: "row", textContent: name, title: name }),
-    ...columns.map((_, index) => element("td", { tabIndex: -1, isFirst: isFirst[index] }))));
-  $("#grid").replaceChildren(widths, element("thead", {}, element("tr", {}, corner, ...groupHeads), element("tr", {}, ...heads)), element("tbody", {}, ...body));
+  const head = (scope, text, properties) =>
+    element("th", { scope, ...properties }, element("span", { textContent: text }));
+  const groupHeads = [...new Set(groups)].map((group) =>
+    head("colgroup", group, { className: "first", colSpan: groups.filter((each) => each === group).length }));
+  const heads = columns.map(({ start, end }) =>
+    head("col", columnText(start, end), { ariaLabel: windowText(start, end) }));
+  const rows = lines.map(({ name }) => {
+    const cells = isFirst.map((first) => element("td", { tabIndex: -1, isFirst: first }));
+    return element("tr", {}, head("row", name, { className: "row", title: name }), ...cells);
+  });
+  $("#grid").replaceChildren(
+    element("colgroup", {}, element("col", { className: "row" }), element("col", { span: columns.length })),
+    element("thead", {},
+      element("tr", {}, head("col", "UTC", { className: "row", rowSpan: 2 }), ...groupHeads),
+      element("tr", {}, ...heads)),
+    element("tbody", {}, ...rows),
+  );
   showCells(lines, columns);
   scroller.scrollLeft = isAtEnd ? scroller.scrollWidth : scroller.scrollWidth - fromEnd;
   if (focused) tdOf(keyOf(focused))?.focus({ preventScroll: true });
@@ -602,15 +660,23 @@ function showCell(td, cell) {
   const name = cell ? nameOf(cell) : "no window";
   if (td.ariaLabel === name) return;
   td.ariaLabel = name;
-  td.className = list(cell ? classOf(cell.state) : "blank", cell && hadFailure(cell) && "earlier", td.isFirst && "first").replaceAll(",", "");
+  td.className = cell ? classOf(cell.state) : "blank";
+  td.classList.toggle("earlier", Boolean(cell) && hadFailure(cell));
+  td.classList.toggle("first", td.isFirst);
   td.textContent = cell ? glyphOf(cell) : "";
 }
 
 function showLegend(cells) {
-  const entries = Object.entries(STATES).reverse().map(([state, [glyph, words]]) => [state, glyph, "", words, (cell) => cell.state === state]);
-  entries.push(["ok", "✓", "earlier", "failed before", hadFailure], ["ok", AGAIN, "", "saved again after it was reconciled", ({ savedAgain }) => savedAgain], ["ok", FEW, "", "less than half of the usual size", isFew]);
-  const items = entries.map(([state, glyph, more, words, counts]) => ({ state, glyph, more, text: `${words}: ${number(cells.filter(counts).length)}`, words }));
-  showItems($("#legend"), items, ({ words }) => words, ({ state, glyph, more, text }) => element("li", {}, mark(state, glyph, more), text));
+  const entries = [
+    ...Object.keys(STATES).reverse().map((state) => [state, ...STATES[state], (cell) => cell.state === state]),
+    ["ok", STATES.ok[0], "failed before", hadFailure, "earlier"],
+    ["ok", AGAIN, "saved again after it was reconciled", ({ savedAgain }) => savedAgain],
+    ["ok", FEW, "less than half of the usual size", isFew],
+  ];
+  const items = entries.map(([state, glyph, words, isCounted, more]) =>
+    [words, cells.filter(isCounted).length, state, glyph, more]);
+  showItems($("#legend"), items, ([words]) => words, ([words, count, ...parts]) =>
+    element("li", {}, mark(...parts), `${words}: ${number(count)}`));
 }
 
 function setTabStop(td) {
@@ -621,7 +687,8 @@ function setTabStop(td) {
 /** Scroll a cell into view, from under the heads of the rows, too. */
 function reveal(td) {
   const scroller = $("#scroller");
-  const [least, most] = [td.offsetLeft + td.offsetWidth + 20 - scroller.clientWidth, td.offsetLeft - $("#grid th").offsetWidth - 20];
+  const least = td.offsetLeft + td.offsetWidth + 20 - scroller.clientWidth;
+  const most = td.offsetLeft - $("#grid th").offsetWidth - 20;
   scroller.scrollLeft = Math.max(least, Math.min(most, scroller.scrollLeft));
 }
 
@@ -636,8 +703,8 @@ function focusCell(td) {
 function goToProblem(step) {
   const all = tds();
   const from = all.findIndex((td) => td.tabIndex === 0);
-  const ordered = step > 0 ? [...all.slice(from + 1), ...all.slice(0, from + 1)] : [...all.slice(from), ...all.slice(0, from)].reverse();
-  const td = ordered.find((each) => each.cell && isProblem(each.cell));
+  const ordered = all.map((_, index) => all.at((from + step * (index + 1)) % all.length));
+  const td = ordered.find(({ cell }) => cell && isProblem(cell));
   if (!td) return;
   if (view.cell) openCell(keyOf(td.cell));
   focusCell(td);
@@ -667,8 +734,12 @@ function showControls() {
   showItems($("#resolutions span"), names, ({ name }) => name, ({ name, isShown }) =>
     element("label", {}, element("input", { type: "radio", name: "resolution", value: name, checked: isShown }), name));
   const form = $("#view").elements;
-  setOptions(form.window, ranges().map((text) => [text, `last ${text.replace("d", " days").replace("h", " hours")}`]), range());
-  for (const name of ["etl", "operation"]) setOptions(form[name], [["", "all"], ...new Map(rows().map((row) => [row[name], row[name]]))], view[name]);
+  const rangeText = (text) => `last ${text.replace("d", " days").replace("h", " hours")}`;
+  setOptions(form.window, ranges().map((text) => [text, rangeText(text)]), range());
+  for (const name of ["etl", "operation"]) {
+    const values = new Set(rows().map((row) => row[name]));
+    setOptions(form[name], [["", "all"], ...[...values].map((value) => [value, value])], view[name]);
+  }
 }
 
 // ---- The drawer: one window
@@ -692,12 +763,17 @@ function closeDrawer() {
 
 /** Return the chosen cell, those of the other operations of its set, and the cell before it. */
 function chosenCells() {
-  const [etl, operation, start] = view.cell.split("/");
-  const cells = [data.week, data.range].flatMap((each) => each?.rows ?? []).filter((row) => row.etl === etl && row.resolution === resolution()).flatMap(cellsOf);
+  const [etl, operation] = view.cell.split("/");
+  const rows = [...data.week.rows, ...data.range.rows];
+  const cells = rows.filter((row) => row.etl === etl && row.resolution === resolution()).flatMap(cellsOf);
   const chosen = cells.find((cell) => keyOf(cell) === view.cell);
-  const same = cells.filter((cell) => iso(cell.start) === start && cell.end === chosen?.end);
-  const before = cells.filter((cell) => cell.operation === operation && typeof cell.size === "number" && cell.end <= chosen?.start);
-  return { chosen, operations: [...new Map(same.map((cell) => [cell.operation, cell])).values()], before: before.at(-1) };
+  const same = cells.filter(({ start, end }) => start === chosen?.start && end === chosen.end);
+  const earlier = cells.filter((cell) => cell.operation === operation && cell.end <= chosen?.start);
+  return {
+    chosen,
+    operations: [...new Map(same.map((cell) => [cell.operation, cell])).values()],
+    before: earlier.findLast(({ size }) => typeof size === "number"),
+  };
 }
 
 function showDrawer() {
@@ -706,41 +782,57 @@ function showDrawer() {
   if (drawer.cell !== view.cell) Object.assign(drawer, { cell: view.cell, events: null, problem: "", seen: "" });
   if (!view.cell) return;
   const { chosen, operations, before } = chosenCells();
-  const parts = !chosen ? [["none"]] : [["head", chosen], ["state", chosen, before], ["operations", chosen, operations], ["events", chosen, drawer, runNames(), source.facts]];
+  const parts = chosen
+    ? [["head", chosen], ["state", chosen, before], ["operations", chosen, operations]]
+    : [["none"]];
+  if (chosen) parts.push(["events", chosen, drawer, runNames(), source.facts]);
   showItems(dialog, parts, ([part]) => part, ([part, ...facts]) => DRAWER[part](...facts));
   if (dialog.open) return;
   dialog.show();
   if (tdOf(view.cell)) reveal(tdOf(view.cell));
 }
 
+const section = (title, ...content) => element("div", {}, element("h3", { textContent: title }), ...content);
+
+/** The parts of the drawer, each from the facts that it depends on. */
 const DRAWER = {
-  none: () => element("div", {}, drawerHead("Not in this range", "Choose a longer range to see this window.")),
-  head: ({ etl, operation, start, end }) => element("div", {}, drawerHead(`${etl} ${operation}`, `${windowText(start, end)} UTC`)),
+  none: () => drawerHead("Not in this range", "Choose a longer range to see this window."),
+  head: ({ etl, operation, start, end }) => drawerHead(`${etl} ${operation}`, `${windowText(start, end)} UTC`),
   state: (cell, before) => {
     const { state, error, due, end, size, usual, succeeded, failed } = cell;
     const text = element("p", { className: "state" }, markOf(cell), ` ${stateText(cell)}`);
     if (state === "missing") text.append("; ", age(due));
     const facts = element("dl");
     const fact = (term, ...value) => facts.append(element("dt", { textContent: term }), element("dd", {}, ...value));
-    if (succeeded) fact("Last success", moment(parseTime(succeeded)), " (", age(parseTime(succeeded)), ")");
-    if (failed) fact("Last failure", moment(parseTime(failed)), " (", age(parseTime(failed)), ")");
-    if (error) fact("Its error", `${error.type}: ${error.message}`);
+    if (succeeded) fact("Last success", ...withAge(parseTime(succeeded)));
+    if (failed) fact("Last failure", ...withAge(parseTime(failed)));
+    if (error) fact("Its error", errorText(error));
     fact("Due", `${minuteText(due)}, ${durationText(due - end)} after its end`);
-    if (size !== null && size !== undefined) fact("Size", plural(size, "record"));
+    if (typeof size === "number") fact("Size", plural(size, "record"));
     if (before) fact("Size before", `${plural(before.size, "record")}, of ${windowText(before.start, before.end)}`);
     if (usual !== undefined) fact("Usual size", `${plural(usual, "record")}, the median`);
     return element("div", {}, text, facts, copyLine(cell));
   },
-  operations: (chosen, cells) => element("div", {}, element("h3", { textContent: "All operations on this set" }), element("ul", {}, ...cells.map((cell) => {
-    const name = cell.operation === chosen.operation ? element("strong", { textContent: cell.operation }) : button(cell.operation, () => openCell(keyOf(cell)));
+  operations: (chosen, cells) => section("All operations on this set", element("ul", {}, ...cells.map((cell) => {
+    const { operation } = cell;
+    const isChosen = operation === chosen.operation;
+    const name = isChosen
+      ? element("strong", { textContent: operation })
+      : button(operation, () => openCell(keyOf(cell)));
     return element("li", {}, markOf(cell), element("span", {}, name, ` ${stateText(cell)}`));
   }))),
-  events: (chosen, { events, isComplete, problem }) => element("div", {}, element("h3", { textContent: "Its events, the oldest first" }), ...(events ? eventStory(chosen, events, isComplete) : [problem || "Reading …"])),
+  events: (chosen, { events, isComplete, problem }) => {
+    const content = events ? eventStory(chosen, events, isComplete) : [problem || "Reading …"];
+    return section("Its events, the oldest first", ...content);
+  },
 };
 
-const drawerHead = (title, text) => element("header", {},
-  element("div", {}, element("h2", { id: "drawer-title", tabIndex: -1, textContent: title }), element("p", { textContent: text })),
-  element("button", { type: "button", ariaLabel: "Close", textContent: "✕", onclick: closeDrawer }));
+const drawerHead = (title, text) =>
+  element("header", {},
+    element("div", {},
+      element("h2", { id: "drawer-title", tabIndex: -1, textContent: title }),
+      element("p", { textContent: text })),
+    element("button", { type: "button", ariaLabel: "Close", textContent: "✕", onclick: closeDrawer }));
 
 function copyLine({ start, end }) {
   const code = element("code", { textContent: `${iso(start)},${iso(end)}` });
@@ -758,15 +850,14 @@ function copyLine({ start, end }) {
 }
 
 function eventStory(chosen, events, isComplete) {
-  const sizes = {};
+  const sizes = {}; // by operation, so far
   const items = events.map((event) => {
     const { metadata: { size, error }, time, run, traceId, spanId } = event;
     const operation = operationOf(event);
-    const before = sizes[operation];
-    sizes[operation] = size ?? before;
-    const records = size !== undefined && `${plural(size, "record")}${before === undefined ? "" : `, before ${number(before)}`}`;
+    const before = operation in sizes ? `, before ${number(sizes[operation])}` : "";
+    if (size !== undefined) sizes[operation] = size;
+    const text = list(size !== undefined && `${plural(size, "record")}${before}`, error && errorText(error));
     const name = element(operation === chosen.operation ? "strong" : "span", { textContent: eventText(event) });
-    const text = list(records, error && `${error.type}: ${error.message}`);
     return element("li", {}, moment(parseTime(time)), " ", name, ` ${text} `, ...links(run, traceId, spanId));
   });
   const note = !isComplete ? "Older events were not looked at." : items.length ? "" : "None is kept.";
@@ -776,15 +867,17 @@ function eventStory(chosen, events, isComplete) {
 /** Read the events of the chosen window, unless nothing has happened to it since they were read. */
 async function readDrawer() {
   const { chosen, operations } = view.cell ? chosenCells() : {};
-  const seen = JSON.stringify([view.cell, operations?.map(stateText), operations?.map(({ succeeded, failed }) => [succeeded, failed])]);
+  const seen = JSON.stringify([view.cell, operations]);
   if (!chosen || drawer.seen === seen) return;
   const { etl, start, end } = chosen;
-  const isOfWindow = (event) => event.etl === etl && event.metadata.window?.start === iso(start) && event.metadata.window.end === iso(end);
+  const isOfWindow = ({ etl: its, metadata: { window } }) =>
+    its === etl && window?.start && window.end && parseTime(window.start) === start && parseTime(window.end) === end;
+  const wanted = operations.reduce((sum, { successes = 0, failures = 0 }) => sum + successes + failures, 0);
+  const filter = { setWindow: `${iso(start)},${iso(end)}`, kind: SETS[etl], limit: 256 };
   try {
-    const wanted = operations.reduce((sum, { successes = 0, failures = 0 }) => sum + successes + failures, 0);
-    const filter = { setWindow: `${iso(start)},${iso(end)}`, kind: SETS[etl], limit: 256 };
     const { events, next } = wanted ? await readMatches(filter, isOfWindow, wanted) : { events: [] };
-    Object.assign(drawer, { events: events.reverse(), isComplete: !next || events.length >= wanted, problem: "", seen });
+    const isComplete = !next || events.length >= wanted;
+    Object.assign(drawer, { events: events.reverse(), isComplete, problem: "", seen });
   } catch (error) {
     if (current.signal.aborted) throw error;
     drawer.problem = error.message;
@@ -803,17 +896,18 @@ function operationOf(event) {
   return operation ?? (resultOf(event) === "ReconcileError" ? "reconcile" : "compute");
 }
 
-const runNames = () => byKey((data.runs ?? []).map(({ id, name }) => [id, name]));
+const runNames = () => Object.fromEntries((data.runs ?? []).map(({ id, name }) => [id, name]));
 
 /** Return links to the events of a run and to a trace, as far as they are known; only http and https become links. */
 function links(run, traceId, spanId) {
-  const name = runNames()[run] ?? "run";
-  const url = (source.facts.traceUrl ?? "").replaceAll("{trace_id}", traceId).replaceAll("{span_id}", spanId ?? "");
-  const isLink = traceId && /^https?:\/\//.test(url);
-  return [
-    run && button(`${name} ${run.slice(0, 8)}`, () => showEventsOf({ run }), { title: `the events of run ${run}` }), " ",
-    isLink ? element("a", { href: url, target: "_blank", rel: "noreferrer", textContent: "trace" }) : traceId && element("code", { textContent: traceId }),
-  ];
+  const found = [];
+  const name = `${runNames()[run] ?? "run"} ${run?.slice(0, 8)}`;
+  if (run) found.push(button(name, () => showEventsOf({ run }), { title: `the events of run ${run}` }), " ");
+  const href = (source.facts.traceUrl ?? "").replaceAll("{trace_id}", traceId).replaceAll("{span_id}", spanId ?? "");
+  if (traceId && /^https?:\/\//.test(href)) {
+    found.push(element("a", { href, target: "_blank", rel: "noopener noreferrer", textContent: "trace" }));
+  } else if (traceId) found.push(element("code", { textContent: traceId }));
+  return found;
 }
 
 /** List the events of a selection; Back leads to where the link was. */
@@ -827,13 +921,28 @@ function showErrors() {
   const { events, next } = data.errors ?? { events: [] };
   const groups = Map.groupBy(events, ({ metadata }) => metadata.error?.type ?? "unknown"); // the newest first
   const items = [...groups].map(([type, own]) => ({
-    type, count: own.length, last: own[0].time, first: own.at(-1).time, message: own[0].metadata.error?.message ?? "",
-    where: [...new Set(own.map((event) => `${event.etl} ${operationOf(event)}`))].join(", "),
+    type,
+    count: own.length,
+    last: parseTime(own[0].time),
+    first: parseTime(own.at(-1).time),
+    where: list(...new Set(own.map((event) => `${event.etl} ${operationOf(event)}`))),
+    message: own[0].metadata.error?.message ?? "",
   }));
-  const note = next ? `Of the newest ${events.length} errors, since ${secondText(parseTime(events.at(-1).time))}.` : items.length ? "" : "No error is kept.";
-  showPanel($("#errors"), data.errors, note, items, ({ type }) => type, ({ type, count, last, first, where, message }) => tableRow({},
-    ["", button(type, () => showEventsOf({ errors: type === "unknown" ? "true" : type }), { title: `the events with a ${type}` })],
-    ["number", number(count)], ["nowrap", moment(parseTime(last)), " (", age(parseTime(last)), ")"], ["nowrap", moment(parseTime(first))], ["", where], ["message", message]));
+  let note = items.length ? "" : "No error is kept.";
+  const oldest = events.at(-1);
+  if (next && oldest) note = `Of the newest ${events.length} errors, since ${secondText(parseTime(oldest.time))}.`;
+  showPanel($("#errors"), data.errors, note, items, ({ type }) => type, errorRow);
+}
+
+function errorRow({ type, count, last, first, where, message }) {
+  const show = () => showEventsOf({ errors: type === "unknown" ? "true" : type });
+  return tableRow({},
+    ["", button(type, show, { title: `the events with a ${type}` })],
+    ["number", number(count)],
+    ["nowrap", ...withAge(last)],
+    ["nowrap", moment(first)],
+    ["", where],
+    ["message", message]);
 }
 
 function showPanel(panel, isRead, note, items, keyOf, build) {
@@ -842,7 +951,8 @@ function showPanel(panel, isRead, note, items, keyOf, build) {
   showItems($("tbody", panel), items, keyOf, build);
 }
 
-const WITHOUT_JOURNAL = "Only a journal has runs, traces and older events: this source has the newest 256 events of each kind.";
+const WITHOUT_JOURNAL =
+  "Only a journal has runs, traces and older events: this source has the newest 256 events of each kind.";
 const open = new Set(); // the runs whose processes are shown
 
 function showRuns() {
@@ -863,22 +973,36 @@ function showRuns() {
 function runRow({ run, children, bad, isOpen }) {
   const { id, name, program, service, host, pid, started, ended, lastEvent, outcome, detail, traceId } = run;
   const [state, words] = OUTCOMES[outcome] ?? ["unknown", outcome];
+  const place = list(program !== name && program, service, host, `process ${pid}`);
   const end = ended ?? (outcome === "killed" ? lastEvent : null);
   const duration = end ? durationText(parseTime(end) - parseTime(started)) : "";
-  const toggle = children > 0 && element("button", { type: "button", ariaExpanded: `${isOpen}`, textContent: `${isOpen ? "−" : "+"} ${children} ${children === 1 ? "process" : "processes"}${bad ? `, ${bad} failed or killed` : ""}`, title: "processes that it started", onclick: () => {
-    if (!open.delete(id)) open.add(id);
-    showRuns();
-  } });
   return tableRow({ className: children === undefined ? "child" : "" },
     ["nowrap", mark(state), ` ${words}`, detail && element("div", { className: "message", textContent: detail })],
-    ["", element("strong", { textContent: name }), ` ${list(program !== name && program, service, host, `process ${pid}`)} `, toggle],
-    ["nowrap", moment(parseTime(started)), " (", age(parseTime(started)), ")"],
+    ["", element("strong", { textContent: name }), ` ${place} `,
+      children > 0 && familyButton(id, children, bad, isOpen)],
+    ["nowrap", ...withAge(parseTime(started))],
     ["nowrap", outcome === "killed" && duration ? `at least ${duration}` : duration],
-    ["number", number(run.allEvents ?? run.events)], ["number", number(run.allErrors ?? run.errors)], ["nowrap", ...links(id, traceId)]);
+    ["number", number(run.allEvents ?? run.events)],
+    ["number", number(run.allErrors ?? run.errors)],
+    ["nowrap", ...links(id, traceId)]);
 }
 
-const feedFilter = () => ({ kind: view.kind || SETS[view.etl], run: view.run, error: view.errors && "true", limit: PAGE_SIZE });
-const isInFeed = ({ etl, metadata }) => (!view.etl || etl === view.etl) && (["", "true"].includes(view.errors) || metadata.error?.type === view.errors);
+/** Return the button that shows and hides the processes that a run started. */
+function familyButton(id, children, bad, isOpen) {
+  const count = `${children} ${children === 1 ? "process" : "processes"}${bad ? `, ${bad} failed or killed` : ""}`;
+  const toggle = () => {
+    if (!open.delete(id)) open.add(id);
+    showRuns();
+  };
+  const text = `${isOpen ? "−" : "+"} ${count}`;
+  return element("button", { type: "button", ariaExpanded: `${isOpen}`, textContent: text, onclick: toggle });
+}
+
+const feedFilter = () => {
+  return { kind: view.kind || SETS[view.etl], run: view.run, error: view.errors && "true", limit: PAGE_SIZE };
+};
+const isInFeed = ({ etl, metadata }) =>
+  (!view.etl || etl === view.etl) && (["", "true"].includes(view.errors) || metadata.error?.type === view.errors);
 
 /** Read the newest events. Those that were there before stay, with the older ones that somebody asked for. */
 async function readFeed() {
@@ -909,15 +1033,20 @@ async function showOlder() {
 
 function showEvents() {
   const form = $("#filter").elements;
-  const kinds = Object.values(SETS).flatMap((set) => RESULTS.map((result) => [`${set}${result}`, `${set}${result}`]));
-  const types = [...new Set((data.errors?.events ?? []).flatMap(({ metadata }) => metadata.error?.type ?? []))];
-  setOptions(form.kind, [["", "all"], ...kinds], view.kind);
-  setOptions(form.etl, [["", "all"], ...Object.keys(SETS).map((etl) => [etl, etl])], view.etl);
-  setOptions(form.run, [["", "all"], ["last", "the newest"], ...(data.runs ?? []).map(({ id, name, started }) => [id, `${name} ${id.slice(0, 8)}, ${minuteText(parseTime(started))}`])], view.run);
-  setOptions(form.errors, [["", "all"], ["true", "errors only"], ...types.map((type) => [type, `only ${type}`])], view.errors);
+  const same = (values) => [...values].map((value) => [value, value]);
+  const kinds = Object.values(SETS).flatMap((set) => RESULTS.map((result) => `${set}${result}`));
+  const types = new Set((data.errors?.events ?? []).flatMap(({ metadata }) => metadata.error?.type ?? []));
+  const runs = (data.runs ?? []).map(({ id, name, started }) =>
+    [id, `${name} ${id.slice(0, 8)}, ${minuteText(parseTime(started))}`]);
+  setOptions(form.kind, [["", "all"], ...same(kinds)], view.kind);
+  setOptions(form.etl, [["", "all"], ...same(Object.keys(SETS))], view.etl);
+  setOptions(form.run, [["", "all"], ["last", "the newest"], ...runs], view.run);
+  setOptions(form.errors, [["", "all"], ["true", "errors only"], ...same(types)], view.errors);
   form.run.parentElement.hidden = source.lacks.has("runs");
+  const none = feed.next ? "None of the newest events matches." : "No event matches.";
   const isEmpty = !feed.events.length && !feed.problem;
-  const note = list(feed.problem, source.lacks.has("events") && WITHOUT_JOURNAL, isEmpty && (feed.next ? "None of the newest events matches." : "No event matches."));
+  const notes = [feed.problem, source.lacks.has("events") && WITHOUT_JOURNAL, isEmpty && none];
+  const note = notes.filter(Boolean).join(" ");
   const items = feed.events.map((event) => ({ event, name: runNames()[event.run], facts: source.facts }));
   showPanel($("#events"), data.errors, note, items, ({ event }) => event.cursor, eventRow);
   $("#older").hidden = !feed.next;
@@ -926,10 +1055,18 @@ function showEvents() {
 
 function eventRow({ event }) {
   const { etl, kind, metadata: { size, window, error }, time, run, traceId, spanId } = event;
-  const bounds = window?.start && window.end ? windowText(parseTime(window.start), parseTime(window.end)) : window ? `${window.start ?? "…"} – ${window.end ?? "…"}` : "";
+  const isClosed = window?.start && window.end;
+  const open = `${window?.start ?? "…"} – ${window?.end ?? "…"}`;
+  const bounds = isClosed ? windowText(parseTime(window.start), parseTime(window.end)) : open;
   return tableRow({},
-    ["nowrap", moment(parseTime(time))], ["", etl], ["nowrap", mark(isError(event) ? "failed" : size === 0 ? "empty" : "ok"), element("span", { title: kind, textContent: ` ${eventText(event)}` })],
-    ["nowrap", bounds], ["number", size === undefined ? "" : number(size)], ["message", error && `${error.type}: ${error.message}`], ["nowrap", ...links(run, traceId, spanId)]);
+    ["nowrap", moment(parseTime(time))],
+    ["", etl],
+    ["nowrap", mark(isError(event) ? "failed" : size === 0 ? "empty" : "ok"),
+      element("span", { title: kind, textContent: ` ${eventText(event)}` })],
+    ["nowrap", window && bounds],
+    ["number", size !== undefined && number(size)],
+    ["message", error && errorText(error)],
+    ["nowrap", ...links(run, traceId, spanId)]);
 }
 
 // ---- Start
@@ -938,9 +1075,11 @@ function showAll() {
   if (!data.range) return;
   document.body.classList.remove("unread");
   const { source: name, version, report } = source.facts;
-  setText($("#source"), list(name, `read at ${iso(source.now).slice(11, 19)}`, "all times are UTC", version && `otel-kcevents ${version}`));
+  const read = `read at ${iso(source.now).slice(11, 19)}`;
+  setText($("#source"), list(name, read, "all times are UTC", version && `otel-kcevents ${version}`));
   $("#report").hidden = !report;
-  for (const show of [showVerdict, showProblems, showControls, showGrid, showErrors, showRuns, showEvents, showDrawer, showFreshness]) show();
+  const parts = [showVerdict, showProblems, showControls, showGrid, showErrors, showRuns, showEvents, showDrawer];
+  for (const show of [...parts, showFreshness]) show();
 }
 
 function listen() {
@@ -963,7 +1102,9 @@ function listen() {
     if (key === "Escape" && view.cell) closeDrawer();
     else if ((key === "n" || key === "p") && target.closest("#grid, #drawer")) goToProblem(key === "n" ? 1 : -1);
   });
-  on("#view", "change", ({ target: { name, value } }) => navigate(name === "resolution" ? { resolution: value, window: "", cell: "" } : { [name]: value }));
+  on("#view", "change", ({ target: { name, value } }) => {
+    navigate(name === "resolution" ? { resolution: value, window: "", cell: "" } : { [name]: value });
+  });
   on("#filter", "change", ({ target: { name, value } }) => navigate({ [name]: value }));
   on("#clear", "click", () => navigate({ kind: "", run: "", errors: "", etl: "" }));
   on("#older", "click", showOlder);
