@@ -1041,7 +1041,8 @@ function showEvents() {
   setOptions(form.kind, [["", "all"], ...same(kinds)], view.kind);
   setOptions(form.etl, [["", "all"], ...same(Object.keys(SETS))], view.etl);
   setOptions(form.run, [["", "all"], ["last", "the newest"], ...runs], view.run);
-  setOptions(form.errors, [["", "all"], ["true", "errors only"], ...same(types)], view.errors);
+  const only = [...types].map((type) => [type, `only ${type}`]);
+  setOptions(form.errors, [["", "all"], ["true", "errors only"], ...only], view.errors);
   form.run.parentElement.hidden = source.lacks.has("runs");
   const none = feed.next ? "None of the newest events matches." : "No event matches.";
   const isEmpty = !feed.events.length && !feed.problem;
