@@ -57,9 +57,9 @@ def _own(rounds):
 
 def _journal(path: str, number: int, now: int) -> Journal:
     """Create a journal with the events of a year of hours, several for the same window if there are more."""
-    hours = _YEAR // _HOUR
-    repeats = -(-number // (hours * len(_KINDS)))
-    starts = (now - _YEAR + hour * _HOUR for hour in range(hours) for _ in range(repeats))
+    repeats = -(-number // (_YEAR // _HOUR * len(_KINDS)))
+    hours = number // repeats // len(_KINDS)
+    starts = (now - hour * _HOUR for hour in range(hours, 0, -1) for _ in range(repeats))
     events = (
         Event(kind, start + 2 * _HOUR, None if kind.endswith(("Totaled", "Reconciled")) else 97, window)
         for start in starts

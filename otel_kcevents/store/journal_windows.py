@@ -30,12 +30,10 @@ _FIRST_VERSION = 3  # of the schema that has the summary
 _SUFFIXES = tuple(outcome.suffix for outcome in OUTCOMES.values())
 _MONTHS = range(27 * DAY, 32 * DAY)  # lengths whose resolution depends on the start
 
-_NEXT_GROUP = """
-    SELECT kind, operation, length FROM coverage WHERE (kind, operation, length) > (?, ?, ?) ORDER BY 1, 2, 3 LIMIT 1"""
-_WINDOWS = """
-    SELECT start, start + length, events, last, time, size, error_type, error_message FROM coverage
-    WHERE kind = ? AND operation = ? AND length = ?"""
-_IN_RANGE = f"{_WINDOWS} AND start > ? AND start < ? ORDER BY start"
+_NEXT_OPERATION = "SELECT min(operation) FROM coverage WHERE kind = ? AND operation > ?"
+_NEXT_LENGTH = "SELECT min(length) FROM coverage WHERE kind = ? AND operation = ? AND length > ?"
+_OF_GROUP = "FROM coverage WHERE kind = ? AND operation = ? AND length = ?"
+_WINDOWS = f"SELECT start, length, events, last, time, size, error_type, error_message {_OF_GROUP}"
 _KNOWN_SINCE = "SELECT kind, known_since FROM total WHERE known_since NOTNULL"
 _OLDEST_KEPT = """
     SELECT name, (
@@ -52,14 +50,20 @@ class _Group:
         self.is_error = kind.removesuffix("Event").endswith("Error")
         self._named = operation or None
 
-    def results(self, rows: Iterable[Sequence[Any]]) -> Iterator[WindowResult]:
-        """Yield the results of rows of `_WINDOWS`."""
-        etl, operation, is_error = self.etl, self.operation, self.is_error
-        for start, end, events, last, time, size, error_type, message in rows:
-            failure = None
-            if is_error and error_type is not None:
-                failure = Failure(error_type, message, self._named)
-            yield WindowResult(etl, operation, is_error, start, end, events, last, time, size, failure)
+    def results(self, rows: Iterable[Sequence[Any]]) -> list[WindowResult]:
+        """Return the results of rows of `_WINDOWS`."""
+        etl, operation, is_error, named = self.etl, self.operation, self.is_error, self._named
+        new = tuple.__new__  # faster than the class, by half; a year has 100,000 rows
+        if not is_error:
+            return [
+                new(WindowResult, (etl, operation, False, start, start + length, events, last, time, size, None))
+                for start, length, events, last, time, size, *_ in rows
+            ]
+        found = []
+        for start, length, events, last, time, size, error_type, message in rows:
+            failure = None if error_type is None else Failure(error_type, message, named)
+            found.append(WindowResult(etl, operation, True, start, start + length, events, last, time, size, failure))
+        return found
 
 
 class _Results:
@@ -130,10 +134,12 @@ def read_window_results(
         if kind in etls:
             to_results = _Group(etls[kind], kind, operation).results
             if length and length not in _MONTHS:
-                found.select(to_results(connection.execute(_IN_RANGE, (*group, clamp(start - length), clamp(end)))))
+                bounds = clamp(start - length), clamp(end)
+                selected = connection.execute(f"{_WINDOWS} AND start > ? AND start < ? ORDER BY start", (*group, *bounds))
+                found.select(to_results(selected))
                 for order in ("ASC", "DESC"):
                     ends = connection.execute(f"{_WINDOWS} ORDER BY start {order} LIMIT 1", group)
-                    found.note(next(to_results(ends)))
+                    found.note(to_results(ends)[0])
             else:
                 for result in to_results(connection.execute(_WINDOWS, group)):
                     found.add(result)
@@ -141,7 +147,7 @@ def read_window_results(
         for database, after in ((connection, mark or 0), (rows, 0)):
             for kind, operation, length, first, *others in windows_of_rows(database, after):
                 if kind in etls:
-                    for result in _Group(etls[kind], kind, operation).results([(first, first + length, *others)]):
+                    for result in _Group(etls[kind], kind, operation).results([(first, length, *others)]):
                         found.add(result)
     known_since = {}
     for kind, time in connection.execute(_OLDEST_KEPT if mark is None else _KNOWN_SINCE):
@@ -202,9 +208,13 @@ def _summarized(connection: sqlite3.Connection) -> int | None:
 
 def _groups(connection: sqlite3.Connection) -> Iterator[tuple[str, str, int]]:
     """Yield each kind, operation and length of the summary, without reading all of its rows."""
-    group: tuple[str, str, int] = ("", "", 0)
-    while group := connection.execute(_NEXT_GROUP, group).fetchone():
-        yield group
+    for (kind,) in connection.execute("SELECT kind FROM total ORDER BY kind"):
+        operation: str | None = ""
+        while operation is not None:
+            length = -1
+            while (length := connection.execute(_NEXT_LENGTH, (kind, operation, length)).fetchone()[0]) is not None:
+                yield kind, operation, length
+            (operation,) = connection.execute(_NEXT_OPERATION, (kind, operation)).fetchone()
 
 
 @contextmanager
