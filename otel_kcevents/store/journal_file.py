@@ -169,7 +169,7 @@ class JournalFile:
                     raise sqlite3.OperationalError(_LOCKED)
                 if self._connection is None:
                     self._lock.hold(run.id)  # if files cannot be locked, SQLite would find out after 10 seconds
-                connection = self._begin(deadline, is_end or self._until_checked <= 0)
+                connection = self._begin(deadline, is_end)
                 change(connection)
                 self._calls.write(connection, run.id, events, is_end)
                 noted = self._noted if logger.last == self._noted else self._note_problems(connection, run)
@@ -298,8 +298,9 @@ class JournalFile:
         connection.execute("DELETE FROM problem WHERE id <= (SELECT max(id) FROM problem) - ?", (_KEPT_PROBLEMS,))
         return problems[-1].number
 
-    def _begin(self, deadline: float, is_check: bool) -> sqlite3.Connection:
+    def _begin(self, deadline: float, is_end: bool) -> sqlite3.Connection:
         """Begin a transaction. Programs that do not know the lock file, such as `sqlite3`, may hold SQLite's lock."""
+        is_check = is_end or self._until_checked <= 0
         while True:
             try:
                 connection = self._connect(deadline)
@@ -307,7 +308,7 @@ class JournalFile:
                     connection.execute("ROLLBACK")
                 if is_check:
                     is_check = False
-                    self._summary.update(connection, self._retention, self._max_age)
+                    self._summary.update(connection, self._retention, self._max_age, is_end)
                 connection.execute("BEGIN IMMEDIATE")
                 return connection
             except sqlite3.OperationalError as error:

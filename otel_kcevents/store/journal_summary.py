@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, NamedTuple
 
 from otel_kcevents.model.event import MAX_SIZE, OPERATIONS
@@ -17,33 +17,36 @@ from otel_kcevents.store.journal_retention import prune_windows
 
 __all__ = ["TOTAL_COLUMNS", "Summary", "Total", "add_totals", "read_summarized", "totals_of_rows", "windows_of_rows"]
 
-_CHUNK = 1024  # events that are added at once, which takes a few milliseconds; more than are written meanwhile
+_CHUNK = 1024  # events that are added at once, which takes a few milliseconds
+_LAG = 512  # events that wait to be added together, which takes less time
+_LAG_SHARE = 16  # of the retention
 _PAUSE = 60.0  # seconds after a failure
 
 _HOUR = 3_600 * SECOND
 _OPERATIONS = ", ".join(f"'{operation}'" for operation in OPERATIONS)
-_IS_BOUNDED = f"(window_start > {-(2**63)} AND window_end < {2**63 - 1} AND window_end > window_start)"
+_IS_BOUNDED = f"window_start > {-(2**63)} AND window_end < {2**63 - 1} AND window_end > window_start"
 # The length of a window of more than 292 years is not an integer.
-_HAS_LENGTH = f"({_IS_BOUNDED} AND typeof(window_end - window_start) = 'integer')"
-_IS_HOURLY = f"({_IS_BOUNDED} AND window_end - window_start = {_HOUR})"
-_IS_DAILY = f"({_IS_BOUNDED} AND window_end - window_start IN ({DAY - _HOUR}, {DAY}, {DAY + _HOUR}))"
+_HAS_LENGTH = f"{_IS_BOUNDED} AND typeof(window_end - window_start) = 'integer'"
+_DAYS = f"{DAY - _HOUR}, {DAY}, {DAY + _HOUR}"
 
+_WINDOW = f"""
+    kind, CASE WHEN operation IN ({_OPERATIONS}) THEN operation ELSE '' END,
+    CASE WHEN {_HAS_LENGTH} THEN window_end - window_start ELSE 0 END,
+    CASE WHEN {_HAS_LENGTH} THEN window_start ELSE 0 END"""
+_ROWS = "FROM event NOT INDEXED WHERE id > ? AND id <= ?"
 _WINDOWS = f"""
-    SELECT kind, CASE WHEN operation IN ({_OPERATIONS}) THEN operation ELSE '' END,
-        CASE WHEN {_HAS_LENGTH} THEN window_end - window_start ELSE 0 END,
-        CASE WHEN {_HAS_LENGTH} THEN window_start ELSE 0 END,
-        count(*), max(id), time, size, error_type, error_message
-    FROM event NOT INDEXED WHERE id > ? AND id <= ? GROUP BY 1, 2, 3, 4"""  # the last four are those of max(id)
+    SELECT {_WINDOW}, count(*), max(id), time, size, error_type, error_message {_ROWS}
+    GROUP BY 1, 2, 3, 4"""  # the last four columns are those of max(id)
 _ADD_WINDOWS = f"""
-    INSERT INTO coverage {_WINDOWS} ON CONFLICT DO UPDATE SET events = events + excluded.events, last = excluded.last,
-        time = excluded.time, size = excluded.size, error_type = excluded.error_type,
-        error_message = excluded.error_message"""
+    INSERT INTO coverage SELECT {_WINDOW}, 1, id, time, size, error_type, error_message {_ROWS}
+    ON CONFLICT DO UPDATE SET events = events + 1, last = excluded.last, time = excluded.time, size = excluded.size,
+        error_type = excluded.error_type, error_message = excluded.error_message"""  # faster than with GROUP BY
 _TOTALS = f"""
     SELECT kind, sum(size >> 32), sum(size & {2**32 - 1}), max(time), epoch,
-        max(CASE WHEN {_IS_HOURLY} THEN window_end END),
-        max(CASE WHEN {_IS_DAILY} THEN window_end END),
-        max(CASE WHEN {_IS_BOUNDED} AND NOT {_IS_HOURLY} AND NOT {_IS_DAILY} THEN window_end END)
-    FROM event NOT INDEXED WHERE id > ? AND id <= ? GROUP BY kind, epoch"""  # sum(size) could overflow
+        max(CASE WHEN window_end - window_start = {_HOUR} THEN window_end END),
+        max(CASE WHEN window_end - window_start IN ({_DAYS}) THEN window_end END),
+        max(CASE WHEN {_IS_BOUNDED} AND window_end - window_start NOT IN ({_HOUR}, {_DAYS}) THEN window_end END)
+    {_ROWS} GROUP BY kind, epoch"""  # sum(size) could overflow
 TOTAL_COLUMNS = "records, last, epoch, hourly, daily, other"
 """The columns of a `Total` in the table `total`."""
 
@@ -53,6 +56,7 @@ _REPLACE_TOTAL = """
 _SELECT_MARK = "SELECT count FROM tally WHERE name = 'summary'"
 _SET_MARK = "UPDATE tally SET count = ? WHERE name = 'summary'"
 _NEXT_EVENTS = "SELECT max(id), count(*) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?)"
+_SELECT_ENDS = "SELECT id, time, (SELECT max(id) FROM event) FROM event ORDER BY id LIMIT 1"
 _EVERYTHING = 2**63 - 1
 
 
@@ -140,8 +144,8 @@ class Summary:
         self.is_behind = False
         """Whether `update()` has to be called again to add all events."""
 
-    def update(self, connection: sqlite3.Connection, retention: int | None, max_age: int | None) -> None:
-        """Add some of the events that the summary lacks, and delete windows that need not be kept.
+    def update(self, connection: sqlite3.Connection, retention: int | None, max_age: int | None, is_end: bool) -> None:
+        """Add some of the events that the summary lacks, and delete windows that need not be kept, if that is due.
 
         After a failure, further calls do nothing for a minute.
 
@@ -149,11 +153,15 @@ class Summary:
             connection: The open journal, outside a transaction.
             retention: How many windows of each kind to keep; None for no limit.
             max_age: How long to keep them after their last event, in nanoseconds; None for no limit.
+            is_end: Whether the run ends, or is flushed, so that all events are added.
         """
         self.is_behind = False
         if monotonic() < self._resume_at:
             return
+        lag = _LAG if retention is None else min(_LAG, retention // _LAG_SHARE)
         try:
+            if not is_end and not _is_due(connection, lag, max_age):
+                return
             connection.execute("BEGIN IMMEDIATE")
             number = _add(connection)
             prune_windows(connection, retention, max_age)
@@ -176,6 +184,13 @@ class Summary:
             connection: The open journal.
         """
         return _EVERYTHING if self._is_broken else read_summarized(connection)
+
+
+def _is_due(connection: sqlite3.Connection, lag: int, max_age: int | None) -> bool:
+    """Return whether many events are not in the summary, or some that have to be deleted."""
+    mark = read_summarized(connection)
+    first, time, last = connection.execute(_SELECT_ENDS).fetchone() or (0, 0, 0)
+    return last - mark > lag or (max_age is not None and first > mark and time < time_ns() - max_age)
 
 
 def _add(connection: sqlite3.Connection) -> int:

@@ -135,7 +135,9 @@ def read_window_results(
             to_results = _Group(etls[kind], kind, operation).results
             if length and length not in _MONTHS:
                 bounds = clamp(start - length), clamp(end)
-                selected = connection.execute(f"{_WINDOWS} AND start > ? AND start < ? ORDER BY start", (*group, *bounds))
+                selected = connection.execute(
+                    f"{_WINDOWS} AND start > ? AND start < ? ORDER BY start", (*group, *bounds)
+                )
                 found.select(to_results(selected))
                 for order in ("ASC", "DESC"):
                     ends = connection.execute(f"{_WINDOWS} ORDER BY start {order} LIMIT 1", group)
