@@ -10,10 +10,10 @@ from itertools import islice
 from tempfile import TemporaryDirectory
 from time import time_ns
 
-from benchmarks.measure import Row, alternate
+from benchmarks.measure import Rounds, Row, Side, alternate
 from otel_kcevents import Event, Journal, Window
 from otel_kcevents.model.timestamps import DAY, SECOND
-from otel_kcevents.store.coverage import CoverageQuery
+from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_rows import Batch, Entry
 from otel_kcevents.store.log import etl_of
@@ -40,8 +40,8 @@ def rows(quick: bool) -> Iterator[Row]:
         few, many = (_journal(f"{folder}/{number}.db", number, now) for number in numbers)
         whole = _without_summary(many.path, f"{folder}/whole.db")
         measured = {
-            "a year": alternate([lambda _, j=j: j.coverage(year) for j in (many, whole)], rounds, 1),
-            "7 days": alternate([lambda _, j=j: j.coverage(week) for j in (many, few)], 2 * rounds, 1),
+            "a year": alternate([_side(many, year), _side(whole, year)], rounds, 1),
+            "7 days": alternate([_side(many, week), _side(few, week)], 2 * rounds, 1),
         }
         total, small = f"{numbers[1]:,}", f"{numbers[0]:,}"
         what = f"coverage of a journal of {total} events, two etls with 5 operations and hourly sets"
@@ -51,7 +51,12 @@ def rows(quick: bool) -> Iterator[Row]:
         yield Row(f"{what}: 7 days", f"of {small} events", measured["7 days"], "µs")
 
 
-def _own(rounds):
+def _side(journal: Journal, query: CoverageQuery) -> Side:
+    return lambda times: [coverage(journal, query) for _ in range(times)]
+
+
+def _own(rounds: Rounds) -> Rounds:
+    """Return the milliseconds of the first side."""
     return [[ours / 1e3] for ours, _ in rounds]
 
 

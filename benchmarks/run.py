@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # measure this checkout, not an installed version
 
-from benchmarks import document, growth, imports, journal, logs, mapped, peers, price, serving
+from benchmarks import coverage, document, growth, imports, journal, logs, mapped, peers, price, serving
 
 _PARTS = {
     "price": price,
@@ -25,6 +25,7 @@ _PARTS = {
     "growth": growth,
     "document": document,
     "journal": journal,
+    "coverage": coverage,
     "serving": serving,
     "peers": peers,
     "logs": logs,

@@ -27,7 +27,7 @@ _SPARE_RUNS = 500  # beyond those, so that few processes have to delete any
 _KEPT_PROBLEMS = 1_000
 _CHECK_EVERY = 64  # events
 _BUSY_PAUSE = 0.0002  # seconds
-_CATCH_UP = 0.2  # seconds that the end of a run spends on the summary of events that are not its own
+_CATCH_UP = 0.5  # seconds that the end of a run spends on the summary of events that are not its own
 
 _COUNT_EVENT = "UPDATE tally SET count = count + 1 WHERE name = ?"
 _COUNT_RUN = "UPDATE tally SET count = ?1, last = ?2 WHERE name = ?3 AND count < ?1"

@@ -16,12 +16,14 @@ from otel_kcevents.store.journal_connection import check_header
 from otel_kcevents.store.journal_errors import JournalError
 from otel_kcevents.store.journal_writer import is_off, switch_off
 
-__all__ = ["JournalNotFoundError", "open_to_read", "read_journal", "read_runs"]
+__all__ = ["MAX_SECONDS", "JournalNotFoundError", "open_to_read", "read_journal", "read_runs"]
+
+MAX_SECONDS = 5.0
+"""The maximum duration of a read."""
 
 _T = TypeVar("_T")
 
 _TIMEOUT = 0.5  # seconds to wait for a process that recovers or closes the file, or that locks it for itself
-_MAX_SECONDS = 5.0  # that one read may take
 _STEPS = 100_000  # of SQLite's virtual machine between two checks of the clock, about a millisecond
 _ATTEMPTS = 3
 _FORK_TIMEOUT = 10.0  # seconds
@@ -39,7 +41,7 @@ class _JournalChangedError(JournalError):
     """Raised if a file was changed while it was read without locks."""
 
 
-def read_journal(path: str, read: Callable[[sqlite3.Connection], _T], timeout: float = _MAX_SECONDS) -> _T:
+def read_journal(path: str, read: Callable[[sqlite3.Connection], _T], timeout: float = MAX_SECONDS) -> _T:
     """Return what a function reads from a journal in one transaction, which ends before this call returns.
 
     Args:
@@ -61,7 +63,7 @@ def read_journal(path: str, read: Callable[[sqlite3.Connection], _T], timeout: f
 
 
 @contextmanager
-def open_to_read(path: str, timeout: float = _MAX_SECONDS) -> Iterator[sqlite3.Connection]:
+def open_to_read(path: str, timeout: float = MAX_SECONDS) -> Iterator[sqlite3.Connection]:
     """Open a journal for reading, in one transaction: what is read is consistent.
 
     Nothing is changed and no file is created, so that a journal can be read in a read-only folder. If there is no

@@ -30,9 +30,8 @@ _OLDEST_WINDOWS = f"""
         )
     ) ORDER BY last LIMIT ?3"""
 _TOO_MANY_WINDOWS = "SELECT kind, windows FROM total WHERE windows > ?"
-_OLD_WINDOWS = """
-    SELECT kind FROM total WHERE (SELECT time FROM event ORDER BY id LIMIT 1) < ?1
-    AND (known_since IS NULL OR known_since < ?1 - ?2)"""
+_IS_PRUNED = "SELECT 1 FROM tally WHERE name = 'summary' AND last BETWEEN ? AND ?"
+_SET_PRUNED = "UPDATE tally SET last = ? WHERE name = 'summary'"
 _DELETE_WINDOW = "DELETE FROM coverage WHERE kind = ? AND operation = ? AND length = ? AND start = ?"
 _SET_KNOWN_SINCE = "UPDATE total SET known_since = max(coalesce(known_since, ?1), ?1) WHERE kind = ?2"
 _ANY_TIME = 2**63 - 1
@@ -71,10 +70,13 @@ def prune_windows(connection: sqlite3.Connection, retention: int | None, max_age
         for kind, windows in connection.execute(_TOO_MANY_WINDOWS, (most,)).fetchall():
             _delete_windows(connection, kind, _ANY_TIME, min(windows - retention, _PRUNED_WINDOWS))
     if max_age is not None:
-        limit = time_ns() - max_age
-        for (kind,) in connection.execute(_OLD_WINDOWS, (limit, max_age // _SPARE_SHARE)).fetchall():
-            if _delete_windows(connection, kind, limit, _PRUNED_WINDOWS) < _PRUNED_WINDOWS:
-                connection.execute(_SET_KNOWN_SINCE, (limit, kind))
+        now = time_ns()
+        if connection.execute(_IS_PRUNED, (now - max_age // _SPARE_SHARE, now)).fetchone():
+            return
+        kinds = connection.execute("SELECT kind FROM total").fetchall()
+        numbers = [_delete_windows(connection, kind, now - max_age, _PRUNED_WINDOWS) for (kind,) in kinds]
+        if _PRUNED_WINDOWS not in numbers:  # otherwise, there may be more
+            connection.execute(_SET_PRUNED, (now,))
 
 
 def _delete_windows(connection: sqlite3.Connection, kind: str, before: int, number: int) -> int:

@@ -17,7 +17,7 @@ from otel_kcevents.store.journal_events import (
     unwritten,
     waiting_document,
 )
-from otel_kcevents.store.journal_reader import read_journal, read_runs
+from otel_kcevents.store.journal_reader import MAX_SECONDS, read_journal, read_runs
 from otel_kcevents.store.journal_rows import Batch
 from otel_kcevents.store.journal_windows import read_totals, read_window_results
 from otel_kcevents.store.lock_file import lock_file
@@ -32,6 +32,8 @@ __all__ = ["JournalSource"]
 
 _T = TypeVar("_T")
 
+_WHOLE_SECONDS = 20.0  # a file of an older version has no summary: all of its events are read
+
 
 class JournalSource(ABC):
     """The methods by which a `Journal` is read."""
@@ -43,8 +45,8 @@ class JournalSource(ABC):
     def _waiting_batches(self) -> Sequence[Batch]:
         """Return the events of this process that may not be in the file yet."""
 
-    def _read(self, read: Callable[[Connection], _T]) -> _T:
-        return read_journal(self.path, read)
+    def _read(self, read: Callable[[Connection], _T], timeout: float = MAX_SECONDS) -> _T:
+        return read_journal(self.path, read, timeout)
 
     def _read_with_waiting(self, read: Callable[[Connection], Document]) -> tuple[Document, Document]:
         """Return the document that a function reads, and that of the events of this process that the file lacks."""
@@ -113,7 +115,7 @@ class JournalSource(ABC):
             entries, _ = unwritten(batches, read_written(connection, run))
             return read_window_results(connection, start, end, entries, etl_of)
 
-        return self._read(read)
+        return self._read(read, _WHOLE_SECONDS)
 
     def totals(self) -> tuple[KindTotals, ...]:
         """Return the totals of each kind that was seen in any process, in alphabetical order.
@@ -125,7 +127,8 @@ class JournalSource(ABC):
         """
         batches, run = self._waiting_batches(), current_run().id
         return self._read(
-            lambda connection: read_totals(connection, *unwritten(batches, read_written(connection, run)), etl_of)
+            lambda connection: read_totals(connection, *unwritten(batches, read_written(connection, run)), etl_of),
+            _WHOLE_SECONDS,
         )
 
     def events(self, query: EventQuery = EventQuery()) -> EventPage:  # noqa: B008 - immutable
