@@ -25,6 +25,7 @@ PARTS = {
     "growth": 2,
     "document": 1,
     "journal": 7,
+    "coverage": 4,
     "serving": 3,
     "peers": 1,
     "logs": 1,
