@@ -24,23 +24,7 @@ from otel_kcevents.model.wire import failure_attributes
 
 __all__ = ["BOUNDARIES", "DURATIONS", "Durations", "TimedSpan", "set_durations"]
 
-BOUNDARIES: tuple[float, ...] = (
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-    1.0,
-    3.0,
-    10.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-    600.0,
-    1200.0,
-    1800.0,
-    3600.0,
-)
+BOUNDARIES: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """The upper bounds of the histogram's buckets, in seconds."""
 
 _MAX_WAITING = 65_536  # durations between two exports: 8 MB

@@ -54,13 +54,15 @@ def observe(log: EventLog, meter_provider: MeterProvider | None) -> Durations:
     """
     provider = meter_provider or _GLOBAL
     with FORK_LOCK:
-        observed = _observed.get(provider)
-        if observed is not None:
-            if log not in observed.logs:
-                observed.logs.append(log)
-            return observed.durations
         meter = metrics.get_meter(SCOPE, __version__, meter_provider)
-        observed = _observed[provider] = _Observed([log], Durations(meter))
+        observed = _observed.get(provider)
+        if observed is None:
+            observed = _observed[provider] = _Observed([], Durations(meter))
+        if log not in observed.logs:
+            observed.logs.append(log)
+        if len(observed.logs) > 1 or observed.logs[0] is not log:
+            return observed.durations
+    # The SDK ignores a second instrument of the same name, but the global provider may be another one by now.
     for metric, observations in (
         (EVENTS, _observe_counts),
         (RECORDS, partial(_observe_totals, _records)),

@@ -58,8 +58,8 @@ def add_window_end(ends: dict[str, int], window: Window) -> None:
 def totals_of(source: Source) -> tuple[KindTotals, ...]:
     """Return the totals of a source, by kind in alphabetical order.
 
-    Of a source without `totals()`, such as a program's log over HTTP, they are read from its document: the counters, and
-    the latest times of the events that it lists. The sums of records are unknown.
+    Of a source without `totals()`, such as a program's log over HTTP, they are read from its document: the counters,
+    and the latest times of the events that it lists. The sums of records are unknown.
 
     Args:
         source: The source.
