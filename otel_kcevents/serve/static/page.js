@@ -9,6 +9,7 @@ const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 const DAY = 24 * HOUR;
 const TIMEOUT = 8 * SECOND;
+/** The time between two reads. In the background, the title and the icon of the tab have to stay true. */
 const PAUSE = { visible: 10 * SECOND, hidden: 60 * SECOND, failed: SECOND, failing: 3 * SECOND };
 const STALE_AFTER = 75 * SECOND; // more than any pause: the computer slept, or the browser stopped the tab
 const MAX_COLUMNS = 168;
@@ -43,7 +44,7 @@ const OUTCOMES = {
   ended: ["ok", "ended well"], failed: ["failed", "failed"],
   killed: ["missing", "killed: gone without an end"], running: ["not due", "running"],
 };
-const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"], others: ["30d", "168d", "1000d"] };
+const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"], others: ["30d", "168d", "366d"] };
 const SETS = { allocation: "AllocationSet", asset: "AssetSet" };
 const RESULTS = ["Saved", "Loaded", "Aggregated", "Totaled", "Reconciled", "ComputeError", "ReconcileError"];
 const PARAMETERS = ["window", "resolution", "etl", "operation", "cell", "kind", "run", "errors"];
@@ -103,7 +104,7 @@ function setOptions(select, options, chosen) {
   if (select.value !== chosen) select.value = chosen;
 }
 
-/** Return a table row; a cell is its content, or an array of contents, or an element of its own. */
+/** Return a row of a table. Each cell is an array: its class, and what it contains. */
 const tableRow = (properties, ...cells) =>
   element("tr", properties, ...cells.map(([className, ...content]) => element("td", { className }, ...content)));
 
@@ -953,7 +954,7 @@ function showPanel(panel, isRead, note, items, keyOf, build) {
 
 const WITHOUT_JOURNAL =
   "Only a journal has runs, traces and older events: this source has the newest 256 events of each kind.";
-const open = new Set(); // the runs whose processes are shown
+const expanded = new Set(); // the runs whose processes are shown
 
 function showRuns() {
   const runs = data.runs ?? [];
@@ -962,7 +963,7 @@ function showRuns() {
   const items = [...Map.groupBy(runs, (run) => rootOf(run).id)].flatMap(([id, family]) => {
     const children = family.filter((run) => run.id !== id);
     const bad = children.filter(({ outcome }) => outcome === "failed" || outcome === "killed").length;
-    const root = { run: byId.get(id), children: children.length, bad, isOpen: open.has(id), facts: source.facts };
+    const root = { run: byId.get(id), children: children.length, bad, isOpen: expanded.has(id), facts: source.facts };
     return [root, ...(root.isOpen ? children.map((run) => ({ run })) : [])];
   });
   const note = source.lacks.has("runs") ? WITHOUT_JOURNAL : items.length ? "" : "No run has written events yet.";
@@ -991,7 +992,7 @@ function runRow({ run, children, bad, isOpen }) {
 function familyButton(id, children, bad, isOpen) {
   const count = `${children} ${children === 1 ? "process" : "processes"}${bad ? `, ${bad} failed or killed` : ""}`;
   const toggle = () => {
-    if (!open.delete(id)) open.add(id);
+    if (!expanded.delete(id)) expanded.add(id);
     showRuns();
   };
   const text = `${isOpen ? "−" : "+"} ${count}`;
