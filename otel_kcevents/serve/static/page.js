@@ -124,7 +124,7 @@ function remember(compute) {
 }
 
 const classOf = (state) => state.replace(" ", "-");
-const number = (value) => value.toLocaleString("en");
+const { format: number } = new Intl.NumberFormat("en");
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 const list = (...parts) => parts.filter(Boolean).join(", ");
 const errorText = ({ type, message }) => `${type}: ${message}`;
@@ -615,8 +615,7 @@ const tdOf = (key) => (key ? tds().find((td) => td.cell && keyOf(td.cell) === ke
 /** Build the table. It has new lines or columns, for example once an hour; focus and scroll position stay. */
 function buildGrid(lines, columns) {
   const scroller = $("#scroller");
-  const isAtEnd = !drawn.shape || scroller.scrollLeft + scroller.clientWidth > scroller.scrollWidth - 20;
-  const fromEnd = scroller.scrollWidth - scroller.scrollLeft;
+  const fromEnd = drawn.shape ? scroller.scrollWidth - scroller.scrollLeft : 0;
   const focused = document.activeElement.cell;
   $("#grid").style.setProperty("--cell", columns.length > 72 ? "14px" : columns.length > 36 ? "20px" : "28px");
   const groups = columns.map(({ start, end }) => groupText(start, end));
@@ -639,7 +638,7 @@ function buildGrid(lines, columns) {
     element("tbody", {}, ...rows),
   );
   showCells(lines, columns);
-  scroller.scrollLeft = isAtEnd ? scroller.scrollWidth : scroller.scrollWidth - fromEnd;
+  scroller.scrollLeft = scroller.scrollWidth - fromEnd;
   if (focused) tdOf(keyOf(focused))?.focus({ preventScroll: true });
 }
 
