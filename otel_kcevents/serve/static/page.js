@@ -627,7 +627,7 @@ function buildGrid(lines, columns) {
   const heads = columns.map(({ start, end }) =>
     head("col", columnText(start, end), { ariaLabel: windowText(start, end) }));
   const rows = lines.map(({ name }) => {
-    const cells = isFirst.map((first) => element("td", { tabIndex: -1, isFirst: first }));
+    const cells = isFirst.map((first) => Object.assign(element("td", { tabIndex: -1 }), { isFirst: first }));
     return element("tr", {}, head("row", name, { className: "row", title: name }), ...cells);
   });
   $("#grid").replaceChildren(
