@@ -1,7 +1,7 @@
 """An ETL that a file steers: it works while the file says `well`, and is in trouble while it says `ill`.
 
-In trouble, it saves no allocations, and only empty assets of ten hours ago, which do not reconcile. With `--end CODE`,
-it loads one set and ends with that code.
+In trouble, it saves no allocations, and only empty assets of ten hours ago, which do not reconcile. Without a file, it
+loads one set and ends.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def work_ill() -> None:
 
 def main() -> None:
     configure()
-    if sys.argv[1] == "--end":
+    if len(sys.argv) == 1:
         allocation.emit("loaded", size=1)
-        sys.exit(int(sys.argv[2]))
+        return
     state = Path(sys.argv[1])
     while True:
         work_well() if state.read_text() == "well" else work_ill()
