@@ -14,6 +14,7 @@ from otel_kcevents.expected_event import ExpectedEvent, list_events
 from otel_kcevents.fork_lock import FORK_LOCK
 from otel_kcevents.model.event import Event
 from otel_kcevents.store.covers import cover_logs
+from otel_kcevents.store.run import Run, complete_run, current_run, restore_run
 
 __all__ = ["CapturedEvents", "capture"]
 
@@ -151,7 +152,9 @@ class CapturedEvents:
 
 _current: ContextVar[CapturedEvents | None] = ContextVar("kcevents_capture", default=None)
 _active: list[CapturedEvents] = []
+# What the first of the active captures has found, for the last one:
 _hidden: dict[str, str] = {}
+_runs: list[Run] = []
 
 
 @contextmanager
@@ -171,7 +174,7 @@ def capture() -> Iterator[CapturedEvents]:
     captured = CapturedEvents(_own())
     with FORK_LOCK:
         if not _active:
-            _hidden.update({name: os.environ.pop(name) for name in _HIDDEN if name in os.environ})
+            _hide_run_and_journal()
         _active.append(captured)
         remove_cover = cover_logs(_deliver)
     _current.set(captured)
@@ -186,11 +189,22 @@ def capture() -> Iterator[CapturedEvents]:
                 if inner._outer is captured:
                     inner._outer = captured._outer
             if not _active:
-                for name in _HIDDEN:
-                    os.environ.pop(name, None)
-                os.environ.update(_hidden)
-                _hidden.clear()
+                _show_run_and_journal()
         _current.set(_own())
+
+
+def _hide_run_and_journal() -> None:
+    complete_run()
+    _runs.append(current_run())
+    _hidden.update({name: os.environ.pop(name) for name in _HIDDEN if name in os.environ})
+
+
+def _show_run_and_journal() -> None:
+    restore_run(_runs.pop())
+    for name in _HIDDEN:
+        os.environ.pop(name, None)
+    os.environ.update(_hidden)
+    _hidden.clear()
 
 
 def _own() -> CapturedEvents | None:

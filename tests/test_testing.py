@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Barrier, Thread
@@ -17,9 +17,10 @@ import pytest
 from conftest import run_program
 from telemetry import Telemetry, metric_values
 
-from otel_kcevents import EventLogProcessor, RecordSet, allocation, asset, default_log, respond
+from otel_kcevents import EventLogProcessor, RecordSet, allocation, asset, default_log, respond, run
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.store.log import EventLog
+from otel_kcevents.store.run import current_run
 from otel_kcevents.testing import CapturedEvents, capture
 
 LOG_FILE = "OTEL_PYTHON_KCEVENTS_LOG_FILE"
@@ -197,6 +198,14 @@ def test_metric_is_as_before(telemetry: Telemetry, name: str) -> None:
         assert len(metric_values(telemetry.reader, f"kubecost.etl.{name}")) == 2
     assert metric_values(telemetry.reader, f"kubecost.etl.{name}") == before
     assert len(before) == 1
+
+
+def test_run_is_as_before() -> None:
+    before = current_run()
+    with capture(), suppress(ValueError), run("nightly"):
+        assert current_run().name == "nightly"
+        raise ValueError("no bill")
+    assert current_run() == before
 
 
 def test_spans_go_to_the_provider_as_usual(kcevents: CapturedEvents, telemetry: Telemetry) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "name_run",
     "outcome_of_run",
     "publish_run",
+    "restore_run",
 ]
 
 PARENT_VARIABLE = "OTEL_PYTHON_KCEVENTS_RUN"
@@ -148,6 +149,18 @@ def name_run(name: str, trace_id: str | None) -> None:
     global _current
     complete_run()
     _current = _current._replace(name=to_utf8(name), trace_id=trace_id, failure=None)
+
+
+def restore_run(run: Run) -> None:
+    """Undo what has been changed about the run of this process, for a test.
+
+    Args:
+        run: An earlier result of `current_run()`, after `complete_run()`. In a child that was forked meanwhile, nothing
+            is undone.
+    """
+    global _current
+    if run.id == _current.id:
+        _current = run
 
 
 def publish_run() -> None:
