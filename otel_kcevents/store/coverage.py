@@ -156,7 +156,7 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
         )
         gaps: tuple[Gap, ...] = ()
         if is_regular:
-            anchor = windows[0].start if windows else newest[0].end
+            anchor = windows[0].start if windows else max(result.end for result in newest)
             deadlines = Deadlines(now, grace, known_since)
             gaps = tuple(Schedule(resolution).gaps(windows, anchor, start, end, deadlines))
         last, last_failure = _newest(newest, False), _newest(newest, True)
@@ -260,4 +260,4 @@ def _newest(results: Iterable[WindowResult], is_error: bool) -> WindowResult | N
 
 def _place(key: _Key) -> tuple[Any, ...]:
     etl, operation, resolution = key
-    return etl, period_of(resolution), _PLACES.get(operation, len(_PLACES)), operation
+    return etl, period_of(resolution), resolution, _PLACES.get(operation, len(_PLACES)), operation
