@@ -40,7 +40,7 @@ def server(shared: Stack, collector: Collector) -> Iterator[LogServer]:
 @pytest.fixture(scope="module")
 def prometheus(shared: Stack, collector: Collector, server: LogServer) -> Prometheus:
     """Scrapes both."""
-    return shared.prometheus(collector.exposed, f"127.0.0.1:{server.port}")
+    return shared.prometheus(collector.exposed, journals=[f"127.0.0.1:{server.port}"])
 
 
 def text_of(address: str) -> str:
@@ -98,7 +98,7 @@ def test_promtool_finds_no_problem(server: LogServer) -> None:
 
 
 def test_prometheus_scrapes_a_journal(prometheus: Prometheus, server: LogServer) -> None:
-    instance = f'{{job="kcevents",instance="127.0.0.1:{server.port}"}}'
+    instance = f'{{job="kcevents-journal",instance="127.0.0.1:{server.port}"}}'
     wait_until(lambda: prometheus.query(f"{EVENTS.prometheus_name}{instance}"), "the journal's metrics")
     [age] = prometheus.query(f'time() - {RUN_LAST_END.prometheus_name}{{service="etl",outcome="ended"}}')
     assert 0 < float(age["value"][1]) < 600
@@ -112,7 +112,7 @@ def test_journal_is_told_from_programs_by_its_job(prometheus: Prometheus, collec
     wait_until(lambda: len(prometheus.query(by_job)) == 2, "both jobs")
     assert {one["metric"]["job"]: one["value"][1] for one in prometheus.query(by_job)} == {
         "etl": "200",
-        "kcevents": "200",
+        "kcevents-journal": "200",
     }
 
 
