@@ -141,7 +141,7 @@ class Summary:
     def __init__(self) -> None:
         self._resume_at = 0.0
         self._is_broken = False
-        self.is_behind = False
+        self.is_behind: bool = False
         """Whether `update()` has to be called again to add all events."""
 
     def update(self, connection: sqlite3.Connection, retention: int | None, max_age: int | None, is_end: bool) -> None:
