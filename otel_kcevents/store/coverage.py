@@ -161,9 +161,12 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
             gaps = tuple(Schedule(resolution).gaps(windows, anchor, start, end, deadlines))
         last, last_failure = _newest(newest, False), _newest(newest, True)
         rows.append(CoverageRow(*key, period, grace, windows, gaps, last, last_failure, is_regular, known_since))
-    without = tuple(result for result in results.without_window if start <= result.time)
+    without = sorted(
+        (result for result in results.without_window if start <= result.time),
+        key=lambda result: (result.etl, result.operation or ""),
+    )
     resolutions = sorted({resolution for _, _, resolution in found}, key=period_of)
-    return Coverage(start, end, now, tuple(rows), without, tuple(resolutions))
+    return Coverage(start, end, now, tuple(rows), tuple(without), tuple(resolutions))
 
 
 class _Row:
