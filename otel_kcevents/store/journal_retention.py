@@ -28,7 +28,7 @@ _OLDEST_WINDOWS = f"""
         length % {60 * SECOND} = 0 AND start = (
             SELECT max(start) FROM coverage WHERE kind = ?1 AND operation = window.operation AND length = window.length
         )
-    ) ORDER BY last LIMIT ?3"""
+    ) ORDER BY last_id LIMIT ?3"""
 _TOO_MANY_WINDOWS = "SELECT kind, windows FROM total WHERE windows > ?"
 _IS_PRUNED = "SELECT 1 FROM tally WHERE name = 'summary' AND last BETWEEN ? AND ?"
 _SET_PRUNED = "UPDATE tally SET last = ? WHERE name = 'summary'"

@@ -98,7 +98,7 @@ MIGRATIONS: tuple[str, ...] = (
         length INTEGER NOT NULL,
         start INTEGER NOT NULL,
         events INTEGER NOT NULL,
-        last INTEGER NOT NULL,
+        last_id INTEGER NOT NULL,
         time INTEGER NOT NULL,
         size INTEGER,
         error_type TEXT,

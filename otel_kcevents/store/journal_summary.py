@@ -6,7 +6,7 @@ Writers bring it up to date now and then; a reader adds the events since.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from time import monotonic, time_ns
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ __all__ = ["TOTAL_COLUMNS", "Summary", "Total", "add_totals", "read_summarized",
 _CHUNK = 1024  # events that are added at once, which takes a few milliseconds
 _LAG = 512  # events that wait to be added together, which takes less time
 _LAG_SHARE = 16  # of the retention
+_SORTED = 8192  # events that are sorted at once, which fit into SQLite's cache
 _PAUSE = 60.0  # seconds after a failure
 
 _HOUR = 3_600 * SECOND
@@ -37,10 +38,11 @@ _ROWS = "FROM event NOT INDEXED WHERE id > ? AND id <= ?"
 _WINDOWS = f"""
     SELECT {_WINDOW}, count(*), max(id), time, size, error_type, error_message {_ROWS}
     GROUP BY 1, 2, 3, 4"""  # the last four columns are those of max(id)
+# Each row by itself is faster than with GROUP BY.
 _ADD_WINDOWS = f"""
     INSERT INTO coverage SELECT {_WINDOW}, 1, id, time, size, error_type, error_message {_ROWS}
-    ON CONFLICT DO UPDATE SET events = events + 1, last = excluded.last, time = excluded.time, size = excluded.size,
-        error_type = excluded.error_type, error_message = excluded.error_message"""  # faster than with GROUP BY
+    ON CONFLICT DO UPDATE SET events = events + 1, last_id = excluded.last_id, time = excluded.time,
+        size = excluded.size, error_type = excluded.error_type, error_message = excluded.error_message"""
 _TOTALS = f"""
     SELECT kind, sum(size >> 32), sum(size & {2**32 - 1}), max(time), epoch,
         max(CASE WHEN window_end - window_start = {_HOUR} THEN window_end END),
@@ -53,6 +55,8 @@ TOTAL_COLUMNS = "records, last, epoch, hourly, daily, other"
 _SELECT_TOTAL = f"SELECT {TOTAL_COLUMNS} FROM total WHERE kind = ?"
 _REPLACE_TOTAL = """
     UPDATE total SET records = ?, last = ?, epoch = ?, hourly = ?, daily = ?, other = ? WHERE kind = ?"""
+_SELECT_RANGE = """
+    SELECT (SELECT min(id) FROM event WHERE id > ?1), (SELECT max(id) FROM event WHERE id <= ?2)"""
 _SELECT_MARK = "SELECT count FROM tally WHERE name = 'summary'"
 _SET_MARK = "UPDATE tally SET count = ? WHERE name = 'summary'"
 _NEXT_EVENTS = "SELECT max(id), count(*) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?)"
@@ -106,20 +110,31 @@ def totals_of_rows(connection: sqlite3.Connection, after: int, up_to: int = _EVE
         up_to: The highest id.
     """
     totals: dict[str, Total] = {}
-    for kind, high, low, *others in connection.execute(_TOTALS, (after, up_to)):
-        records = None if high is None else (high << 32) + low
-        totals[kind] = add_totals(totals.get(kind, Total()), Total(records, *others))
+    for part in _parts(connection, after, up_to):
+        for kind, high, low, *others in connection.execute(_TOTALS, part):
+            records = None if high is None else (high << 32) + low
+            totals[kind] = add_totals(totals.get(kind, Total()), Total(records, *others))
     return totals
 
 
-def windows_of_rows(connection: sqlite3.Connection, after: int) -> Iterable[Sequence[Any]]:
-    """Return what the rows of events say about each window, in the columns of the table `coverage`.
+def windows_of_rows(connection: sqlite3.Connection, after: int) -> Iterator[Sequence[Any]]:
+    """Yield what the rows of events say about windows, in the columns of the table `coverage`.
+
+    If there are many rows, several may be about the same window; their numbers of events have to be added.
 
     Args:
         connection: The open journal.
         after: The rows have ids above this.
     """
-    return connection.execute(_WINDOWS, (after, _EVERYTHING))
+    for part in _parts(connection, after, _EVERYTHING):
+        yield from connection.execute(_WINDOWS, part)
+
+
+def _parts(connection: sqlite3.Connection, after: int, up_to: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of ids, each above its first number and up to its second one, that are sorted in memory."""
+    first, last = connection.execute(_SELECT_RANGE, (after, up_to)).fetchone()
+    for start in () if first is None else range(first, last + 1, _SORTED):
+        yield start - 1, min(start + _SORTED - 1, last)
 
 
 def read_summarized(connection: sqlite3.Connection) -> int:

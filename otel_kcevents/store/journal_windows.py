@@ -33,7 +33,7 @@ _MONTHS = range(27 * DAY, 32 * DAY)  # lengths whose resolution depends on the s
 _NEXT_OPERATION = "SELECT min(operation) FROM coverage WHERE kind = ? AND operation > ?"
 _NEXT_LENGTH = "SELECT min(length) FROM coverage WHERE kind = ? AND operation = ? AND length > ?"
 _OF_GROUP = "FROM coverage WHERE kind = ? AND operation = ? AND length = ?"
-_WINDOWS = f"SELECT start, length, events, last, time, size, error_type, error_message {_OF_GROUP}"
+_WINDOWS = f"SELECT start, length, events, last_id, time, size, error_type, error_message {_OF_GROUP}"
 _KNOWN_SINCE = "SELECT kind, known_since FROM total WHERE known_since NOTNULL"
 _OLDEST_KEPT = """
     SELECT name, (
