@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # measure this checkout, not an installed version
 
-from benchmarks import coverage, document, growth, imports, journal, logs, mapped, peers, price, serving
+from benchmarks import coverage, document, growth, imports, journal, logs, mapped, page, peers, price, serving
 
 _PARTS = {
     "price": price,
@@ -27,6 +27,7 @@ _PARTS = {
     "journal": journal,
     "coverage": coverage,
     "serving": serving,
+    "page": page,
     "peers": peers,
     "logs": logs,
 }

@@ -27,6 +27,7 @@ PARTS = {
     "journal": 7,
     "coverage": 4,
     "serving": 3,
+    "page": 4,
     "peers": 1,
     "logs": 1,
 }
