@@ -34,6 +34,7 @@ _KINDS = [
     for outcome in ("Loaded", "Saved", "Aggregated", "Totaled", "Reconciled")
 ]
 _OF_A_RUN = 2_000  # events
+_BATCH = 50  # events that are written at once; writers check their journal after 64
 _PARTS = (
     ("the verdict", "#verdict .verdict"),
     ("the grid", "#grid tbody td[aria-label]"),
@@ -66,21 +67,23 @@ def _journal(path: Path, number: int) -> Journal:
     """Return a journal with this number of events; each hour has one of each kind, and one in a thousand failed."""
     hours, end = number // len(_KINDS), time_ns() // _HOUR * _HOUR
     file = JournalFile(str(path), 100_000, None, etl_of)
+    entries: list[Entry] = []
     failure = Failure("ValueError", "no price for disks", "aggregate")
     for first in range(0, number, _OF_A_RUN):
         started = end - (number - first) * SECOND
         run = Run(f"{first + 1:016x}", None, "costs", "etl.py", "costs", "host", 7, started)
-        entries = []
         for n in range(first, min(first + _OF_A_RUN, number)):
             age = (hours - 1 - n // len(_KINDS)) % _YEAR + 1
             window = Window(to_datetime(end - age * _HOUR), to_datetime(end - age * _HOUR + _HOUR))
             kind = "AssetSetComputeError" if n % 1_000 == 7 else _KINDS[n % len(_KINDS)]
             is_error = kind.endswith("Error")
-            event = Event(
-                kind, end - (number - n) * SECOND, None if is_error else 97, window, failure if is_error else None
-            )
+            time, size = end - (number - n) * SECOND, None if is_error else 97
+            event = Event(kind, time, size, window, failure if is_error else None)
             entries.append(Entry(event, n + 1, n // _OF_A_RUN + 1))
-        file.write(run, Batch(tuple(entries), len(entries)), 60)
+            if len(entries) == _BATCH:
+                file.write(run, Batch(tuple(entries), n - first + 1), 60)
+                entries.clear()
+        file.end(run, "ended", None, 60, True)
     file.close()
     return Journal(path)
 
