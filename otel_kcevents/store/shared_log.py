@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.problems import logger as _logger
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import Source, check_selection, select
 from otel_kcevents.store.totals import KindTotals, totals_of
-from otel_kcevents.store.window_results import WindowResults, read_results
+
+if TYPE_CHECKING:
+    from otel_kcevents.store.window_results import WindowResults
 
 __all__ = ["SharedLog"]
 
@@ -94,6 +96,8 @@ class SharedLog:
             start: The start of the range, in nanoseconds since 1970 (UTC).
             end: The end of the range.
         """
+        from otel_kcevents.store.window_results import read_results  # few programs need it, and all import this module
+
         return self._read(lambda source: read_results(source, start, end))
 
     def _document(self, source: Source, prefixes: list[str], window: Window | None, limit: int) -> Document:
