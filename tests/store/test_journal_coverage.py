@@ -290,13 +290,34 @@ def test_windows_of_centuries_have_no_state(path: Path) -> None:
     assert [totals.window_ends for totals in Journal(path).totals()] == [{"other": 2**62}] * 2
 
 
-def test_kinds_of_other_packages_are_ignored(path: Path) -> None:
-    write(path, run_of("a"), Event(SAVED, START))
+@pytest.mark.parametrize("is_summarized", [False, True])
+def test_kinds_of_other_packages_are_ignored(path: Path, is_summarized: bool) -> None:
+    with open_file(path) as file:
+        append(file, 0, 1)
+        if is_summarized:
+            file.end(run_of("a"), "ended", None, 5, is_final=False)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE event SET kind = 'AssetSetPublished'")
-        connection.execute("UPDATE tally SET name = 'AssetSetPublished' WHERE etl NOTNULL")
+        for table, column in (("event", "kind"), ("coverage", "kind"), ("total", "kind"), ("tally", "name")):
+            connection.execute(f"UPDATE {table} SET {column} = 'AssetSetPublished' WHERE {column} = ?", (SAVED,))
     assert Journal(path).totals() == ()
-    assert Journal(path).window_results(0, 2 * START).without_window == ()
+    assert Journal(path).window_results(START, START + DAY).results == ()
+
+
+def test_many_old_windows_are_deleted_step_by_step(path: Path) -> None:
+    now, most = time_ns(), 8192
+    with open_file(path) as file:
+        for first in range(0, most + 1024, 256):
+            failures = (Event(FAILED, now - 2 * DAY, None, hour(first + n)) for n in range(256))
+            entries = tuple(Entry(failure, 0, 0) for failure in failures)
+            file.write(run_of("a"), Batch(entries, first + 256), 5)
+        file.end(run_of("a"), "ended", None, 5, is_final=False)
+        file.keep(None, DAY)
+        left = []
+        for _ in range(3):
+            file.end(run_of("a"), "ended", None, 5, is_final=False)
+            left.append(len(Journal(path).window_results(START, START + 20_000 * HOUR).results))
+    assert left == [1024, 1, 1]
+    assert Journal(path).window_results(START, START + HOUR).known_since == {}
 
 
 def test_summary_resumes_a_minute_after_a_failure(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
