@@ -34,6 +34,8 @@ _NEXT_OPERATION = "SELECT min(operation) FROM coverage WHERE kind = ? AND operat
 _NEXT_LENGTH = "SELECT min(length) FROM coverage WHERE kind = ? AND operation = ? AND length > ?"
 _OF_GROUP = "FROM coverage WHERE kind = ? AND operation = ? AND length = ?"
 _WINDOWS = f"SELECT start, length, events, last_id, time, size, error_type, error_message {_OF_GROUP}"
+_SUCCESSES = f"SELECT start, events, last_id, time, size {_OF_GROUP}"
+_IN_RANGE = "AND start > ? AND start < ? ORDER BY start"
 _KNOWN_SINCE = "SELECT kind, known_since FROM total WHERE known_since NOTNULL"
 _OLDEST_KEPT = """
     SELECT name, (
@@ -53,17 +55,21 @@ class _Group:
     def results(self, rows: Iterable[Sequence[Any]]) -> list[WindowResult]:
         """Return the results of rows of `_WINDOWS`."""
         etl, operation, is_error, named = self.etl, self.operation, self.is_error, self._named
-        new = tuple.__new__  # faster than the class, by half; a year has 100,000 rows
-        if not is_error:
-            return [
-                new(WindowResult, (etl, operation, False, start, start + length, events, last, time, size, None))
-                for start, length, events, last, time, size, *_ in rows
-            ]
         found = []
         for start, length, events, last, time, size, error_type, message in rows:
-            failure = None if error_type is None else Failure(error_type, message, named)
-            found.append(WindowResult(etl, operation, True, start, start + length, events, last, time, size, failure))
+            failure = Failure(error_type, message, named) if is_error and error_type is not None else None
+            found.append(
+                WindowResult(etl, operation, is_error, start, start + length, events, last, time, size, failure)
+            )
         return found
+
+    def successes(self, rows: Iterable[Sequence[Any]], length: int) -> list[WindowResult]:
+        """Return the results of rows of `_SUCCESSES`, of which a year may have 100,000."""
+        etl, operation, new = self.etl, self.operation, tuple.__new__  # which is faster than the class, by half
+        return [
+            new(WindowResult, (etl, operation, False, start, start + length, events, last, time, size, None))
+            for start, events, last, time, size in rows
+        ]
 
 
 class _Results:
@@ -132,21 +138,23 @@ def read_window_results(
     for group in _groups(connection) if mark is not None else ():
         kind, operation, length = group
         if kind in etls:
-            to_results = _Group(etls[kind], kind, operation).results
+            windows = _Group(etls[kind], kind, operation)
+            to_results = windows.results
             if length and length not in _MONTHS:
-                bounds = clamp(start - length), clamp(end)
-                selected = connection.execute(
-                    f"{_WINDOWS} AND start > ? AND start < ? ORDER BY start", (*group, *bounds)
-                )
-                found.select(to_results(selected))
+                bounds = *group, clamp(start - length), clamp(end)
+                if windows.is_error:
+                    found.select(to_results(connection.execute(f"{_WINDOWS} {_IN_RANGE}", bounds)))
+                else:
+                    rows = connection.execute(f"{_SUCCESSES} {_IN_RANGE}", bounds)
+                    found.select(windows.successes(rows, length))
                 for order in ("ASC", "DESC"):
                     ends = connection.execute(f"{_WINDOWS} ORDER BY start {order} LIMIT 1", group)
                     found.note(to_results(ends)[0])
             else:
                 for result in to_results(connection.execute(_WINDOWS, group)):
                     found.add(result)
-    with _waiting(connection, waiting) as rows:
-        for database, after in ((connection, mark or 0), (rows, 0)):
+    with _waiting(connection, waiting) as unwritten:
+        for database, after in ((connection, mark or 0), (unwritten, 0)):
             for kind, operation, length, first, *others in windows_of_rows(database, after):
                 if kind in etls:
                     for result in _Group(etls[kind], kind, operation).results([(first, length, *others)]):
