@@ -1,4 +1,4 @@
-"""A journal of a week with troubles, to try the page, the command and the queries without data of your own.
+"""A journal of a week with problems, to try the page, the command and the queries without data of your own.
 
     python examples/troubled_week.py week.db && otel-kcevents serve week.db
 

@@ -1,4 +1,4 @@
-"""`ExpectedEvent`: what a test expects of an event, and how near the emitted events come to it."""
+"""`ExpectedEvent`: what a test expects of an event, and how close the emitted events come to it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ExpectedEvent:
 
     Args:
         kind: The kind; a trailing `Event` is accepted.
-        size: The size; None for none.
-        window: The window, as anything that `Window.of` converts; None for none.
+        size: The size; None for an event without a size.
+        window: The window, as anything that `Window.of` converts; None for an event without a window.
         error: The type of the error: an exception class, which includes its subclasses, or a name with or without the
-            module; None for none.
-        match: A regular expression for the message of the error; None for any error, or none.
-        operation: The operation that failed; None for none.
+            module; None for an event without an error.
+        match: A regular expression for the message of the error; None for any message.
+        operation: The operation that failed; None for an event that names none.
 
     Raises:
         TypeError: An argument has an unsupported type.
@@ -74,7 +74,7 @@ class ExpectedEvent:
         return " ".join([self._kind, *shown])
 
     def differences(self, event: Event) -> list[str]:
-        """Return in which respects an event is not as expected: `kind`, `size`, `window`, `error`, `message` …"""
+        """Return the names of what differs from the expectation: `kind`, `size`, `window`, `error`, `message` …"""
         failure = event.failure
         message = "" if failure is None else failure.message
         is_equal = {
@@ -104,8 +104,9 @@ class ExpectedEvent:
         if not events:
             return f"{expected}; no event was emitted"
         nearest = sorted(events, key=self._distance)  # stable: otherwise in the order in which they were emitted
-        notes = [f"other {', '.join(names)}" if (names := self.differences(event)) else "found" for event in nearest]
-        return f"{expected}; emitted, the nearest first:\n{list_events(nearest, notes)}"
+        differences = [", ".join(self.differences(event)) for event in nearest]
+        notes = [f"different {names}" if names else "found" for names in differences]
+        return f"{expected}; emitted, the closest first:\n{list_events(nearest, notes)}"
 
     def _distance(self, event: Event) -> tuple[int, bool]:
         differences = self.differences(event)
@@ -151,7 +152,7 @@ def _kind_of(name: str) -> str:
             return kind
     nearest = get_close_matches(name, known, n=3, cutoff=0.5) or known
     raise ValueError(
-        f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? Create a record set of your own first"
+        f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? Create your own record set first"
     )
 
 

@@ -82,7 +82,7 @@ class CapturedEvents:
 
         Raises:
             AssertionError: There is no such event, or not *count* of them. The message lists the events that were
-                emitted instead, the nearest first.
+                emitted instead, the closest first.
             TypeError: An argument has an unsupported type.
             ValueError: The kind, the operation, the window or the count is invalid.
         """

@@ -78,8 +78,8 @@ def test_failure_shows_the_test_and_the_events(pytester: pytest.Pytester) -> Non
     def test_size(kcevents):
         save([1, 2])
 >       kcevents.assert_emitted("AssetSetSaved", size=3)
-E       AssertionError: expected AssetSetSaved size=3; emitted, the nearest first:
-E         other size  AssetSetSaved size=2 window=2024-09-18T00:00:00Z,2024-09-19T00:00:00Z
+E       AssertionError: expected AssetSetSaved size=3; emitted, the closest first:
+E         different size  AssetSetSaved size=2 window=2024-09-18T00:00:00Z,2024-09-19T00:00:00Z
 """
     result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in expected.splitlines()[1:]], consecutive=True)
 

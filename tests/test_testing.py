@@ -285,7 +285,7 @@ def test_event_with_other_fields_is_not_found(
 ) -> None:
     fail(operation="save")
     kcevents.assert_not_emitted("AllocationSetComputeError", **fields)
-    with pytest.raises(AssertionError, match=f"other {difference} +AllocationSetComputeError"):
+    with pytest.raises(AssertionError, match=f"different {difference} +AllocationSetComputeError"):
         kcevents.assert_emitted("AllocationSetComputeError", **fields)
 
 
@@ -299,7 +299,7 @@ def test_error_is_found_by_its_name_without_the_module(kcevents: CapturedEvents)
     kcevents.assert_not_emitted("AllocationSetSaved", error="JSONDecodeError")
 
 
-def test_failure_lists_the_nearest_events_first(kcevents: CapturedEvents) -> None:
+def test_failure_lists_the_closest_events_first(kcevents: CapturedEvents) -> None:
     fail(message="no\nbill", operation="save")
     no_operation = Failure("KeyError", "")
     default_log.append(Event("AllocationSetComputeError", 10**18, failure=no_operation))
@@ -308,12 +308,12 @@ def test_failure_lists_the_nearest_events_first(kcevents: CapturedEvents) -> Non
     with pytest.raises(AssertionError) as raised:
         kcevents.assert_emitted("AllocationSetSaved", size=3, window="2024-09-18T22")
     assert str(raised.value).splitlines() == [
-        f"expected AllocationSetSaved size=3 window={HOUR}; emitted, the nearest first:",
-        f"  other size                AllocationSetSaved size=2 window={HOUR}",
-        f"  other kind                AllocationSetLoaded size=3 window={HOUR}",
-        f"  other kind, size          AllocationSetComputeError window={HOUR} operation=save"
+        f"expected AllocationSetSaved size=3 window={HOUR}; emitted, the closest first:",
+        f"  different size                AllocationSetSaved size=2 window={HOUR}",
+        f"  different kind                AllocationSetLoaded size=3 window={HOUR}",
+        f"  different kind, size          AllocationSetComputeError window={HOUR} operation=save"
         " error=FileNotFoundError: no bill",
-        "  other kind, size, window  AllocationSetComputeError error=KeyError",
+        "  different kind, size, window  AllocationSetComputeError error=KeyError",
     ]
 
 
@@ -332,7 +332,7 @@ def test_failure_marks_the_events_that_were_found(kcevents: CapturedEvents) -> N
         asset.emit("saved", size=size)
     with pytest.raises(AssertionError, match="expected 1 of AssetSetSaved size=3, got 2") as raised:
         kcevents.assert_emitted("AssetSetSaved", size=3, count=1)
-    assert [line.split()[0] for line in str(raised.value).splitlines()[1:]] == ["found", "found", "other"]
+    assert [line.split()[0] for line in str(raised.value).splitlines()[1:]] == ["found", "found", "different"]
 
 
 def test_failure_without_events_says_so(kcevents: CapturedEvents) -> None:

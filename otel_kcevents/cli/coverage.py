@@ -40,7 +40,7 @@ def add_coverage(commands: Commands) -> None:
     parser.set_defaults(command=show_coverage)
     _add_selection(parser)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", dest="as_json", action="store_true", help="print the form of GET /model/etl/coverage")
+    form.add_argument("--json", dest="as_json", action="store_true", help="print the JSON of GET /model/etl/coverage")
     missing_help = "print only the missing windows, for a rerun: a line START,END for each interval; exit with 3 if any"
     form.add_argument("--missing", action="store_true", help=missing_help)
     parser.add_argument(
@@ -134,10 +134,10 @@ def show_coverage(
         The exit code.
 
     Raises:
-        CommandError: A source cannot be read, the range is open or in the future, or no window is of the selection.
+        CommandError: A source cannot be read, the range is open or in the future, or no window matches the selection.
     """
     if as_json and failed:
-        raise CommandError("--json prints all states; give it without --failed", USAGE)
+        raise CommandError("--json prints all states; use it without --failed", USAGE)
     source = one_source(sources)
     try:
         found = coverage(source, CoverageQuery(window, resolution, grace))
@@ -153,8 +153,8 @@ def show_coverage(
         unknown = list(_intervals(shown, "unknown"))
         if missing and unknown:
             print_error(
-                f"some windows before {format_time(max(end for _, end in unknown))} are unknown: the events of that "
-                f"time are not in {source} any more"
+                f"some windows before {format_time(max(end for _, end in unknown))} are unknown: {source} "
+                "no longer has the events of that time"
             )
         return FINDINGS if intervals else 0
     if as_json:
@@ -170,7 +170,7 @@ def _select(coverage: Coverage, source: str, etls: Sequence[str], operations: Se
     """Return the selected rows of a coverage.
 
     Raises:
-        CommandError: There are windows, but none of the selection: a typing error must not look like success.
+        CommandError: There are windows, but none matches the selection: a typo must not look like success.
     """
     rows = tuple(
         row
@@ -180,7 +180,7 @@ def _select(coverage: Coverage, source: str, etls: Sequence[str], operations: Se
     is_etl_missing = any(all(row.etl != etl for row in coverage.rows) for etl in etls)
     if coverage.resolutions and (not rows or is_etl_missing):
         names = [f"{row.etl} {row.operation} {row.resolution}" for row in coverage.rows] or coverage.resolutions
-        raise CommandError(f"no windows of the selection are in {source}; it has {', '.join(names)}")
+        raise CommandError(f"no window in {source} matches the selection; it has {', '.join(names)}")
     without = tuple(
         result
         for result in coverage.without_window

@@ -73,7 +73,7 @@ def _grid_lines(
         rows: The rows, all of one resolution.
         coverage: The coverage that the rows are of.
         terminal: What the terminal can show.
-        seen: The states of the cells are added to it.
+        seen: The set to which the states of the cells are added.
     """
     grids = [(row.operation, grid_of(row, coverage.end - coverage.start)) for row in rows if row.windows or row.gaps]
     if not grids:

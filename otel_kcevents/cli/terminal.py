@@ -12,7 +12,7 @@ from otel_kcevents.cli.output import is_utf8, printable
 __all__ = ["Span", "Terminal", "print_spans", "terminal_of"]
 
 Span: TypeAlias = tuple[str, str]
-"""A text, and its style: the parameters of the escape sequence SGR, such as `1;31`; empty for none."""
+"""A string, and its style: the parameters of the escape sequence SGR, such as `1;31`; empty for none."""
 
 
 class Terminal(NamedTuple):

@@ -50,7 +50,7 @@ def observe(log: EventLog, meter_provider: MeterProvider | None) -> Durations:
         meter_provider: The provider; None for the global one, which may be set later.
 
     Returns:
-        Where the durations of the operations go that are recorded in the log.
+        Where the durations of the operations in the log go.
     """
     provider = meter_provider or _GLOBAL
     with FORK_LOCK:

@@ -1,4 +1,4 @@
-"""The page for people: its files, the headers that they are served with, and what it is told about its server."""
+"""The page for people: its files, the headers that they are served with, and what it shows about its server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otel_kcevents.version import __version__
 __all__ = ["FACTS_PATH", "PAGE_FILES", "PAGE_HEADERS", "check_trace_url", "page_facts", "read_page_file"]
 
 FACTS_PATH = "/model/etl/page"
-"""The path of what the page is told about its server."""
+"""The path of the facts about the server that the page shows."""
 
 PAGE_FILES = {
     "/": ("index.html", "text/html"),
@@ -27,7 +27,7 @@ PAGE_FILES = {
 PAGE_HEADERS = (
     (
         "Content-Security-Policy",
-        # The last two let no string become HTML or a script, whatever the page's own script does.
+        # The last two prevent strings from becoming HTML or scripts, even if the page's own script has a mistake.
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'",
@@ -75,7 +75,7 @@ def check_trace_url(template: str | None) -> str | None:
 
 
 def page_facts(source: object, trace_url: str | None, has_report: bool) -> dict[str, Any]:
-    """Return what the page is told about its server, in the form of `GET /model/etl/page`.
+    """Return the facts about its server that the page shows, in the form of `GET /model/etl/page`.
 
     Args:
         source: The source that is served.

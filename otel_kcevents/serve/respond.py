@@ -74,7 +74,7 @@ def respond(
         report: Returns the bug report; None to refuse it.
         trace_url: The template of a trace's URL that the page links to, with `{trace_id}` and perhaps `{span_id}`;
             None for no links.
-        metrics: Returns the content type and the text of the metrics of a source; None to refuse them.
+        metrics: Returns the content type and the body of the metrics of a source; None to refuse them.
 
     Returns:
         The response with status 200, or a refusal `{"code", "message"}` with 400 for an invalid parameter, 404 for

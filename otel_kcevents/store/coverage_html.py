@@ -60,7 +60,7 @@ def _table(grids: list[tuple[str, Grid]], seen: set[str]) -> str:
 
 
 def _cells(grid: Grid, label: str, seen: set[str]) -> Iterator[str]:
-    """Yield the cells of a line, those of one state as one element with a text for screen readers."""
+    """Yield the cells of a line, those of one state as one element with a label for screen readers."""
     cells = grid.lines.get(label, {})
     for state, alike in groupby(
         (cells.get(column, Cell("", "")) for column in range(grid.width)), lambda cell: cell.state

@@ -55,7 +55,7 @@ def all_logs() -> list[Any]:
 
 
 def covers() -> tuple[object | None, ...]:
-    """Return None, for what no cover has set aside, and then the present covers, of which the last one is in effect."""
+    """Return None, which stands for the state outside of all covers, and then the active covers, the newest last."""
     return None, *_covers
 
 

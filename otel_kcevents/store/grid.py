@@ -64,7 +64,7 @@ class Grid(NamedTuple):
     """The windows of an operation as lines of cells.
 
     Attributes:
-        heads: The column and the text of each heading.
+        heads: The column and the words of each heading.
         width: How many columns there are.
         lines: For each label, such as `2026-11-24`, the cells by column; a column without a window has none.
         summary: What a cell with several windows stands for: `day` or `month`; None if each cell is one window.

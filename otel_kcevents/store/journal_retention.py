@@ -22,7 +22,8 @@ _DELETE_SUPERFLUOUS = """
 _DELETE_OLD = """
     DELETE FROM event WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?) AND time < ?
     AND id <= ? AND id < (SELECT max(id) FROM event)"""
-# The newest window of a length tells that there is such an operation. There is no bound on lengths such as 61.5 s.
+# The newest window of a length is kept, so that its operation stays known. Lengths such as 61.5 s are excepted, because
+# their number is unlimited.
 _OLDEST_WINDOWS = f"""
     SELECT kind, operation, length, start, time FROM coverage AS window WHERE kind = ?1 AND time < ?2 AND NOT (
         length % {60 * SECOND} = 0 AND start = (
@@ -80,7 +81,7 @@ def prune_windows(connection: sqlite3.Connection, retention: int | None, max_age
 
 
 def _delete_windows(connection: sqlite3.Connection, kind: str, before: int, number: int) -> int:
-    """Delete the windows whose last events are the oldest, and return how many these are."""
+    """Delete the windows whose last events are the oldest, and return their number."""
     windows = connection.execute(_OLDEST_WINDOWS, (kind, before, number)).fetchall()
     connection.executemany(_DELETE_WINDOW, [window[:-1] for window in windows])
     if windows:

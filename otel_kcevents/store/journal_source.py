@@ -98,7 +98,7 @@ class JournalSource(ABC):
         return merge_documents([document, select(waiting, prefixes, window, limit)], limit)
 
     def window_results(self, start: int, end: int) -> WindowResults:
-        """Return what is known about the windows that overlap a range, from which `coverage()` tells their states.
+        """Return what is known about the windows that overlap a range, from which `coverage()` decides their states.
 
         Events of this process that wait to be written are included.
 

@@ -137,7 +137,7 @@ def test_printed_window_can_be_read(run: Run, saved: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "code"), [(["--operation", "reconcile"], 3), (["--etl", "asset"], 0)])
-def test_exit_code_tells_if_a_window_is_failed_or_missing(run: Run, saved: str, options: list[str], code: int) -> None:
+def test_exit_code_says_if_a_window_is_failed_or_missing(run: Run, saved: str, options: list[str], code: int) -> None:
     assert run("coverage", "--window", RANGE, "--exit-code", *options, saved).code == code
 
 

@@ -87,7 +87,7 @@ def _journal(path: Path, log: EventLog) -> Any:
         (lambda path, log, url: log.document(limit=20), "Document"),
     ],
 )
-def test_other_sources_are_shown_like_a_log(
+def test_other_sources_are_displayed_like_a_log(
     source: Callable[[Path, EventLog, str], Any], title: str, tmp_path: Path
 ) -> None:
     log = filled()

@@ -39,7 +39,7 @@ EPOCH = datetime(1970, 1, 1)
         ("2024-09-02T00:00:00Z/2024-09-02T00:00:00.000000001Z", "0.000000001s"),
     ],
 )
-def test_resolution_is_told_by_the_window(window: str, resolution: str) -> None:
+def test_resolution_follows_from_the_window(window: str, resolution: str) -> None:
     found = Window.of(window)
     assert found.start_ns is not None
     assert found.end_ns is not None

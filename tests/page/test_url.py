@@ -64,7 +64,7 @@ def test_url_selects_the_rows_and_columns(visit: Visit, url: str, query: str, ro
     assert found == columns if columns else 24 < found <= 72 or found <= 25
 
 
-def test_range_that_is_not_one_says_why(visit: Visit, url: str) -> None:
+def test_invalid_range_says_why(visit: Visit, url: str) -> None:
     page = visit(f"{url}?window=soon", expected="400")
     expect(page.locator("#grid-note")).to_contain_text("'soon'")
     expect(page.locator("#verdict")).to_contain_text("allocation: 1 window failed")

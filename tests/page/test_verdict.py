@@ -13,7 +13,7 @@ FAILED = "\N{MULTIPLICATION SIGN}"
 AGE = r"(\d+ (s|min)|1 h) ago"
 
 
-def test_verdict_names_the_troubles_of_each_etl(shown: Page) -> None:
+def test_verdict_names_the_problems_of_each_etl(shown: Page) -> None:
     """With the newest window that was saved, and how long ago."""
     allocation, asset, run = (shown.locator("#verdict p").nth(index) for index in range(3))
     newest = r"(\d{4}-\d\d-\d\d )?\d\d:00.\d\d:00"
@@ -27,7 +27,7 @@ def test_verdict_names_the_troubles_of_each_etl(shown: Page) -> None:
     expect(run).to_have_text(re.compile("newest run: costs.* running, started .* ago"))
 
 
-def test_title_of_the_tab_tells_the_worst_state(shown: Page) -> None:
+def test_title_of_the_tab_shows_the_worst_state(shown: Page) -> None:
     expect(shown).to_have_title(re.compile(f"^{FAILED} .*failed, 1 missing.* Cost ETL$"))
 
 
@@ -45,7 +45,7 @@ def test_problem_leads_to_its_window(visit: Visit, url: str) -> None:
     expect(page.get_by_role("dialog")).to_contain_text("allocation reconcile")
 
 
-def test_newest_run_is_told(shown: Page) -> None:
+def test_newest_run_is_shown(shown: Page) -> None:
     rows = shown.locator("#runs tbody tr")
     expect(rows.first).to_contain_text("running")
     expect(rows.filter(has_text="killed: gone without an end")).to_have_count(1)

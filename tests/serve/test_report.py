@@ -92,7 +92,7 @@ def test_request_through_a_proxy_gets_no_report() -> None:
     ("options", "headers", "expected"),
     [({}, {}, True), ({"report": False}, {}, False), ({}, {"Via": "1.1 proxy"}, False), ({"report": True}, {}, True)],
 )
-def test_page_is_told_whether_its_reader_gets_a_report(
+def test_facts_for_the_page_say_who_gets_a_report(
     options: dict[str, Any], headers: dict[str, str], expected: bool
 ) -> None:
     with start_http_server(0, log=filled(), **options) as server:

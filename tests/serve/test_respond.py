@@ -359,7 +359,7 @@ def facts(log: Source, **options: Any) -> dict[str, Any]:
     return found
 
 
-def test_page_is_told_about_its_server(tmp_path: Path) -> None:
+def test_facts_for_the_page_describe_the_server(tmp_path: Path) -> None:
     journal, template = Journal(tmp_path / "log.db"), "https://jaeger/trace/{trace_id}"
     assert facts(journal, trace_url=template, report=str) == {
         "source": str(tmp_path / "log.db"),
@@ -370,7 +370,7 @@ def test_page_is_told_about_its_server(tmp_path: Path) -> None:
     assert facts(journal) == {"source": str(journal), "version": __version__, "traceUrl": None, "report": False}
 
 
-def test_page_is_told_whose_memory_it_shows() -> None:
+def test_facts_for_the_page_name_the_process() -> None:
     assert facts(EventLog())["source"].endswith(f", process {os.getpid()}, in memory")
 
 

@@ -106,7 +106,7 @@ def test_prometheus_scrapes_a_journal(prometheus: Prometheus, server: LogServer)
     assert float(window["value"][1]) == 1_767_225_600 + 20 * 3_600  # 2026-01-01, and 20 hours
 
 
-def test_journal_is_told_from_programs_by_its_job(prometheus: Prometheus, collector: Collector) -> None:
+def test_journal_is_recognized_by_its_job(prometheus: Prometheus, collector: Collector) -> None:
     """A sum over both would count each event twice."""
     by_job = f"sum by (job) ({EVENTS.prometheus_name})"
     wait_until(lambda: len(prometheus.query(by_job)) == 2, "both jobs")

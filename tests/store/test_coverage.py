@@ -152,7 +152,7 @@ def test_failure_without_a_window_is_listed_apart(window: Window | None) -> None
     assert found.rows[0].counts["failed"] == 0
 
 
-def test_failure_without_a_window_before_the_range_is_not_listed() -> None:
+def test_old_failure_without_a_window_is_not_listed() -> None:
     source = Saved(event(FAILED, None, None, FULL)._replace(time=NOON - DAY))
     assert coverage(source, TODAY).without_window == ()
 
@@ -206,7 +206,7 @@ def test_window_inside_another_leaves_no_gap() -> None:
     assert (found.counts["ok"], found.gaps) == (2, ())
 
 
-def test_length_of_its_own_is_expected_from_the_second_window_on() -> None:
+def test_other_length_is_expected_from_its_second_window_on() -> None:
     quarter, length = 15 * 60 * SECOND, 79 * HOUR
     found = coverage(
         Saved(*(event(SAVED, hour(n, quarter), 1) for n in (8, 8, 9)), event(SAVED, hour(-20, length), 1)), TODAY
@@ -217,7 +217,7 @@ def test_length_of_its_own_is_expected_from_the_second_window_on() -> None:
     ]
 
 
-def test_regular_windows_that_ended_before_the_range_are_missing() -> None:
+def test_regular_windows_that_stopped_are_missing() -> None:
     quarter = 15 * 60 * SECOND
     found = row(Saved(*(event(SAVED, hour(n, quarter), 1) for n in (-30, -29))))
     assert (found.is_regular, found.counts["missing"]) == (True, 46)

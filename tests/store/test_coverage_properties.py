@@ -76,7 +76,7 @@ OFFSETS = st.integers(-80 * HOUR // MINUTE, 80 * HOUR // MINUTE).map(lambda minu
     st.tuples(OFFSETS, OFFSETS).filter(lambda ends: min(ends) < min(NOON, max(ends))),
     st.none() | st.integers(0, 10 * 60).map(lambda minutes: minutes * MINUTE),
 )
-def test_each_window_of_a_grid_has_the_state_of_its_latest_event(
+def test_each_window_has_the_state_of_its_latest_event(
     period: int,
     phase: int,
     happened: list[tuple[int, str]],

@@ -150,7 +150,7 @@ def test_events_that_are_only_counted_have_no_other_totals(path: Path) -> None:
     assert Journal(path).totals() == (KindTotals("asset", SAVED, 7, 5, START, {}),)
 
 
-def test_latest_event_is_told_after_the_clock_is_set_back(path: Path) -> None:
+def test_latest_event_is_known_after_the_clock_is_set_back(path: Path) -> None:
     with open_file(path) as file:
         append(file, 0, 1, time=START + DAY)
     with closing(sqlite3.connect(path)) as connection, connection:

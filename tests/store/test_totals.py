@@ -130,7 +130,7 @@ def test_totals_of_threads_are_exact() -> None:
     )
 
 
-def test_totals_can_be_read_by_a_thread_that_an_append_waits_for() -> None:
+def test_totals_can_be_read_while_an_append_waits() -> None:
     """A signal handler that interrupts an append may wait for an export in another thread."""
     read: list[tuple[KindTotals, ...]] = []
 
@@ -154,7 +154,7 @@ def test_totals_can_be_read_by_a_thread_that_an_append_waits_for() -> None:
 # Other sources
 
 
-def test_source_without_totals_tells_what_its_document_does() -> None:
+def test_source_without_totals_has_those_of_its_document() -> None:
     log = log_of(*(saved(NOON + number, number, hours(number)) for number in range(10)), Event("AssetSetTotaled", NOON))
     assert totals_of(OnlyADocument(log)) == (
         KindTotals("asset", "AssetSetSaved", 10, None, NOON + 9, {"hourly": NOON + 10 * HOUR}),
@@ -162,7 +162,7 @@ def test_source_without_totals_tells_what_its_document_does() -> None:
     )
 
 
-def test_kinds_that_a_document_counts_but_does_not_list_are_omitted() -> None:
+def test_kinds_that_a_document_does_not_list_are_omitted() -> None:
     class Source(OnlyADocument):
         def document(self, *selection: Any, **limit: Any) -> Document:
             return Document({"asset": ()}, {"AssetSetSaved": 3})
@@ -180,6 +180,6 @@ def test_merged_totals_are_those_of_all_sources() -> None:
     )
 
 
-def test_merged_records_are_unknown_if_a_source_does_not_know_its_part() -> None:
+def test_merged_records_are_unknown_if_one_part_is() -> None:
     merged = merge(log_of(saved(NOON, 1)), OnlyADocument(log_of(saved(NOON, 2), saved(NOON, 2))))
     assert [(totals.events, totals.records) for totals in merged.totals()] == [(3, None)]

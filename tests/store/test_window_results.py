@@ -109,7 +109,7 @@ def test_results_depend_on_kept_events_of_one_kind() -> None:
         ("Nothing", None, None),
     ],
 )
-def test_operation_is_told_by_the_kind_or_the_failure(kind: str, operation: str | None, found: str | None) -> None:
+def test_operation_follows_from_the_kind_or_the_failure(kind: str, operation: str | None, found: str | None) -> None:
     assert operation_of(kind, operation) == found
 
 
