@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from otel_kcevents.cli.arguments import Commands, add_sources, number_type
 from otel_kcevents.cli.output import print_error, print_lines
 from otel_kcevents.cli.sources import USAGE, CommandError, is_missing, one_source, read_source
+from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.serve.server import start_http_server
 from otel_kcevents.store.remote import RemoteLog
@@ -66,7 +67,8 @@ def serve(sources: Sequence[Source], port: int, addr: str, allowed_hosts: Sequen
         with start_http_server(
             port, addr, source, allowed_hosts=allowed_hosts, max_load=_MAX_LOAD, trace_url=trace_url(), metrics=True
         ) as server:
-            print_lines([f"serving {source} at {server.url}"])
+            page = f"{server.url.removesuffix(LOG_PATH)}/"
+            print_lines([f"serving {source} at {page}, its log at {server.url}"])
             stop.wait()
     except OSError as error:
         raise CommandError(error.strerror or str(error)) from None

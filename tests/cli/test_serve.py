@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -53,7 +54,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stack.callback(process.terminate)
             assert process.stdout
             line = process.stdout.readline()  # which is not kept back, although the output is a pipe
-            assert line.startswith("serving ")
+            assert re.fullmatch(
+                r"serving .* at (http://\S+/), its log at \1model/etl/log\n", line
+            )  # people open the first
             return process, int(line.rpartition(":")[2].partition("/")[0])
 
         yield start
