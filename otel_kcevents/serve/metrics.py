@@ -41,7 +41,10 @@ def expose(source: Source, accept: str) -> tuple[str, bytes]:
     from prometheus_client.exposition import choose_encoder
 
     families = _Families(list(_families(totals_of(source), _runs_of(source))))
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is not one
+        encode, content_type = choose_encoder("")
     return content_type, encode(families)
 
 

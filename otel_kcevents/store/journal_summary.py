@@ -22,6 +22,7 @@ _LAG = 512  # events that wait to be added together, which takes less time
 _LAG_SHARE = 16  # of the retention
 _SORTED = 8192  # events that are sorted at once, which fit into SQLite's cache
 _PAUSE = 60.0  # seconds after a failure
+_FAILURES = (sqlite3.Error, OverflowError, TypeError)  # the last two if another program has written no integers
 
 _HOUR = 3_600 * SECOND
 _OPERATIONS = ", ".join(f"'{operation}'" for operation in OPERATIONS)
@@ -181,7 +182,7 @@ class Summary:
             number = _add(connection)
             prune_windows(connection, retention, max_age)
             connection.execute("COMMIT")
-        except Exception as error:  # of any type, if another program has written what cannot be added
+        except _FAILURES as error:  # all others are raised by signal handlers
             self._is_broken = not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
             self._resume_at = monotonic() + _PAUSE
         else:

@@ -233,7 +233,7 @@ class EventLog:
                 self._set_back.append(now - SECOND)  # the event's own time was read a moment earlier
             self._clock = now
             epoch = self._epoch and self._epoch_of(time)
-            if epoch > buffer.epoch or (time > buffer.latest and epoch == buffer.epoch):
+            if (time > buffer.latest and epoch == buffer.epoch) or epoch > buffer.epoch:  # faster in this order
                 buffer.latest, buffer.epoch = time, epoch
             buffer.events.append((epoch, time, event))
             attachments = self._attachments  # read under the lock: a consumer gets exactly the events since `attach`

@@ -90,6 +90,7 @@ def test_metrics_are_the_totals_of_the_source() -> None:
         ("", "text/plain; version=0.0.4; charset=utf-8"),
         ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
         ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text;version=abc", "text/plain; version=0.0.4; charset=utf-8"),
     ],
 )
 def test_client_gets_the_format_that_it_accepts(accept: str, content_type: str) -> None:

@@ -272,6 +272,25 @@ def test_events_are_written_without_the_summary(path: Path, damage: str) -> None
         assert connection.execute("SELECT count(*) FROM event").fetchone()[0] <= 100 + 64
 
 
+def test_exceptions_of_signal_handlers_keep_the_summary(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise, events would be deleted that are not in it."""
+
+    class InterruptError(Exception):
+        pass
+
+    def interrupt() -> int:
+        raise InterruptError
+
+    with open_file(path, retention=10, max_age=DAY) as file:
+        append(file, 0, 1)
+        with monkeypatch.context() as inside:
+            inside.setattr("otel_kcevents.store.journal_retention.time_ns", interrupt)
+            with pytest.raises(InterruptError):
+                file.end(run_of("a"), "ended", None, 5, is_final=False)
+        append(file, 1, 600)
+    assert [totals.records for totals in Journal(path).totals()] == [601]
+
+
 def test_damaged_summary_is_an_error_for_a_reader(path: Path) -> None:
     write(path, run_of("a"), Event(SAVED, START))
     with closing(sqlite3.connect(path)) as connection, connection:
