@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["kcevents", "pytest_collection_modifyitems", "pytest_configure"]
 
 _USE = pytest.StashKey[bool]()  # whether the test must emit no errors; absent if it does not use the plugin
+_IS_WRONG = pytest.StashKey[bool]()  # whether its marker has unknown arguments
 _CAPTURED = pytest.StashKey["CapturedEvents"]()
 _PASSED = pytest.StashKey[bool]()  # set once the test itself has emitted no errors
 
@@ -39,24 +40,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Args:
         config: The configuration of the session.
         items: The collected tests.
-
-    Raises:
-        pytest.UsageError: A marker has an unknown argument.
     """
     is_used = False
     for item in items:
         marker = item.get_closest_marker("kcevents")
         if marker is not None or "kcevents" in getattr(item, "fixturenames", ()):
             is_used = True
-            item.stash[_USE] = marker is not None and _no_errors(item.nodeid, *marker.args, **marker.kwargs)
+            item.stash[_USE] = marker is not None and marker.kwargs.get("no_errors", False) is True
+            item.stash[_IS_WRONG] = marker is not None and _is_wrong(*marker.args, **marker.kwargs)
     if is_used and not config.pluginmanager.has_plugin("kcevents-use"):
         config.pluginmanager.register(_Use(), "kcevents-use")
 
 
-def _no_errors(test: str, *args: object, no_errors: object = False, **kwargs: object) -> bool:
-    if args or kwargs or not isinstance(no_errors, bool):
-        raise pytest.UsageError(f"{test}: the marker kcevents takes only no_errors=True or no_errors=False")
-    return no_errors
+def _is_wrong(*args: object, no_errors: object = False, **kwargs: object) -> bool:
+    """Return whether a marker has other arguments than it takes."""
+    return bool(args or kwargs) or not isinstance(no_errors, bool)
 
 
 @pytest.fixture
@@ -78,6 +76,8 @@ class _Use:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if item.stash.get(_IS_WRONG, False):  # the session goes on; a worker of xdist could not report a usage error
+            pytest.fail("the marker kcevents takes only no_errors=True or no_errors=False", pytrace=False)
         if _USE in item.stash:
             _captured(item)
 

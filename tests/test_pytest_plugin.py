@@ -192,11 +192,10 @@ def test_marker_shows_errors_of_the_teardown(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("arguments", ["no_error=True", "True", "no_errors=1"])
 def test_marker_with_other_arguments_is_refused(pytester: pytest.Pytester, arguments: str) -> None:
-    result = run(pytester, f"@pytest.mark.kcevents({arguments})\ndef test_etl(): ...")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: *::test_etl: the marker kcevents takes only no_errors=True or no_errors=False"]
-    )
+    """Only its own test has an error; the others run."""
+    code = f"@pytest.mark.kcevents({arguments})\ndef test_etl(): ...\n\ndef test_other(kcevents): ..."
+    result = run(pytester, code, passed=1, errors=1)
+    result.stdout.fnmatch_lines(["the marker kcevents takes only no_errors=True or no_errors=False"])
 
 
 def test_marker_is_listed(pytester: pytest.Pytester) -> None:
