@@ -16,7 +16,7 @@ The opening line of a block, "```LANGUAGE WHY", decides how:
 - `text house` and `text folders`: compared with the package's files and their imports
 - `text systemd` and `text crontab`: their commands are run
 - `text coverage` and `text coverage-intervals`: what the commands of `coverage` print; `text coverage-unit` and
-  `text coverage-crontab`: their commands are run
+  `text coverage-crontab`: their commands are run, as is the loop of `text coverage-rerun`
 - `text diagram`: a drawing
 """
 
@@ -33,6 +33,7 @@ from collections import Counter
 from collections.abc import Iterator
 from configparser import ConfigParser
 from contextlib import closing
+from datetime import timedelta
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,7 +158,7 @@ def test_every_block_has_a_check() -> None:
     found = Counter("output" if block.info in ("json", "text") else block.info for block in BLOCKS)
     known = {"python", "output", "sh", "sql", "toml", "yaml", "yaml config-file", "text first-command", "text query"}
     known |= {"text house", "text folders", "text diagram", "text systemd", "text crontab"}
-    known |= {f"text coverage{kind}" for kind in ("", "-intervals", "-crontab", "-unit")}
+    known |= {f"text coverage{kind}" for kind in ("", "-intervals", "-rerun", "-crontab", "-unit")}
     known |= {"python pytest", "text pytest", "python unittest"}
     known |= {"text find", "text mapping-check", "text mapping-run", "text warning"}
     assert {info for info in found if not info.endswith(" back-ends")} == known
@@ -335,6 +336,21 @@ def test_command_coverage_prints_the_output_of_the_page(
     (command,) = commands(f"otel-kcevents coverage {beginning}")
     assert main(shlex.split(command)[1:]) == code
     assert capsys.readouterr().out == block(output)
+
+
+def test_rerun_gets_each_hour(week: Path) -> None:
+    loop = block("text coverage-rerun").replace("otel-kcevents", f"{sys.executable} -m otel_kcevents")
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'etl() {{ echo "$2"; }}\n{loop}'],
+        cwd=week,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    windows = [Window.parse(line) for line in ran.stdout.splitlines()]
+    assert len(windows) > 100
+    assert {window.end - window.start for window in windows if window.start and window.end} == {timedelta(hours=1)}
 
 
 def test_crontab_mails_missing_windows(week: Path) -> None:

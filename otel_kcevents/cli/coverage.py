@@ -19,6 +19,7 @@ from otel_kcevents.model.resolution import parse_resolution
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
+from otel_kcevents.store.gaps import Schedule
 from otel_kcevents.store.source import Source
 from otel_kcevents.store.verdict import merge_intervals
 
@@ -48,6 +49,8 @@ def add_coverage(commands: Commands) -> None:
         action="store_true",
         help="the same for windows whose latest result is a failure; with --missing: both",
     )
+    each_help = "with --missing or --failed: print each window, even if they adjoin"
+    parser.add_argument("--each", action="store_true", help=each_help)
     exit_help = f"exit with {FINDINGS} if a window is failed or missing"
     parser.add_argument("--exit-code", action="store_true", help=exit_help)
     add_sources(parser)
@@ -114,6 +117,7 @@ def show_coverage(
     as_json: bool = False,
     missing: bool = False,
     failed: bool = False,
+    each: bool = False,
     exit_code: bool = False,
 ) -> int:
     """Print the state of the windows.
@@ -128,6 +132,7 @@ def show_coverage(
         as_json: Print JSON instead of a grid.
         missing: Print only the intervals of missing windows.
         failed: Print only the intervals of failed windows.
+        each: Print each of these windows, not intervals of adjoining ones.
         exit_code: Return `FINDINGS` if a window is failed or missing.
 
     Returns:
@@ -138,6 +143,8 @@ def show_coverage(
     """
     if as_json and failed:
         raise CommandError("--json prints all states; use it without --failed", USAGE)
+    if each and not (missing or failed):
+        raise CommandError("--each lists missing or failed windows; use it with --missing or --failed", USAGE)
     source = one_source(sources)
     try:
         found = coverage(source, CoverageQuery(window, resolution, grace))
@@ -148,7 +155,8 @@ def show_coverage(
     shown = _select(found, str(source), etls, operations)
     if missing or failed:
         states = [state for state, given in (("missing", missing), ("failed", failed)) if given]
-        intervals = merge_intervals(interval for state in states for interval in _intervals(shown, state))
+        found_intervals = (interval for state in states for interval in _intervals(shown, state, each))
+        intervals = sorted(set(found_intervals)) if each else merge_intervals(found_intervals)
         print_lines(f"{format_time(start)},{format_time(end)}" for start, end in intervals)
         unknown = list(_intervals(shown, "unknown"))
         if missing and unknown:
@@ -189,8 +197,11 @@ def _select(coverage: Coverage, source: str, etls: Sequence[str], operations: Se
     return coverage._replace(rows=rows, without_window=without)
 
 
-def _intervals(coverage: Coverage, state: str) -> Iterable[tuple[int, int]]:
-    """Yield the start and the end of each window and each gap in a state."""
+def _intervals(coverage: Coverage, state: str, each: bool = False) -> Iterable[tuple[int, int]]:
+    """Yield the start and the end of each window and each gap in a state, or of *each* window of the gaps."""
     for row in coverage.rows:
         yield from ((window.start, window.end) for window in row.windows if window.state == state)
-        yield from ((gap.start, gap.end) for gap in row.gaps if gap.state == state)
+        schedule = Schedule(row.resolution)
+        for gap in row.gaps:
+            if gap.state == state:
+                yield from schedule.windows(gap) if each else [(gap.start, gap.end)]

@@ -101,6 +101,15 @@ class Schedule:
         count = self._steps(at, until - 1) + 1
         yield from self._split(at, self._shift(at, count), count, deadlines)
 
+    def windows(self, gap: Gap) -> Iterator[tuple[int, int]]:
+        """Yield the start and the end of each window of a gap.
+
+        Args:
+            gap: The gap, of windows of this resolution.
+        """
+        starts = [_in_bounds(self._shift(gap.start, number)) for number in range(gap.windows)]
+        yield from zip(starts, [*starts[1:], gap.end], strict=True)
+
     def _split(self, start: int, end: int, count: int, deadlines: Deadlines) -> Iterator[Gap]:
         """Yield *count* windows from *start* to *end* as one gap for each state."""
         if count <= 0:

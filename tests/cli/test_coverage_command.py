@@ -121,6 +121,15 @@ empty
             ],
             3,
         ),
+        (
+            ["--missing", "--failed", "--each"],
+            [
+                "2024-09-02T07:00:00Z,2024-09-02T08:00:00Z",
+                "2024-09-02T08:00:00Z,2024-09-02T09:00:00Z",
+                "2024-09-02T12:00:00Z,2024-09-02T13:00:00Z",
+            ],
+            3,
+        ),
         (["--missing", "--etl", "asset"], [], 0),
         (["--missing", "--operation", "reconcile"], ["2024-09-02T07:00:00Z,2024-09-02T09:00:00Z"], 3),
         (["--failed", "--operation", "save"], [], 0),
@@ -128,6 +137,18 @@ empty
 )
 def test_windows_for_a_rerun_are_printed(run: Run, saved: str, options: list[str], lines: list[str], code: int) -> None:
     assert run("coverage", "--window", RANGE, *options, saved) == (code, "".join(f"{line}\n" for line in lines), "")
+
+
+def test_each_month_of_a_gap_has_its_own_line(run: Run, tmp_path: Path) -> None:
+    log = EventLog()
+    for month in ("2024-01", "2024-04"):
+        log.append(Event("AssetSetSaved", NOW, 7, Window.of(month)))
+    path = tmp_path / "log.json"
+    path.write_text(log.document().to_json(), encoding="utf-8")
+    assert run("coverage", "--window", "2024-01/2024-05", "--missing", "--each", str(path)).out.splitlines() == [
+        "2024-02-01T00:00:00Z,2024-03-01T00:00:00Z",
+        "2024-03-01T00:00:00Z,2024-04-01T00:00:00Z",
+    ]
 
 
 def test_printed_window_can_be_read(run: Run, saved: str) -> None:
@@ -295,6 +316,7 @@ def test_windows_with_one_problem_are_one_line(run: Run, tmp_path: Path) -> None
         (["--operation", "saved"], ("'saved'", "save")),
         (["--json", "--missing"], ("--json", "--missing")),
         (["--json", "--failed"], ("--json", "--failed")),
+        (["--each"], ("--each", "--missing", "--failed")),
         (["--window", "2030-01"], ("2030-01-01", "in the past", "7d")),
     ],
 )
