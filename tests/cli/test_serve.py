@@ -54,9 +54,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stack.callback(process.terminate)
             assert process.stdout
             line = process.stdout.readline()  # which is not kept back, although the output is a pipe
-            assert re.fullmatch(
-                r"serving .* at (http://\S+/), its log at \1model/etl/log\n", line
-            )  # people open the first
+            assert re.fullmatch(r"serving .* at (http://\S+/), its log at \1model/etl/log\n", line)
             return process, int(line.rpartition(":")[2].partition("/")[0])
 
         yield start
