@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import pytest
 
 import otel_kcevents
+from otel_kcevents.serve.page import PAGE_FILES
 
 PACKAGE = Path(otel_kcevents.__file__).parent
 TREE = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
@@ -122,6 +123,23 @@ def test_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
     here = {path for path in PACKAGE.rglob("*.*") if path.is_file() and "__pycache__" not in path.parts}
     assert packed == {path.relative_to(PACKAGE.parent).as_posix() for path in here}
     assert "otel_kcevents/serve/static/page.js" in packed
+
+
+SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in (PACKAGE / "serve" / "static").glob("*.js")}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_module_of_the_page_is_short_served_and_preloaded(name: str) -> None:
+    """And it begins with what it is for."""
+    assert len(SCRIPTS[name].splitlines()) < 300
+    assert SCRIPTS[name].startswith("/**")
+    assert PAGE_FILES[f"/static/{name}"] == (name, "text/javascript")
+    assert f'"static/{name}"' in (PACKAGE / "serve" / "static" / "index.html").read_text(encoding="utf-8")
+
+
+def test_modules_of_the_page_have_no_import_cycle() -> None:
+    imports = {name: set(re.findall(r'from "\./([\w.]+)";', text)) for name, text in SCRIPTS.items()}
+    assert len(list(TopologicalSorter(imports).static_order())) == len(PAGE_FILES) - 2
 
 
 def test_only_two_modules_spell_names_on_the_wire() -> None:

@@ -20,7 +20,13 @@ FACTS_PATH = "/model/etl/page"
 PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/static/page.css": ("page.css", "text/css"),
-    "/static/page.js": ("page.js", "text/javascript"),
+    **{
+        f"/static/{name}.js": (f"{name}.js", "text/javascript")
+        for name in (
+            *("cells", "dom", "drawer", "events", "grid", "page"),
+            *("panels", "source", "state", "times", "verdict", "words"),
+        )
+    },
 }
 """By path: the name of the file, and its media type."""
 

@@ -29,15 +29,15 @@ def test_filters_can_be_cleared(visit: Visit, url: str) -> None:
     page = visit(f"{url}?kind=AllocationSetComputeError")
     expect(page.locator("#events tbody tr")).to_have_count(3)
     page.get_by_role("button", name="Clear filters").click()
-    expect(page.locator("#events tbody tr")).to_have_count(50)
+    expect(page.locator("#events tbody tr")).to_have_count(20)
     expect(page).to_have_url(url)
 
 
 def test_older_events_are_read_on_demand(visit: Visit, url: str) -> None:
     page = visit(url)
-    expect(page.locator("#events tbody tr")).to_have_count(50)
+    expect(page.locator("#events tbody tr")).to_have_count(20)
     page.get_by_role("button", name="Older events").click()
-    expect(page.locator("#events tbody tr")).to_have_count(100)
+    expect(page.locator("#events tbody tr")).to_have_count(70)
 
 
 def test_error_type_leads_to_its_events_and_back(visit: Visit, url: str) -> None:
@@ -45,7 +45,7 @@ def test_error_type_leads_to_its_events_and_back(visit: Visit, url: str) -> None
     page.locator("#errors").get_by_role("button", name="KeyError").click()
     is_filtered(page)
     page.go_back()
-    expect(page.locator("#events tbody tr")).to_have_count(50)
+    expect(page.locator("#events tbody tr")).to_have_count(20)
     expect(page).to_have_url(url)
 
 

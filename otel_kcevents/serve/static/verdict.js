@@ -1,0 +1,136 @@
+/** The verdict, the list of problems, and the title and icon of the tab. */
+
+import { cellsOf, isProblem, keyOf, remember, stateText } from "./cells.js";
+import { $, button, element, showItems } from "./dom.js";
+import { openCell } from "./grid.js";
+import { showEventsOf } from "./panels.js";
+import { data, rows } from "./state.js";
+import { age, newestText, parseTime, windowText } from "./times.js";
+import { AGAIN, AGAIN_TEXT, COUNTED, errorText, list, mark, number, OUTCOMES, PAST, plural, STATES } from "./words.js";
+
+/** The fill and the ink of the icon in a state; grey in all others. */
+const ICONS = {
+  failed: ["#a3123a", "#ffffff"], missing: ["#ffffff", "#a3123a"],
+  empty: ["#e69f00", "#1b1f24"], ok: ["#4f8fc4", "#071a2b"],
+};
+
+const MAX_PROBLEMS = 8;
+
+function verdictOf(etl) {
+  const own = rows().filter((row) => row.etl === etl);
+  const windows = Map.groupBy(own.flatMap(cellsOf), ({ start, end }) => `${start}/${end}`);
+  const counts = Object.fromEntries([...COUNTED, "again", "ok"].map((state) => [state, 0]));
+  for (const cells of windows.values()) {
+    const state = Object.keys(STATES).find((each) => cells.some((cell) => cell.state === each));
+    const best = state === "not due" && cells.some((cell) => cell.state === "ok") ? "ok" : state;
+    if (best in counts) counts[best] += 1;
+    if (state !== "failed" && state !== "missing" && cells.some(({ savedAgain }) => savedAgain)) counts.again += 1;
+  }
+  const words = [...COUNTED, "again"].filter((state) => counts[state]).map((state, index) =>
+    `${index ? number(counts[state]) : plural(counts[state], "window")} ${state === "again" ? AGAIN_TEXT : state}`);
+  const without = data.week.withoutWindow.filter((failure) => failure.etl === etl);
+  const failures = without.reduce((sum, { failures: count }) => sum + count, 0);
+  if (failures) words.push(`${plural(failures, "failure")} without a window`);
+  if (!words.length && counts.ok) words.push(counts.ok > 1 ? `all ${number(counts.ok)} windows ok` : "1 window ok");
+  if (!words.length) words.push("no window due yet");
+  const state = COUNTED.find((each) => counts[each]) ?? (failures ? "unknown" : counts.ok ? "ok" : "not due");
+  const newest = newestOf(own);
+  return { etl, state, counts, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
+}
+
+/** Return the newest window that was saved; if none was, the newest one of another operation. */
+function newestOf(own) {
+  for (const operation of Object.keys(PAST)) {
+    const found = own.filter((row) => row.operation === operation && row.newest);
+    found.sort((one, other) => parseTime(other.newest.end) - parseTime(one.newest.end) || one.period - other.period);
+    if (found.length) {
+      const [start, end, time] = ["start", "end", "time"].map((name) => parseTime(found[0].newest[name]));
+      return { words: `newest ${PAST[operation]} ${newestText(start, end)}`, time };
+    }
+  }
+  return null;
+}
+
+const EMPTY =
+  "once an instrumented function has saved, loaded, aggregated, totaled or reconciled a set, this page has a row " +
+  "for each ETL and operation, and a column for each hour or day";
+
+const verdictsOf = remember(({ rows, withoutWindow }) => {
+  const etls = new Set([...rows, ...withoutWindow].map(({ etl }) => etl));
+  return [...etls].map(verdictOf);
+});
+
+export function showVerdict() {
+  const lines = [...verdictsOf(data.week)];
+  if (!lines.length) lines.push({ etl: "no events yet", state: "not due", words: EMPTY });
+  const run = data.runs?.find(({ parent }) => parent === null);
+  if (run || !data.runs) lines.push({ etl: "newest run", run }); // its line has a place before it is read
+  showItems($("#verdict"), lines, ({ etl }) => etl, verdictLine);
+}
+
+function verdictLine({ etl, state, words, newest, run }) {
+  const [runState, outcome] = OUTCOMES[run?.outcome] ?? ["unknown", run?.outcome];
+  const text = element("span", {}, element("span", { className: "name", textContent: etl }), ": ");
+  if (run) text.append(`${run.name}, ${outcome}, started `, age(parseTime(run.started)));
+  else text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "");
+  return element("p", { className: "verdict" }, mark(state ?? runState), text);
+}
+
+/** Show the problems one by one, the worst and newest first; what is equal in several operations is one line. */
+export function showProblems() {
+  const found = rows().flatMap((row) => [
+    ...cellsOf(row).filter((cell) => cell.savedAgain || (isProblem(cell) && cell.state !== "missing")),
+    ...row.gaps.filter(({ state }) => state === "missing").map(({ start, end, windows }) => {
+      const first = cellsOf(row).find((cell) => cell.start >= parseTime(start));
+      return { ...first, end: parseTime(end), windows };
+    }),
+  ]);
+  const keyOfLine = ({ etl, state, start, end, error }) => [etl, state, start, end, error?.type].join();
+  const lines = [...Map.groupBy(found, keyOfLine)].map(([key, cells]) => {
+    return { ...cells[0], key, cell: keyOf(cells[0]), operation: list(...cells.map(({ operation }) => operation)) };
+  });
+  for (const failure of data.week.withoutWindow) {
+    const key = `${failure.etl} ${failure.operation}`;
+    lines.push({ ...failure, key, state: "failed", end: parseTime(failure.failed) });
+  }
+  const rank = { failed: 0, missing: 0, empty: 1, ok: 2 };
+  lines.sort((one, other) => rank[one.state] - rank[other.state] || other.end - one.end);
+  const shown = lines.slice(0, lines.length === MAX_PROBLEMS + 1 ? undefined : MAX_PROBLEMS);
+  if (shown.length < lines.length) shown.push({ key: "more", more: lines.length - shown.length });
+  showItems($("#problems"), shown, ({ key }) => key, problemLine);
+}
+
+function problemLine(line) {
+  const { etl, operation, resolution, state, start, end, windows, error, failures, failed, cell, more } = line;
+  if (more) return element("li", { textContent: `and ${number(more)} more, in the grid` });
+  const name = cell ? `${etl} ${operation} ${windowText(start, end)}` : `${etl} ${operation ?? ""}`.trim();
+  const show = () => {
+    if (cell) openCell(cell, { resolution, window: "", etl: "", operation: "" }, true);
+    else showEventsOf({ errors: "true" });
+  };
+  const text = element("span", {}, button(name, show), " ");
+  if (state !== "failed") text.append(windows > 1 ? `${number(windows)} windows ` : "", stateText(line));
+  else {
+    const words = cell ? "failed " : `${plural(failures, "failure")} without a window, the last `;
+    text.append(words, age(parseTime(failed)), error ? `: ${errorText(error)}` : "");
+  }
+  return element("li", {}, mark(state, state === "ok" ? AGAIN : undefined), text);
+}
+
+/** Tell the state in the title and the icon of the tab: a person may look at nothing else. */
+export function showTab(isStale) {
+  const lines = data.week && !isStale ? verdictsOf(data.week) : [];
+  const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
+  const sums = COUNTED.map((state) => [lines.reduce((sum, { counts }) => sum + counts[state], 0), state]);
+  const problems = list(...sums.filter(([sum]) => sum).map(([sum, state]) => `${number(sum)} ${state}`));
+  const state = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet" : problems || worst;
+  const title = `${STATES[worst][0]} ${state} – Cost ETL`;
+  if (document.title === title) return;
+  document.title = title;
+  const [fill, ink] = ICONS[worst] ?? ["#8a94a3", "#16181d"];
+  const icon =
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" font-family="sans-serif" font-size="13">` +
+    `<rect x="1" y="1" width="14" height="14" rx="2" fill="${fill}" stroke="${ink}"/>` +
+    `<text x="8" y="12.5" font-weight="bold" text-anchor="middle" fill="${ink}">${STATES[worst][0]}</text></svg>`;
+  $("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
+}
