@@ -58,6 +58,17 @@ def test_missing_window_says_what_was_done_for_it(visit: Visit, url: str, week: 
     expect(drawer.locator("ol li")).to_contain_text("loaded")
 
 
+def test_missing_window_says_that_its_run_was_killed(visit: Visit, url: str, week: Week) -> None:
+    drawer = open_window(visit, url, week, "allocation/save", 45)
+    expect(drawer.locator("ol li")).to_contain_text(re.compile(r"costs [0-9a-f]{8} \(killed\)"))
+
+
+def test_reconciliation_of_an_earlier_save_says_so(visit: Visit, url: str, week: Week) -> None:
+    drawer = open_window(visit, url, week, "allocation/save", 33)
+    reconcile = drawer.locator("ul li").filter(has_text="reconcile ok")
+    expect(reconcile).to_have_text(re.compile("ok, but of the earlier save$"))
+
+
 def test_event_links_to_its_trace(visit: Visit, url: str, week: Week) -> None:
     drawer = open_window(visit, url, week, "allocation/reconcile", 9)
     link = drawer.get_by_role("link", name="trace").last

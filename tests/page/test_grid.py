@@ -49,6 +49,31 @@ def test_legend_counts_the_states(shown: Page) -> None:
         expect(legend).to_contain_text(entry)
 
 
+def test_legend_omits_what_is_not_in_the_grid(shown: Page) -> None:
+    expect(shown.get_by_role("list", name=re.compile("Legend"))).not_to_contain_text(": 0")
+
+
+def test_resolution_tells_its_problems(shown: Page) -> None:
+    """Also that of the one that is not shown."""
+    choices = shown.locator("#resolutions")
+    expect(choices).to_contain_text("hourly (3 problems)")
+    expect(choices).to_contain_text("daily (1 problem)")
+
+
+def test_windows_before_the_first_event_are_explained(visit: Visit, url: str) -> None:
+    """They are missing, but perhaps nothing ran then."""
+    note = visit(f"{url}?resolution=daily").locator("#grid-note")
+    expect(note).to_contain_text(re.compile(r"8\d of the missing windows are older than the first event of their row"))
+
+
+def test_row_names_cover_the_lines_between_days(visit: Visit, url: str) -> None:
+    """When the grid is scrolled, the lines pass below the names, and below the gaps between them."""
+    name = visit(url).get_by_role("rowheader", name="allocation load")
+    shadow = name.evaluate("node => getComputedStyle(node).boxShadow")
+    assert "0px -4px" in shadow
+    assert "0px 4px" in shadow
+
+
 def test_newest_window_is_in_view(visit: Visit, url: str) -> None:
     """Of at most 168 columns."""
     page = visit(url, viewport={"width": 800, "height": 2_000})

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
+from conftest import clean_environment
 from playwright.sync_api import Page, expect
 
-from otel_kcevents import EventLog, RecordSet
+from otel_kcevents import EventLog, Journal, RecordSet
 from page.conftest import Serve, Visit, page_url
 
 FAILED = "\N{MULTIPLICATION SIGN}"
+NIGHTLY = """
+import sys
+from otel_kcevents import asset, configure, run
+configure(service_name="costs", log_file=sys.argv[1])
+with run("nightly"):
+    asset.emit("saved", size=97, window="2026-01-01")
+"""
 AGE = r"(\d+ (s|min)|1 h) ago"
 
 
@@ -50,6 +61,45 @@ def test_newest_run_is_shown(shown: Page) -> None:
     expect(rows.first).to_contain_text("running")
     expect(rows.filter(has_text="killed: gone without an end")).to_have_count(1)
     expect(rows.filter(has_text="exit code 1: the backfill has failed")).to_have_count(1)
+
+
+def test_runs_before_that_ended_badly_are_counted(visit: Visit, url: str) -> None:
+    """Each outcome leads to the events of the run, whose links say how it ended."""
+    page = visit(url)
+    run = page.locator("#verdict p").last
+    expect(run).to_contain_text(re.compile(r"; of the \d before, 1 killed, 1 failed$"))
+    run.get_by_role("button", name="1 killed").click()
+    expect(page.locator("#events tbody tr").first).to_contain_text(re.compile(r"costs [0-9a-f]{8} \(killed\)"))
+
+
+def test_run_that_ended_says_when(visit: Visit, serve: Serve, tmp_path: Path) -> None:
+    """Not when it started, which may be long ago."""
+    file = tmp_path / "log.db"
+    subprocess.run([sys.executable, "-c", NIGHTLY, file], env=clean_environment(), check=True)
+    page = visit(page_url(serve(Journal(file))))
+    expect(page.locator("#verdict")).to_contain_text(re.compile(r"newest run: nightly, ended well [\d.]+ s ago$"))
+
+
+def test_failure_says_that_nothing_has_repaired_it(shown: Page) -> None:
+    """One that a retry repaired is not listed."""
+    problems = shown.get_by_role("list", name="Problems, newest first").get_by_role("listitem")
+    expect(problems.filter(has_text="still failed, last tried")).to_have_count(2)
+    expect(problems.filter(has_text="TimeoutError")).to_have_count(0)
+
+
+def test_problems_of_one_window_begin_with_its_worst(shown: Page) -> None:
+    """The verdict counts the window as failed."""
+    problems = shown.get_by_role("list", name="Problems, newest first").get_by_role("listitem")
+    texts = problems.filter(has_text=re.compile(r"^\S\s*asset (save|aggregate) \d+ \w+ ")).all_inner_texts()
+    assert [re.search("failed|missing", text)[0] for text in texts] == ["failed", "missing"]  # type: ignore[index]
+
+
+def test_problem_without_a_window_leads_to_its_events(visit: Visit, url: str) -> None:
+    page = visit(url)
+    page.get_by_role("list", name="Problems").get_by_role("button", name="allocation load", exact=True).click()
+    rows = page.locator("#events tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.filter(has_text="KeyError")).to_have_count(3)
 
 
 def test_errors_are_grouped_by_type(shown: Page) -> None:

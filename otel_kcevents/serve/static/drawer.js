@@ -69,7 +69,9 @@ const DRAWER = {
     const name = isChosen
       ? element("strong", { textContent: operation })
       : button(operation, () => openCell(keyOf(cell)));
-    return element("li", {}, markOf(cell), element("span", {}, name, ` ${stateText(cell)}`));
+    const isOld = operation === "reconcile" && cell.state === "ok" && cells.some(({ savedAgain }) => savedAgain);
+    const text = list(stateText(cell), isOld && "but of the earlier save");
+    return element("li", {}, markOf(cell), element("span", {}, name, ` ${text}`));
   }))),
   events: (chosen, { events, isComplete, problem }) => {
     const content = events ? eventStory(chosen, events, isComplete) : [problem || "Reading …"];

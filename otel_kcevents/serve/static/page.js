@@ -1,6 +1,6 @@
 /** The page for people: the entry. It reads the JSON of the source every 10 seconds and shows it. */
 
-import { keyOf, nameOf } from "./cells.js";
+import { cellsOf, isProblem, keyOf, nameOf } from "./cells.js";
 import { $, element, setOptions, setText, showItems } from "./dom.js";
 import { readDrawer, showDrawer } from "./drawer.js";
 import { readFeed, showEvents, showOlder } from "./events.js";
@@ -10,7 +10,7 @@ import { keepReading, read, readEvents, readIfThere, readRange, restart, wakeUp,
 import { data, navigate, range, ranges, readView, resolution, resolutions, rows, source, view } from "./state.js";
 import { agoText, iso, parseTime, SECOND, secondText } from "./times.js";
 import { showProblems, showTab, showVerdict } from "./verdict.js";
-import { list } from "./words.js";
+import { list, plural } from "./words.js";
 
 const STALE_AFTER = 75 * SECOND; // more than any pause: the computer slept, or the browser stopped the tab
 
@@ -58,10 +58,18 @@ function showAll() {
   for (const show of [...parts, showFreshness]) show();
 }
 
+/** Return how many windows of a resolution have problems: those of the one that is not shown are in no cell. */
+function problemsOf(name) {
+  const cells = rows().filter((row) => row.resolution === name).flatMap(cellsOf).filter(isProblem);
+  return new Set(cells.map(({ etl, start, end }) => [etl, start, end].join())).size;
+}
+
 function showControls() {
-  const names = resolutions().map((name) => ({ name, isShown: name === resolution() }));
-  showItems($("#resolutions span"), names, ({ name }) => name, ({ name, isShown }) =>
-    element("label", {}, element("input", { type: "radio", name: "resolution", value: name, checked: isShown }), name));
+  const names = resolutions().map((name) => ({ name, isShown: name === resolution(), problems: problemsOf(name) }));
+  showItems($("#resolutions span"), names, ({ name }) => name, ({ name, isShown, problems }) =>
+    element("label", {},
+      element("input", { type: "radio", name: "resolution", value: name, checked: isShown }),
+      problems ? `${name} (${plural(problems, "problem")})` : name));
   const form = $("#view").elements;
   const rangeText = (text) => `last ${text.replace("d", " days").replace("h", " hours")}`;
   setOptions(form.window, ranges().map((text) => [text, rangeText(text)]), range());

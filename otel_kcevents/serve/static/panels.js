@@ -16,7 +16,7 @@ export const traceNote = (items) => !source.facts.traceUrl && items.some(({ trac
 /** Return links to the events of a run and to a trace, as far as they are known; only http and https become links. */
 export function links(run, traceId, spanId) {
   const found = [];
-  const name = `${runNames()[run] ?? "run"} ${run?.slice(0, 8)}`;
+  const name = runNames()[run] ?? `run ${run?.slice(0, 8)}`;
   if (run) found.push(button(name, () => showEventsOf({ run }), { title: `the events of run ${run}` }), " ");
   const href = (source.facts.traceUrl ?? "").replaceAll("{trace_id}", traceId).replaceAll("{span_id}", spanId ?? "");
   if (traceId && /^https?:\/\//.test(href)) {

@@ -38,4 +38,6 @@ export const range = () => view.window || (resolution() === "daily" ? "30d" : ra
 /** Return the time by the clock of the source, since that of this computer may be wrong. */
 export const now = () => (source.now === null ? Date.now() : source.now + Date.now() - source.receivedAt);
 
-export const runNames = () => Object.fromEntries((data.runs ?? []).map(({ id, name }) => [id, name]));
+/** Return how links call each run. If one was killed or failed, that may be why a window is missing. */
+export const runNames = () => Object.fromEntries((data.runs ?? []).map(({ id, name, outcome }) =>
+  [id, `${name} ${id.slice(0, 8)}${outcome === "killed" || outcome === "failed" ? ` (${outcome})` : ""}`]));

@@ -15,6 +15,7 @@ const ICONS = {
 };
 
 const MAX_PROBLEMS = 8;
+const BAD = ["killed", "failed"]; // how runs end badly
 
 function verdictOf(etl) {
   const own = rows().filter((row) => row.etl === etl);
@@ -63,17 +64,39 @@ const verdictsOf = remember(({ rows, withoutWindow }) => {
 export function showVerdict() {
   const lines = [...verdictsOf(data.week)];
   if (!lines.length) lines.push({ etl: "no events yet", state: "not due", words: EMPTY });
-  const run = data.runs?.find(({ parent }) => parent === null);
-  if (run || !data.runs) lines.push({ etl: "newest run", run }); // its line has a place before it is read
+  const [run, ...before] = (data.runs ?? []).filter(({ parent }) => parent === null);
+  const earlier = before.filter(({ started }) => parseTime(started) >= parseTime(data.week.window.start));
+  const bad = earlier.filter(({ outcome }) => BAD.includes(outcome)).map(({ id, outcome }) => ({ id, outcome }));
+  if (run || !data.runs) { // its line has a place before it is read
+    lines.push({ etl: "newest run", run, bad, earlier: earlier.length });
+  }
   showItems($("#verdict"), lines, ({ etl }) => etl, verdictLine);
 }
 
-function verdictLine({ etl, state, words, newest, run }) {
-  const [runState, outcome] = OUTCOMES[run?.outcome] ?? ["unknown", run?.outcome];
+function verdictLine({ etl, state, words, newest, run, bad, earlier }) {
+  const [runState] = OUTCOMES[run?.outcome] ?? ["unknown"];
   const text = element("span", {}, element("span", { className: "name", textContent: etl }), ": ");
-  if (run) text.append(`${run.name}, ${outcome}, started `, age(parseTime(run.started)));
+  if (run) text.append(...runWords(run), ...badWords(bad, earlier));
   else text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "");
   return element("p", { className: "verdict" }, mark(state ?? runState), text);
+}
+
+/** Return the name of a run, how it ended, and when; of one that was killed, the last that is known. */
+function runWords({ name, outcome, started, ended, lastEvent }) {
+  const words = `${name}, ${OUTCOMES[outcome]?.[1] ?? outcome}`;
+  if (ended) return [`${words} `, age(parseTime(ended))];
+  if (outcome === "killed" && lastEvent) return [`${words}, last event `, age(parseTime(lastEvent))];
+  return [`${words}, started `, age(parseTime(started))];
+}
+
+/** Return how many of the earlier runs ended badly, each outcome as a link to the events of the newest of its runs. */
+function badWords(bad, earlier) {
+  const counts = [...Map.groupBy(bad, ({ outcome }) => outcome)].flatMap(([outcome, [{ id }, ...others]], index) => {
+    const title = `the events of ${others.length ? "the newest of them, " : ""}run ${id}`;
+    const show = () => showEventsOf({ run: id });
+    return [index ? ", " : "", button(`${number(others.length + 1)} ${outcome}`, show, { title })];
+  });
+  return counts.length ? [`; of the ${number(earlier)} before, `, ...counts] : [];
 }
 
 /** Show the problems one by one, the worst and newest first; what is equal in several operations is one line. */
@@ -93,8 +116,9 @@ export function showProblems() {
     const key = `${failure.etl} ${failure.operation}`;
     lines.push({ ...failure, key, state: "failed", end: parseTime(failure.failed) });
   }
+  const order = ({ state }) => Object.keys(STATES).indexOf(state); // the verdict counts a window under the first
   const rank = { failed: 0, missing: 0, empty: 1, ok: 2 };
-  lines.sort((one, other) => rank[one.state] - rank[other.state] || other.end - one.end);
+  lines.sort((one, other) => rank[one.state] - rank[other.state] || other.end - one.end || order(one) - order(other));
   const shown = lines.slice(0, lines.length === MAX_PROBLEMS + 1 ? undefined : MAX_PROBLEMS);
   if (shown.length < lines.length) shown.push({ key: "more", more: lines.length - shown.length });
   showItems($("#problems"), shown, ({ key }) => key, problemLine);
@@ -106,12 +130,12 @@ function problemLine(line) {
   const name = cell ? `${etl} ${operation} ${windowText(start, end)}` : `${etl} ${operation ?? ""}`.trim();
   const show = () => {
     if (cell) openCell(cell, { resolution, window: "", etl: "", operation: "" }, true);
-    else showEventsOf({ errors: "true" });
+    else showEventsOf({ etl, errors: error?.type ?? "true" });
   };
   const text = element("span", {}, button(name, show), " ");
   if (state !== "failed") text.append(windows > 1 ? `${number(windows)} windows ` : "", stateText(line));
   else {
-    const words = cell ? "failed " : `${plural(failures, "failure")} without a window, the last `;
+    const words = cell ? "still failed, last tried " : `${plural(failures, "failure")} without a window, the last `;
     text.append(words, age(parseTime(failed)), error ? `: ${errorText(error)}` : "");
   }
   return element("li", {}, mark(state, state === "ok" ? AGAIN : undefined), text);
