@@ -31,6 +31,7 @@ def test_only_settings_and_paths_read_the_environment() -> None:
     }
     published = {"sdk/published.py", "store/run.py"}  # by a process for those that it starts
     others = {"record/paths.py", "model/scrubbing.py", "report/build.py", "cli/launch.py"}
+    others |= {"cli/terminal.py", "testing.py"}  # the user's terminal; what a capture hides
     assert reading - others - published == {
         "__init__.py",
         "sdk/settings.py",
