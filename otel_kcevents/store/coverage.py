@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from itertools import groupby
+from operator import itemgetter, sub
 from time import time_ns
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,7 +28,8 @@ _SHARED = (None, "compute")
 """The operations of failures that count for all operations of their etl."""
 
 _first = itemgetter(0)
-_start = itemgetter(WindowResult._fields.index("start"))
+_group = itemgetter(*(WindowResult._fields.index(name) for name in ("etl", "operation", "is_error")))
+_start, _end, _order = (itemgetter(WindowResult._fields.index(name)) for name in ("start", "end", "order"))
 
 _Key: TypeAlias = tuple[str, str, str]
 """The etl, the operation and the resolution of a row."""
@@ -173,26 +175,26 @@ class _Row:
     """The results of one row.
 
     Attributes:
-        tables: By the length of the window and whether these are failures: the results, by the start of the window.
+        groups: By the length of the window and whether these are failures: the results, in any order.
         newest: The results of the newest windows, also outside the range.
     """
 
-    tables: dict[tuple[int, bool], dict[int, WindowResult]]
+    groups: defaultdict[tuple[int, bool], list[WindowResult]]
     newest: list[WindowResult]
 
     def __init__(self) -> None:
-        self.tables = {}
+        self.groups = defaultdict(list)
         self.newest = []
 
-    def add(self, length: int, is_error: bool, results: Sequence[WindowResult]) -> None:
-        table = self.tables.setdefault((length, is_error), {})
-        if not table:
-            table |= zip(map(_start, results), results, strict=True)
-            if len(table) == len(results):
-                return
-            table.clear()  # several of one window, which are rare
-        for result in results:
+    def results(self, length: int, is_error: bool) -> Sequence[WindowResult]:
+        """Return one result for each window of a length."""
+        results = self.groups.get((length, is_error), [])
+        if len(results) == len(set(map(_start, results))):
+            return results
+        table: dict[int, WindowResult] = {}
+        for result in results:  # several of one window, which are rare
             table[result.start] = add_results(table[result.start], result) if result.start in table else result
+        return tuple(table.values())
 
 
 def _rows(results: WindowResults) -> dict[_Key, _Row]:
@@ -201,32 +203,31 @@ def _rows(results: WindowResults) -> dict[_Key, _Row]:
     for result in results.newest:
         if result.operation not in _SHARED:
             rows[result.etl, str(result.operation), resolution_of(result.start, result.end)].newest.append(result)
-    groups: dict[tuple[str, str | None, bool, int], list[WindowResult]] = defaultdict(list)
-    for result in results.results:  # there may be 100,000, so little is done for each
-        groups[result[0], result[1], result[2], result[4] - result[3]].append(result)
     shared = []
-    for (etl, operation, is_error, length), group in groups.items():
-        for resolution, part in _by_resolution(length, group):
+    for (etl, operation, is_error), group in groupby(results.results, key=_group):
+        for resolution, length, part in _by_resolution(list(group)):
             if operation is None or operation in _SHARED:
                 shared.append((etl, resolution, length, part))
             else:
-                rows[etl, operation, resolution].add(length, is_error, part)
+                rows[etl, operation, resolution].groups[length, is_error] += part
     for etl, resolution, length, part in shared:
         keys = [key for key in rows if key[0] == etl and key[1] != "compute" and key[2] == resolution]
         for key in keys or [(etl, "compute", resolution)]:
-            rows[key].add(length, True, part)
+            rows[key].groups[length, True] += part
     return rows
 
 
-def _by_resolution(length: int, results: list[WindowResult]) -> Iterable[tuple[str, list[WindowResult]]]:
-    """Yield results of windows of the same length with their resolution: 30 days may be a month."""
-    if not may_be_month(length):
-        yield resolution_of(results[0].start, results[0].end), results
+def _by_resolution(results: list[WindowResult]) -> Iterable[tuple[str, int, list[WindowResult]]]:
+    """Yield results with the resolution and the length of their windows."""
+    lengths = set(map(sub, map(_end, results), map(_start, results)))
+    if len(lengths) == 1 and not any(map(may_be_month, lengths)):  # as those of a journal, of which there are many
+        yield resolution_of(results[0].start, results[0].end), *lengths, results
         return
     found = defaultdict(list)
     for result in results:
-        found[resolution_of(result.start, result.end)].append(result)
-    yield from found.items()
+        found[resolution_of(result.start, result.end), result.end - result.start].append(result)
+    for (resolution, length), part in found.items():
+        yield resolution, length, part
 
 
 def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
@@ -236,24 +237,42 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
         row: The row.
         reconciled: The row of the reconciles if this is that of the saves.
     """
-    for length in sorted({length for length, _ in row.tables}):
-        successes, failures = row.tables.get((length, False), {}), row.tables.get((length, True), {})
-        reconciles = reconciled.tables.get((length, False), {}) if reconciled else {}
-        for start, success in successes.items():
-            _, _, _, _, end, events, order, time, size, _ = success
-            again = start in reconciles and order > reconciles[start].order
-            state = "empty" if size == 0 else "ok"
-            failure = failures.get(start)
-            if failure is None:
-                yield CoveredWindow(start, end, state, events, 0, size, time, None, None, again)
-                continue
-            state = "failed" if failure.order > order else state
-            times, last = (time, failure.time), failure.failure
-            yield CoveredWindow(start, end, state, events, failure.events, size, *times, last, again)
+    new = tuple.__new__  # which is faster than the class, by half
+    for length in sorted({length for length, _ in row.groups}):
+        successes = row.results(length, False)
+        failures = {failure.start: failure for failure in row.results(length, True)}
+        reconciles = reconciled.results(length, False) if reconciled else ()
+        orders = dict(zip(map(_start, reconciles), map(_order, reconciles), strict=True))
+        yield from [  # there may be 100,000, so nothing is called for each but `get`
+            new(
+                CoveredWindow,
+                (
+                    start,
+                    end,
+                    "empty" if size == 0 else "ok",
+                    events,
+                    0,
+                    size,
+                    time,
+                    None,
+                    None,
+                    order > orders.get(start, order),
+                ),
+            )
+            for _, _, _, start, end, events, order, time, size, _ in successes
+            if start not in failures
+        ]
+        if not failures:
+            continue
+        for _, _, _, start, end, events, order, time, size, _ in successes:
+            failure = failures.pop(start, None)
+            if failure is not None:
+                state = "failed" if failure.order > order else "empty" if size == 0 else "ok"
+                times, again = (time, failure.time), order > orders.get(start, order)
+                yield CoveredWindow(start, end, state, events, failure.events, size, *times, failure.failure, again)
         for start, failure in failures.items():
-            if start not in successes:
-                end, last = failure.end, failure.failure
-                yield CoveredWindow(start, end, "failed", 0, failure.events, None, None, failure.time, last, False)
+            end, last = failure.end, failure.failure
+            yield CoveredWindow(start, end, "failed", 0, failure.events, None, None, failure.time, last, False)
 
 
 def _newest(results: Iterable[WindowResult], is_error: bool) -> WindowResult | None:
