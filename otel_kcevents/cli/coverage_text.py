@@ -95,7 +95,9 @@ def _grid_lines(
             for number, (_, grid) in enumerate(band):
                 line += [("  ", "")] if number else []
                 line += _cells(grid, label, terminal, seen)
-            yield line if line[-1][0].strip() else line[:-1]
+            while not line[-1][0].strip():
+                line.pop()
+            yield line
 
 
 def _cells(grid: Grid, label: str, terminal: Terminal, seen: set[str]) -> Iterator[Span]:

@@ -141,12 +141,15 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
     wanted = None if query.resolution is None else parse_resolution(query.resolution)
     found = _rows(results)
     rows = []
+    saved: dict[tuple[str, str], list[CoveredWindow]] = {}
     for key in sorted(found, key=_place):
         etl, operation, resolution = key
         if wanted not in (None, resolution):
             continue
         reconciled = found.get((etl, "reconcile", resolution)) if operation == "save" else None
         windows = tuple(sorted(_windows(found[key], reconciled), key=_first))
+        if operation == "save":  # its row is before that of the loads
+            saved[etl, resolution] = [window for window in windows if window.successes]
         newest = found[key].newest
         period = period_of(resolution)
         grace = _GRACE_PERIODS * period if query.grace is None else query.grace
@@ -158,9 +161,12 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
         )
         gaps: tuple[Gap, ...] = ()
         if is_regular:
-            anchor = windows[0].start if windows else max(result.end for result in newest)
-            deadlines = Deadlines(now, grace, known_since)
-            gaps = tuple(Schedule(resolution).gaps(windows, anchor, start, end, deadlines))
+            there, since = windows, known_since
+            if operation == "load":  # a set is either computed and saved or, after a restart, loaded
+                there = tuple(sorted((*windows, *saved.get((etl, resolution), ())), key=_first))
+                since = _latest(known_since, results.known_since.get((etl, "save")))
+            anchor = there[0].start if there else max(result.end for result in newest)
+            gaps = tuple(Schedule(resolution).gaps(there, anchor, start, end, Deadlines(now, grace, since)))
         last, last_failure = _newest(newest, False), _newest(newest, True)
         rows.append(CoverageRow(*key, period, grace, windows, gaps, last, last_failure, is_regular, known_since))
     without = sorted(
@@ -273,6 +279,10 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
         for start, failure in failures.items():
             end, last = failure.end, failure.failure
             yield CoveredWindow(start, end, "failed", 0, failure.events, None, None, failure.time, last, False)
+
+
+def _latest(*times: int | None) -> int | None:
+    return max((time for time in times if time is not None), default=None)
 
 
 def _newest(results: Iterable[WindowResult], is_error: bool) -> WindowResult | None:

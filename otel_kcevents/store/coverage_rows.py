@@ -69,7 +69,7 @@ class CoverageRow(NamedTuple):
         period: The regular length of a window, in nanoseconds; that of a month is 31 days.
         grace: How long after its end a window is due, in nanoseconds.
         windows: The windows with events, in their order.
-        gaps: The windows without events.
+        gaps: The expected windows without events. A load is not expected for a window that was saved.
         newest: The newest window that succeeded, also outside the range; None if there is none.
         newest_failure: The newest window that failed, likewise.
         is_regular: Whether a window is expected in each period. Those of lengths other than an hour, a day or a month

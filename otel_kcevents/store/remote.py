@@ -241,6 +241,8 @@ class RemoteLog:
             raise RemoteLogError(f"{self.url} does not answer: {result}; {_REMEDY}")
         if len(result[1]) > self._max_bytes:
             limit = f"{self._max_bytes / 2**20:g} MB"
+            if urlsplit(url).path.endswith("/coverage"):
+                raise RemoteLogError(f"{self.url} sends a coverage of more than {limit}; ask for a shorter range")
             raise RemoteLogError(f"{self.url} sends more than {limit}, too much for a log document; {_REMEDY}")
         return result
 

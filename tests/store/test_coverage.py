@@ -14,8 +14,9 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event, Failure
 from otel_kcevents.model.timestamps import DAY, MAX_NS, MIN_NS, SECOND, to_ns
 from otel_kcevents.model.window import Window
-from otel_kcevents.store.coverage import Coverage, CoverageQuery, CoverageRow, CoveredWindow, coverage
+from otel_kcevents.store.coverage import Coverage, CoverageQuery, CoverageRow, CoveredWindow, cover, coverage
 from otel_kcevents.store.source import Source
+from otel_kcevents.store.window_results import results_of
 
 HOUR = 3_600 * SECOND
 NOON = to_ns("2024-05-01T12:00:00Z")
@@ -169,6 +170,35 @@ def test_windows_outside_the_range_only_make_others_expected() -> None:
     assert found.newest.start == hour(-30).start_ns
     later = row(Saved(event(SAVED, hour(-30), 1), event("AllocationSetLoaded", hour(20), 1)), "load")
     assert (later.counts["missing"], later.counts["not due"]) == (10, 2)
+
+
+def loaded(number: int) -> Event:
+    return event("AllocationSetLoaded", hour(number), 7)
+
+
+def test_load_is_not_expected_for_a_window_that_was_saved() -> None:
+    """An ETL loads its sets only when it starts, so it saves the later ones."""
+    found = row(Saved(loaded(0), loaded(1), *(saved(number) for number in range(2, 10) if number != 5)), "load")
+    assert (found.counts["ok"], found.counts["missing"], found.counts["not due"]) == (2, 1, 2)
+    assert [gap.start for gap in found.gaps] == [hour(5).start_ns, hour(10).start_ns]
+
+
+def test_load_is_expected_after_a_save_that_failed() -> None:
+    later = row(Saved(loaded(0), saved(1), failed(1), failed(2)), "load")
+    assert later.gaps[0][:2] == (hour(2).start_ns, hour(10).start_ns)
+
+
+def test_save_of_another_etl_or_resolution_replaces_no_load() -> None:
+    other, day = event("AssetSetSaved", hour(9), 7), event(SAVED, Window.of("2024-05-01"), 7)
+    assert row(Saved(loaded(8), other, day), "load").counts["missing"] == 9
+
+
+def test_load_is_unknown_if_the_saves_are() -> None:
+    document = Saved(loaded(4), saved(9)).document()
+    kept = Document(document.lists, {**document.counters, SAVED: 2})
+    found = cover(results_of(kept, NOON - 12 * HOUR, NOON), TODAY)
+    load = next(row for row in found.rows if row.operation == "load")
+    assert (load.known_since, load.counts["missing"], load.counts["unknown"]) == (None, 0, 8)
 
 
 def test_operation_that_only_failed_is_expected() -> None:

@@ -195,3 +195,32 @@ def test_windows_before_the_oldest_row_kept_are_unknown(oldest: int, deleted: in
     for at in range(start, now - HOUR, HOUR):
         expected[at] = "unknown" if deleted and at + HOUR <= saved else "missing"
     assert cells(row) == {**expected, now - HOUR: "ok"}
+
+
+@given(
+    PERIODS,
+    st.dictionaries(st.integers(-40, 0), STATES, min_size=2),
+    st.sets(st.integers(-40, 0), min_size=2),
+    st.tuples(OFFSETS, OFFSETS).filter(lambda ends: min(ends) < min(NOON, max(ends))),
+)
+def test_loads_are_expected_where_nothing_was_saved(
+    period: int, saves: dict[int, str], loads: set[int], ends: tuple[int, int]
+) -> None:
+    start, end = min(ends), min(NOON, max(ends))
+
+    def event(place: int, kind: str, state: str) -> Event:
+        failure = Failure("OSError", "full", "save") if state == "failed" else None
+        window = Window.from_ns(NOON + place * period, NOON + (place + 1) * period)
+        return Event(kind, NOON, {"ok": 7, "empty": 0}.get(state), window, failure)
+
+    events = [event(place, KINDS[state], state) for place, state in saves.items()]
+    events += [event(place, "AllocationSetLoaded", "ok") for place in loads]
+    results = results_of(Document({"allocation": tuple(events), "asset": ()}, {}), start, end)
+    query = CoverageQuery(Window.from_ns(start, end), grace=0, now=NOON)
+    row = next(row for row in cover(results, query).rows if row.operation == "load")
+    expected = {}
+    for place in range(-400, 1):
+        at = NOON + place * period
+        if at < end and start < at + period and (place in loads or saves.get(place, "failed") == "failed"):
+            expected[at] = "ok" if place in loads else "missing" if at + period <= NOON else "not due"
+    assert cells(row) == expected

@@ -77,6 +77,14 @@ def test_refused_range_is_a_value_error() -> None:
         coverage(RemoteLog(url), QUERY)
 
 
+def test_coverage_over_16_mb_is_refused_with_the_remedy() -> None:
+    with (
+        canned(raw_response("200 OK", b" " * ((16 << 20) + 1))) as (url, _),
+        pytest.raises(RemoteLogError, match="sends a coverage of more than 16 MB; ask for a shorter range"),
+    ):
+        coverage(RemoteLog(url), QUERY)
+
+
 VALID = json.loads(body_of(*EVENTS, deleted=1))
 DELETED: Any = object()
 
