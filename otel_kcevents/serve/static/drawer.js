@@ -59,7 +59,7 @@ const DRAWER = {
     if (error) fact("Its error", errorText(error));
     fact("Due", `${minuteText(due)}, ${durationText(due - end)} after its end`);
     if (typeof size === "number") fact("Size", plural(size, "record"));
-    if (before) fact("Size before", `${plural(before.size, "record")}, of ${windowText(before.start, before.end)}`);
+    if (before) fact("Previous size", `${plural(before.size, "record")}, of ${windowText(before.start, before.end)}`);
     if (usual !== undefined) fact("Usual size", `${plural(usual, "record")}, the median`);
     return element("div", {}, text, facts, copyLine(cell));
   },
@@ -75,7 +75,7 @@ const DRAWER = {
   }))),
   events: (chosen, { events, isComplete, problem }) => {
     const content = events ? eventStory(chosen, events, isComplete) : [problem || "Reading …"];
-    return section("Its events, the oldest first", ...content);
+    return section("Its events, oldest first", ...content);
   },
 };
 
@@ -105,7 +105,7 @@ function eventStory(chosen, events, isComplete) {
     const name = element(operation === chosen.operation ? "strong" : "span", { textContent: eventText(event) });
     return element("li", {}, moment(parseTime(time)), " ", name, ` ${text} `, ...links(run, traceId, spanId));
   });
-  const note = !isComplete ? "Older events were not looked at." : items.length ? "" : "None is kept.";
+  const note = !isComplete ? "Older events were not searched." : items.length ? "" : "No events are kept.";
   return [element("ol", {}, ...items), element("p", { className: "note", textContent: note })];
 }
 

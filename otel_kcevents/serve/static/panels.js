@@ -53,7 +53,7 @@ export function showErrors() {
     where: list(...new Set(own.map((event) => `${event.etl} ${operationOf(event)}`))),
     message: own[0].metadata.error?.message ?? "",
   }));
-  let note = items.length ? "" : "No error is kept.";
+  let note = items.length ? "" : "No errors are kept.";
   const oldest = events.at(-1);
   if (next && oldest) note = `Of the newest ${events.length} errors, since ${secondText(parseTime(oldest.time))}.`;
   showPanel($("#errors"), data.errors, note, items, ({ type }) => type, errorRow);
