@@ -14,6 +14,7 @@ from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.resolution import CALENDAR, may_be_month, parse_resolution, period_of, resolution_of
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
+from otel_kcevents.store.collector_pause import collector_pause
 from otel_kcevents.store.coverage_rows import STATES, CoverageRow, CoveredWindow
 from otel_kcevents.store.gaps import Deadlines, Gap, Schedule
 from otel_kcevents.store.log import EventLog
@@ -127,6 +128,7 @@ def _range(query: CoverageQuery) -> tuple[int, int, int]:
     return start, end, now
 
 
+@collector_pause()
 def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
     """Return the state of each window.
 

@@ -11,6 +11,7 @@ from typing import Any
 from otel_kcevents.model.event import MAX_SIZE, OUTCOMES, Failure
 from otel_kcevents.model.resolution import CALENDAR, resolution_of
 from otel_kcevents.model.timestamps import DAY
+from otel_kcevents.store.collector_pause import collector_pause
 from otel_kcevents.store.journal_events import read_counts
 from otel_kcevents.store.journal_rows import EVENT_COLUMNS, Entry, clamp, row_of
 from otel_kcevents.store.journal_summary import (
@@ -120,6 +121,7 @@ class _Results:
         return WindowResults(tuple(self._results), newest, without, known_since, frozenset(self._regular))
 
 
+@collector_pause()
 def read_window_results(
     connection: sqlite3.Connection, start: int, end: int, waiting: Sequence[Entry], etl_of: Callable[[str], str]
 ) -> WindowResults:

@@ -129,7 +129,8 @@ function problemLine(line) {
   if (more) return element("li", { textContent: `and ${number(more)} more, in the grid` });
   const name = cell ? `${etl} ${operation} ${windowText(start, end)}` : `${etl} ${operation ?? ""}`.trim();
   const show = () => {
-    if (cell) openCell(cell, { resolution, window: "", etl: "", operation: "" }, true);
+    const window = resolution === "hourly" ? "" : "7d"; // of the verdict: a longer range may show a time before the ETL
+    if (cell) openCell(cell, { resolution, window, etl: "", operation: "" }, true);
     else showEventsOf({ etl, errors: error?.type ?? "true" });
   };
   const text = element("span", {}, button(name, show), " ");
