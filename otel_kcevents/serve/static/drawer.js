@@ -59,7 +59,7 @@ const DRAWER = {
     if (error) fact("Its error", errorText(error));
     fact("Due", `${minuteText(due)}, ${durationText(due - end)} after its end`);
     if (typeof size === "number") fact("Size", plural(size, "record"));
-    if (before) fact("Previous size", `${plural(before.size, "record")}, of ${windowText(before.start, before.end)}`);
+    if (before) fact("Size before", `${plural(before.size, "record")}, of ${windowText(before.start, before.end)}`);
     if (usual !== undefined) fact("Usual size", `${plural(usual, "record")}, the median`);
     return element("div", {}, text, facts, copyLine(cell));
   },
