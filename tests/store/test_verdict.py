@@ -92,14 +92,14 @@ STATES = st.sampled_from(["ok", "empty", "failed", "missing"])
 def test_counts_are_those_of_an_enumeration(states: list[tuple[str, str]]) -> None:
     """Of windows that two operations have in any states."""
     log = log_of(hour(21))
-    log.append(Event("AllocationSetLoaded", NOON, 7, hour(21)))
+    log.append(Event("AllocationSetAggregated", NOON, 7, hour(21)))
     for number, pair in enumerate(states):
-        for operation, state in zip(("save", "load"), pair, strict=True):
+        for operation, state in zip(("save", "aggregate"), pair, strict=True):
             if state == "failed":
                 failure = Failure("E", "late", operation)
                 log.append(Event("AllocationSetComputeError", NOON, None, hour(number), failure))
             elif state != "missing":
-                kind = "AllocationSetSaved" if operation == "save" else "AllocationSetLoaded"
+                kind = "AllocationSetSaved" if operation == "save" else "AllocationSetAggregated"
                 log.append(Event(kind, NOON, 0 if state == "empty" else 7, hour(number)))
     states += [("missing", "missing")] * (21 - len(states))
     worst = [next(state for state in ("failed", "missing", "empty", "ok") if state in pair) for pair in states]
