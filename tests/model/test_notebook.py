@@ -18,7 +18,7 @@ SCRIPT = "<script>alert('x')</script>"
 
 
 class _Texts(HTMLParser):
-    """The tags and the texts of HTML."""
+    """The tags of HTML, and the strings between them."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the page tells first: the verdict, and the problems themselves."""
+"""What the page shows first: the verdict, and the problems one by one."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def text_of(address: str) -> str:
 
 
 def exposed(text: str) -> Exposed:
-    """Return what a text exposes, without the labels of the process."""
+    """Return the samples of an exposition, without the labels of the process."""
     found: Exposed = {}
     for family in text_string_to_metric_families(text):
         values = {

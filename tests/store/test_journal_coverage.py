@@ -235,7 +235,7 @@ def test_newest_windows_of_each_kind_are_kept(path: Path) -> None:
 
 
 def test_newest_window_of_a_length_is_kept(path: Path) -> None:
-    """So a pipeline that no longer runs is told from one that never ran; the metrics keep their values."""
+    """So a pipeline that no longer runs differs from one that never ran; the metrics keep their values."""
     now = time_ns()
     old = tuple(Entry(Event(SAVED, now - 2 * DAY, 1, hour(number)), 0, 0) for number in range(200))
     with open_file(path, max_age=DAY) as file:
