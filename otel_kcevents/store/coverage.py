@@ -19,7 +19,7 @@ from otel_kcevents.store.coverage_rows import STATES, CoverageRow, CoveredWindow
 from otel_kcevents.store.gaps import Deadlines, Gap, Schedule
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.source import Source
-from otel_kcevents.store.window_results import WindowResult, WindowResults, add_results, read_results
+from otel_kcevents.store.window_results import Bounds, WindowResult, WindowResults, add_results, read_results
 
 __all__ = ["STATES", "Coverage", "CoverageQuery", "CoverageRow", "CoveredWindow", "Gap", "cover", "coverage"]
 
@@ -170,7 +170,8 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
             anchor = there[0].start if there else max(result.end for result in newest)
             gaps = tuple(Schedule(resolution).gaps(there, anchor, start, end, Deadlines(now, grace, since)))
         last, last_failure = _newest(newest, False), _newest(newest, True)
-        rows.append(CoverageRow(*key, period, grace, windows, gaps, last, last_failure, is_regular, known_since))
+        first = _first_window(results, key)
+        rows.append(CoverageRow(*key, period, grace, windows, gaps, last, last_failure, is_regular, known_since, first))
     without = sorted(
         (result for result in results.without_window if start <= result.time),
         key=lambda result: (result.etl, result.operation or ""),
@@ -281,6 +282,17 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
         for start, failure in failures.items():
             end, last = failure.end, failure.failure
             yield CoveredWindow(start, end, "failed", 0, failure.events, None, None, failure.time, last, False)
+
+
+def _first_window(results: WindowResults, key: _Key) -> Bounds | None:
+    """Return the oldest window of a row that ever had an event; None if it is not known."""
+    etl, operation, resolution = key
+    if (etl, operation) in results.known_since:
+        return None
+    shared = [(etl, each, resolution) for each in _SHARED]
+    own = [] if operation in _SHARED else [results.first.get(key)]
+    found = [*own, *(results.first[place] for place in shared if place in results.first)]
+    return None if None in found else min(filter(None, found), default=None)
 
 
 def _latest(*times: int | None) -> int | None:

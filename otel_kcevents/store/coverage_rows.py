@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from otel_kcevents.model.event import Failure
 from otel_kcevents.model.timestamps import SECOND, format_time
 from otel_kcevents.store.gaps import Gap
-from otel_kcevents.store.window_results import WindowResult
+from otel_kcevents.store.window_results import Bounds, WindowResult
 
 __all__ = ["STATES", "CoverageRow", "CoveredWindow"]
 
@@ -75,6 +75,8 @@ class CoverageRow(NamedTuple):
         is_regular: Whether a window is expected in each period. Those of lengths other than an hour, a day or a month
             are not if only one was ever seen, nor are failures to `compute`, whose success is not recorded.
         known_since: The time of the oldest success that is kept, if older ones were deleted.
+        first: The oldest window that ever had an event, also outside the range; None if it is not known, because older
+            events were deleted, or the source does not tell.
     """
 
     etl: str
@@ -88,6 +90,7 @@ class CoverageRow(NamedTuple):
     newest_failure: WindowResult | None
     is_regular: bool
     known_since: int | None
+    first: Bounds | None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -96,6 +99,14 @@ class CoverageRow(NamedTuple):
         for gap in self.gaps:
             counts[gap.state] += gap.windows
         return {state: counts[state] for state in STATES}
+
+    def precedes_first(self, gap: Gap) -> bool:
+        """Return whether the windows of a gap are missing, but older than the first window that ever had an event.
+
+        Args:
+            gap: One of the gaps.
+        """
+        return gap.state == "missing" and self.first is not None and gap.end <= self.first.start
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row in the form of `GET /model/etl/coverage`."""
@@ -108,6 +119,7 @@ class CoverageRow(NamedTuple):
             "regular": self.is_regular,
             "knownSince": None if self.known_since is None else format_time(self.known_since),
             "counts": self.counts,
+            "first": self.first and {"start": format_time(self.first.start), "end": format_time(self.first.end)},
             "newest": _newest_to_dict(self.newest),
             "newestFailure": _newest_to_dict(self.newest_failure),
             "windows": [window.to_dict() for window in self.windows],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from otel_kcevents.store.journal_summary import (
     windows_of_rows,
 )
 from otel_kcevents.store.totals import KindTotals
-from otel_kcevents.store.window_results import WindowResult, WindowResults, operation_of
+from otel_kcevents.store.window_results import Bounds, WindowResult, WindowResults, known_firsts, operation_of
 
 __all__ = ["read_totals", "read_window_results"]
 
@@ -81,6 +81,7 @@ class _Results:
         self._results: list[WindowResult] = []
         self._newest: dict[tuple[str, str | None, bool, str], WindowResult] = {}
         self._without: dict[tuple[str, str | None], WindowResult] = {}
+        self._oldest: dict[tuple[str, str | None, str], Bounds] = {}
         self._windows: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._regular: set[tuple[str, str, str]] = set()
 
@@ -95,7 +96,7 @@ class _Results:
         self.note(result)
 
     def note(self, result: WindowResult) -> None:
-        """Add what a result says about the newest windows, the regular ones, and failures without a window."""
+        """Add what a result says about the newest, the oldest and the regular windows, and those that have none."""
         etl, operation, is_error, start, end, events, *_ = result
         if start == end:
             if is_error:
@@ -110,15 +111,25 @@ class _Results:
         newest = self._newest.get(key)
         if newest is None or (newest.start, newest.order) <= (start, result.order):
             self._newest[key] = result
+        place, bounds = (etl, operation, resolution), Bounds(start, end)
+        self._oldest[place] = min(self._oldest.get(place, bounds), bounds)
         if operation is not None and resolution not in CALENDAR:
             row = etl, operation, resolution
             if self._windows.setdefault(row, (start, end)) != (start, end):
                 self._regular.add(row)
 
-    def finish(self, known_since: Mapping[tuple[str, str], int]) -> WindowResults:
-        """Return what was collected."""
+    def finish(
+        self, known_since: Mapping[tuple[str, str], int], lost: Collection[tuple[str, str | None]]
+    ) -> WindowResults:
+        """Return what was collected.
+
+        Args:
+            known_since: That of the results.
+            lost: The etls and operations of which failures were deleted.
+        """
         newest, without = tuple(self._newest.values()), tuple(self._without.values())
-        return WindowResults(tuple(self._results), newest, without, known_since, frozenset(self._regular))
+        first = known_firsts(self._oldest, lost)
+        return WindowResults(tuple(self._results), newest, without, known_since, frozenset(self._regular), first)
 
 
 @collector_pause()
@@ -161,11 +172,13 @@ def read_window_results(
                 if kind in etls:
                     for result in _Group(etls[kind], kind, operation).results([(first, length, *others)]):
                         found.add(result)
-    known_since = {}
+    known_since, lost = {}, set()
     for kind, time in connection.execute(_OLDEST_KEPT if mark is None else _KNOWN_SINCE):
-        if kind in etls and not kind.removesuffix("Event").endswith("Error"):
+        if kind in etls and kind.removesuffix("Event").endswith("Error"):
+            lost.add((etls[kind], operation_of(kind, None)))
+        elif kind in etls:
             known_since[etls[kind], str(operation_of(kind, None))] = time
-    return found.finish(known_since)
+    return found.finish(known_since, lost)
 
 
 def read_totals(

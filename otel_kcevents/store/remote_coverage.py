@@ -18,7 +18,7 @@ from otel_kcevents.store.remote_fields import (
     list_of,
     or_null,
 )
-from otel_kcevents.store.window_results import WindowResult, WindowResults
+from otel_kcevents.store.window_results import Bounds, WindowResult, WindowResults
 
 __all__ = ["read_coverage"]
 
@@ -42,6 +42,7 @@ _ROW: Mapping[str, Callable[[object], bool]] = {
     "regular": _is_flag,
     "knownSince": _is_optional_time,
 }
+_FIRST: Mapping[str, Callable[[object], bool]] = {"start": is_time, "end": is_time}
 _NEWEST: Mapping[str, Callable[[object], bool]] = {
     "start": is_time,
     "end": is_time,
@@ -92,6 +93,7 @@ def read_coverage(body: bytes) -> WindowResults:
         if row["operation"] == "reconcile" and window["successes"]
     }
     results, newest, known_since, regular = list[WindowResult](), list[WindowResult](), {}, set()
+    first: dict[tuple[str, str | None, str], Bounds | None] = {}
     for row in rows:
         etl, operation = row["etl"], row["operation"]
         for window in row["windows"]:
@@ -105,6 +107,7 @@ def read_coverage(body: bytes) -> WindowResults:
                 )
         if row["knownSince"] is not None:
             known_since[etl, operation] = parse_time(row["knownSince"])
+        first[etl, operation, row["resolution"]] = row["first"] and Bounds(*_bounds(row["first"]))
         if row["regular"]:
             regular.add((etl, operation, row["resolution"]))
     without = []
@@ -114,16 +117,16 @@ def read_coverage(body: bytes) -> WindowResults:
         ).values()
         time = parse_time(failed)
         without.append(WindowResult(etl, operation, True, 0, 0, failures, time * _ORDERS, time, None, _failure(error)))
-    return WindowResults(tuple(results), tuple(newest), tuple(without), known_since, frozenset(regular))
+    return WindowResults(tuple(results), tuple(newest), tuple(without), known_since, frozenset(regular), first)
 
 
 def _read_row(value: object, place: str) -> dict[str, Any]:
     """Return the checked fields of a row."""
     row = checked_fields(value, _ROW, place)
     given: dict[str, Any] = value  # type: ignore[assignment]
-    for name in ("newest", "newestFailure"):
-        last = given.get(name)
-        row[name] = None if last is None else _checked_window(last, _NEWEST, f"{place}.{name}")
+    for name, fields in (("newest", _NEWEST), ("newestFailure", _NEWEST), ("first", _FIRST)):
+        window = given.get(name)  # of an earlier version, the first one is omitted
+        row[name] = None if window is None else _checked_window(window, fields, f"{place}.{name}")
     row["windows"] = []
     for number, item in enumerate(list_of(given.get("windows"), f"{place}.windows")):
         window = _checked_window(item, _WINDOW, f"{place}.windows[{number}]")

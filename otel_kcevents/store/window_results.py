@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from otel_kcevents.model.document import Document, unknown_kinds
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES, Event, Failure, Outcome
@@ -11,9 +12,11 @@ from otel_kcevents.model.resolution import CALENDAR, resolution_of
 from otel_kcevents.store.source import Source
 
 __all__ = [
+    "Bounds",
     "WindowResult",
     "WindowResults",
     "add_results",
+    "known_firsts",
     "merge_results",
     "operation_of",
     "read_results",
@@ -23,6 +26,21 @@ __all__ = [
 
 _OPERATIONS = {success: operation for operation, (success, _) in OPERATIONS.items() if success}
 _EVERYTHING = 2**31
+
+_Place: TypeAlias = "tuple[str, str | None, str]"
+"""An etl, an operation and a resolution."""
+
+
+class Bounds(NamedTuple):
+    """The bounds of a window.
+
+    Attributes:
+        start: The start, in nanoseconds since 1970 (UTC).
+        end: The end, likewise.
+    """
+
+    start: int
+    end: int
 
 
 class WindowResult(NamedTuple):
@@ -65,6 +83,8 @@ class WindowResults(NamedTuple):
         known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
         regular: Each etl, operation and resolution with more than one window, also outside the range. Those of the
             calendar (`hourly`, `daily`, `monthly`) may be omitted.
+        first: By etl, operation and resolution, the oldest window that ever had an event, also outside the range; None
+            if there may have been an older one. What is omitted is not known either.
     """
 
     results: tuple[WindowResult, ...]
@@ -72,6 +92,7 @@ class WindowResults(NamedTuple):
     without_window: tuple[WindowResult, ...]
     known_since: Mapping[tuple[str, str], int]
     regular: frozenset[tuple[str, str, str]] = frozenset()
+    first: Mapping[_Place, Bounds | None] = MappingProxyType({})
 
 
 def _outcome_of(kind: str) -> Outcome | None:
@@ -123,6 +144,7 @@ def results_of(document: Document, start: int, end: int) -> WindowResults:
     found: dict[tuple[Any, ...], WindowResult] = {}
     oldest: dict[tuple[str, str], tuple[str, int]] = {}  # by etl and operation: the kind, and the time
     listed: dict[str, int] = {}
+    failures: dict[str, tuple[str, str | None]] = {}  # by kind: the etl, and the operation if all of them have it
     ignored = unknown_kinds(document)
     for etl, events in document.lists.items():
         for order, event in enumerate(reversed(events)):
@@ -131,7 +153,9 @@ def results_of(document: Document, start: int, end: int) -> WindowResults:
             operation = operation_of(event.kind, event.failure and event.failure.operation)
             is_error = event.is_error
             listed[event.kind] = listed.get(event.kind, 0) + 1
-            if operation is not None and not is_error:
+            if is_error:
+                failures[event.kind] = etl, operation_of(event.kind, None)
+            elif operation is not None:
                 oldest.setdefault((etl, operation), (event.kind, event.time))
             bounds = _bounds(event)
             if bounds is not None:
@@ -140,8 +164,10 @@ def results_of(document: Document, start: int, end: int) -> WindowResults:
                 found[key] = WindowResult(
                     *key, 1 + events_before, order, event.time, event.size, event.failure if is_error else None
                 )
-    known_since = {key: time for key, (kind, time) in oldest.items() if document.counters.get(kind, 0) > listed[kind]}
-    return select_results(found.values(), start, end, known_since)
+    deleted = {kind for kind, count in listed.items() if document.counters.get(kind, 0) > count}
+    known_since = {key: time for key, (kind, time) in oldest.items() if kind in deleted}
+    lost = {key for kind, key in failures.items() if kind in deleted}
+    return select_results(found.values(), start, end, known_since, lost)
 
 
 def _bounds(event: Event) -> tuple[int, int] | None:
@@ -153,7 +179,11 @@ def _bounds(event: Event) -> tuple[int, int] | None:
 
 
 def select_results(
-    results: Iterable[WindowResult], start: int, end: int, known_since: Mapping[tuple[str, str], int]
+    results: Iterable[WindowResult],
+    start: int,
+    end: int,
+    known_since: Mapping[tuple[str, str], int],
+    lost: Collection[tuple[str, str | None]] = (),
 ) -> WindowResults:
     """Return the results of a range.
 
@@ -162,7 +192,9 @@ def select_results(
         start: The start of the range, in nanoseconds since 1970 (UTC).
         end: The end of the range.
         known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
+        lost: The etls and operations of which failures were deleted; without an operation, they may be of any.
     """
+    oldest: dict[_Place, Bounds] = {}
     newest: dict[tuple[str, str | None, bool, str], WindowResult] = {}
     windows: dict[tuple[str, str, str], tuple[int, int]] = {}
     regular = set()
@@ -178,11 +210,29 @@ def select_results(
         key = etl, operation, is_error, resolution
         if key not in newest or newest[key].start < first:
             newest[key] = result
+        place, bounds = (etl, operation, resolution), Bounds(first, last)
+        oldest[place] = min(oldest.get(place, bounds), bounds)
         if operation is not None and resolution not in CALENDAR:
             row = etl, operation, resolution
             if windows.setdefault(row, (first, last)) != (first, last):
                 regular.add(row)
-    return WindowResults(tuple(selected), tuple(newest.values()), tuple(without), known_since, frozenset(regular))
+    last_ones, firsts = tuple(newest.values()), known_firsts(oldest, lost)
+    return WindowResults(tuple(selected), last_ones, tuple(without), known_since, frozenset(regular), firsts)
+
+
+def known_firsts(
+    oldest: Mapping[_Place, Bounds], lost: Collection[tuple[str, str | None]]
+) -> dict[_Place, Bounds | None]:
+    """Return the oldest windows as `WindowResults.first`: without those of operations whose failures were deleted.
+
+    Args:
+        oldest: By etl, operation and resolution, the oldest window that is known.
+        lost: The etls and operations of which failures were deleted; without an operation, they may be of any.
+    """
+    return {
+        (etl, operation, resolution): None if (etl, operation) in lost or (etl, None) in lost else bounds
+        for (etl, operation, resolution), bounds in oldest.items()
+    }
 
 
 def add_results(first: WindowResult, second: WindowResult) -> WindowResult:
@@ -228,4 +278,10 @@ def merge_results(sources: Sequence[WindowResults]) -> WindowResults:
         for row, time in source.known_since.items():
             known_since[row] = max(time, known_since.get(row, time))
     regular = frozenset[tuple[str, str, str]]().union(*(source.regular for source in sources))
-    return WindowResults(tuple(results), tuple(newest), tuple(failures.values()), known_since, regular)
+    first: dict[_Place, Bounds | None] = {}
+    for source in sources:
+        unknown = {(each.etl, each.operation, resolution_of(each.start, each.end)): None for each in source.newest}
+        for group, bounds in {**unknown, **source.first}.items():
+            other = first.get(group, bounds)
+            first[group] = None if bounds is None or other is None else min(bounds, other)
+    return WindowResults(tuple(results), tuple(newest), tuple(failures.values()), known_since, regular, first)

@@ -101,6 +101,10 @@ def test_each_window_has_the_state_of_its_latest_event(
     assert len(found.rows) == 1
     assert cells(found.rows[0]) == expected
     assert sum(found.rows[0].counts.values()) == len(expected)
+    oldest = min(latest)
+    assert found.rows[0].first == (oldest, oldest + period)
+    preceding = [at for at, state in expected.items() if state == "missing" and at + period <= oldest]
+    assert sum(gap.windows for gap in found.rows[0].gaps if found.rows[0].precedes_first(gap)) == len(preceding)
 
 
 @given(
@@ -195,6 +199,7 @@ def test_windows_before_the_oldest_row_kept_are_unknown(oldest: int, deleted: in
     for at in range(start, now - HOUR, HOUR):
         expected[at] = "unknown" if deleted and at + HOUR <= saved else "missing"
     assert cells(row) == {**expected, now - HOUR: "ok"}
+    assert row.first == (None if deleted else (now - HOUR, now))
 
 
 @given(
@@ -224,3 +229,6 @@ def test_loads_are_expected_where_nothing_was_saved(
         if at < end and start < at + period and (place in loads or saves.get(place, "failed") == "failed"):
             expected[at] = "ok" if place in loads else "missing" if at + period <= NOON else "not due"
     assert cells(row) == expected
+    first = NOON + min(loads) * period
+    preceding = [at for at, state in expected.items() if state == "missing" and at + period <= first]
+    assert sum(gap.windows for gap in row.gaps if row.precedes_first(gap)) == len(preceding)

@@ -19,6 +19,7 @@ from otel_kcevents import Event, Journal, JournalError, Window
 from otel_kcevents.model.event import MAX_SIZE, Failure
 from otel_kcevents.model.resolution import resolution_of
 from otel_kcevents.model.timestamps import DAY, SECOND
+from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_rows import MIGRATIONS, Batch, Entry
 from otel_kcevents.store.log import EventLog, etl_of
@@ -92,7 +93,7 @@ def merged(results: WindowResults) -> tuple[object, ...]:
         key = *result[:3], resolution_of(result.start, result.end)
         newest[key] = max(newest.get(key, (0, 0)), (result.start, result.end))
     without = {result[:3]: (result.events, result.time) for result in results.without_window}
-    return found, newest, without, results.regular
+    return found, newest, without, results.regular, results.first
 
 
 def check(journal: Journal, log: EventLog) -> None:
@@ -232,6 +233,22 @@ def test_newest_windows_of_each_kind_are_kept(path: Path) -> None:
     [last] = results.known_since.values()
     assert last > START
     assert [result.start for result in results.results if result.is_error] == [START]
+    now = START + 1000 * HOUR
+    [row] = coverage(Journal(path), CoverageQuery(Window.from_ns(now - HOUR, now), now=now)).rows
+    assert (row.operation, row.first, row.to_dict()["first"]) == ("save", None, None)
+
+
+def test_first_window_is_not_known_once_failures_are_deleted(path: Path) -> None:
+    """They may have been of any operation."""
+    now = time_ns()
+    with open_file(path, max_age=DAY) as file:
+        entries = (Entry(Event(FAILED, now - 2 * DAY, None, hour(number)), 0, 0) for number in range(2))
+        file.write(run_of("a"), Batch(tuple(entries), 2), 5)
+        append(file, 2, 1)
+        file.end(run_of("a"), "ended", None, 5, is_final=False)
+    results = Journal(path).window_results(START, START + HOUR)
+    assert results.known_since == {}
+    assert results.first == {("asset", "save", "hourly"): None, ("asset", None, "hourly"): None}
 
 
 def test_newest_window_of_a_length_is_kept(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from clients import Stage, canned, raw_response
-from histories import QUERY, START, Saved, fail, histories, save
+from histories import HOUR, NOON, QUERY, START, Saved, fail, histories, save
 from hypothesis import given, settings
 
 from otel_kcevents import RemoteLog, RemoteLogError
@@ -17,15 +17,21 @@ from otel_kcevents.store.coverage import cover, coverage
 from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.query import NotAvailableError
 from otel_kcevents.store.remote_coverage import read_coverage
-from otel_kcevents.store.window_results import WindowResults
+from otel_kcevents.store.window_results import WindowResults, merge_results, read_results
 
 WITHOUT = Event("AssetSetComputeError", START + 5)
 EVENTS = (save(3, START + 1), fail(3, START + 2), fail(4, START + 3), save(5, START + 4, 0), WITHOUT)
 
 
+DELETED: Any = object()
+
+
 def body_of(*events: Event, deleted: int = 0) -> bytes:
     found = coverage(Saved(*events, deleted=deleted), QUERY).to_dict()
     return json.dumps({"code": 200, "data": found}).encode()
+
+
+VALID = json.loads(body_of(*EVENTS))
 
 
 @settings(max_examples=40)
@@ -66,6 +72,20 @@ class Earlier(Saved):
         raise NotAvailableError("not yet")
 
 
+@pytest.mark.parametrize("of_earlier_version", [False, True])
+def test_first_window_is_unknown_if_an_earlier_version_answers(of_earlier_version: bool) -> None:
+    """Also if another source has an older one."""
+    answer = deepcopy(VALID)
+    if of_earlier_version:
+        for row in answer["data"]["rows"]:
+            del row["first"]
+    remote = read_coverage(json.dumps(answer).encode())
+    both = merge_results([remote, read_results(Saved(save(1, START)), START, NOON)])
+    firsts = [cover(results, QUERY).rows[0].first for results in (remote, both)]
+    expected = [(START + 3 * HOUR, START + 4 * HOUR), (START + HOUR, START + 2 * HOUR)]
+    assert firsts == ([None, None] if of_earlier_version else expected)
+
+
 def test_program_without_coverage_is_asked_for_its_log(url: str, stage: Stage) -> None:
     stage.log = Earlier(*EVENTS)
     assert coverage(RemoteLog(url), QUERY).to_dict() == coverage(Saved(*EVENTS), QUERY).to_dict()
@@ -85,10 +105,6 @@ def test_coverage_over_16_mb_is_refused_with_the_remedy() -> None:
         coverage(RemoteLog(url), QUERY)
 
 
-VALID = json.loads(body_of(*EVENTS, deleted=1))
-DELETED: Any = object()
-
-
 @pytest.mark.parametrize(
     ("path", "value", "problem"),
     [
@@ -102,6 +118,9 @@ DELETED: Any = object()
         ("data.rows.0.newest", {}, r"data.rows\[0\].newest.start is missing or malformed"),
         ("data.rows.0.newest.end", "2024-05-01T00:00:00Z", r"data.rows\[0\].newest must end after it starts"),
         ("data.rows.0.newestFailure", 1, r"data.rows\[0\].newestFailure must be an object"),
+        ("data.rows.0.first", "x", r"data.rows\[0\].first must be an object"),
+        ("data.rows.0.first.end", None, r"data.rows\[0\].first.end is missing or malformed"),
+        ("data.rows.0.first.end", "2024-05-01T00:00:00Z", r"data.rows\[0\].first must end after it starts"),
         ("data.rows.0.windows", {}, r"data.rows\[0\].windows must be a list"),
         ("data.rows.0.windows.0", "x", r"data.rows\[0\].windows\[0\] must be an object"),
         ("data.rows.0.windows.0.size", -1, r"windows\[0\].size is missing or malformed"),

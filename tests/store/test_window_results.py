@@ -18,7 +18,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage, cover, coverage
 from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.source import Source
-from otel_kcevents.store.window_results import operation_of, results_of
+from otel_kcevents.store.window_results import merge_results, operation_of, results_of
 
 TWO_OPERATIONS = [
     fail(3, START + 1)._replace(kind="AssetSetReconcileError"),
@@ -94,6 +94,38 @@ def test_results_depend_on_kept_events_of_one_kind() -> None:
     counted = Document(both.lists, {**both.counters, "AssetSetComputeError": 9})
     assert results_of(counted, START, NOON).known_since == {}
     assert results_of(document(events, 1), START, NOON).known_since == {("asset", "save"): NOON}
+
+
+def test_failures_count_for_the_first_window() -> None:
+    """Those without an operation for each of their etl, at their resolution; if some were deleted, none is known."""
+    shared = fail(1, NOON)._replace(failure=Failure("E", ""))
+    day = Event("AssetSetSaved", NOON, 7, Window.from_ns(START - 36 * HOUR, START - 12 * HOUR))
+    events = [save(3, NOON), shared, fail(2, NOON)._replace(kind="AssetSetReconcileError"), day]
+    firsts = {(row.operation, row.resolution): row.first for row in coverage(Saved(*events), QUERY).rows}
+    hour = START + HOUR, START + 2 * HOUR
+    assert firsts == {
+        ("save", "hourly"): hour,
+        ("reconcile", "hourly"): hour,
+        ("save", "daily"): (START - 36 * HOUR, START - 12 * HOUR),
+    }
+    for kind, known in (("AssetSetComputeError", set()), ("AssetSetReconcileError", {"save"})):
+        both = document(events)
+        counted = Document(both.lists, {**both.counters, kind: 9})
+        rows = cover(results_of(counted, START, NOON), QUERY).rows
+        assert {row.operation for row in rows if row.first} == known
+
+
+def test_first_window_of_an_etl_whose_computations_fail_is_known() -> None:
+    shared = fail(1, NOON)._replace(failure=Failure("E", "", "compute"))
+    rows = coverage(merge(Saved(shared), Saved(shared._replace(window=save(0, 0).window))), QUERY).rows
+    assert [(row.operation, row.first) for row in rows] == [("compute", (START, START + HOUR))]
+
+
+def test_first_window_is_unknown_if_a_source_does_not_tell() -> None:
+    told = results_of(document([save(3, NOON)]), START, NOON)
+    silent = told._replace(first={})
+    for results in (silent, merge_results([told, silent]), merge_results([silent, told])):
+        assert [row.first for row in cover(results, QUERY).rows] == [None]
 
 
 @pytest.mark.parametrize(
