@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter, sub
+from collections.abc import Iterable
+from operator import itemgetter
 from time import time_ns
 from typing import Any, NamedTuple, TypeAlias
 
 from otel_kcevents.model.event import OPERATIONS
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.resolution import CALENDAR, may_be_month, parse_resolution, period_of, resolution_of
+from otel_kcevents.model.resolution import CALENDAR, parse_resolution, period_of, resolution_of
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.collector_pause import collector_pause
@@ -19,7 +18,7 @@ from otel_kcevents.store.coverage_rows import STATES, CoverageRow, CoveredWindow
 from otel_kcevents.store.gaps import Deadlines, Gap, Schedule
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.source import Source
-from otel_kcevents.store.window_results import Bounds, WindowResult, WindowResults, add_results, read_results
+from otel_kcevents.store.window_results import Bounds, GroupedResult, WindowResult, WindowResults, read_results
 
 __all__ = ["STATES", "Coverage", "CoverageQuery", "CoverageRow", "CoveredWindow", "Gap", "cover", "coverage"]
 
@@ -29,8 +28,6 @@ _SHARED = (None, "compute")
 """The operations of failures that count for all operations of their etl."""
 
 _first = itemgetter(0)
-_group = itemgetter(*(WindowResult._fields.index(name) for name in ("etl", "operation", "is_error")))
-_start, _end, _order = (itemgetter(WindowResult._fields.index(name)) for name in ("start", "end", "order"))
 
 _Key: TypeAlias = tuple[str, str, str]
 """The etl, the operation and the resolution of a row."""
@@ -188,22 +185,23 @@ class _Row:
         newest: The results of the newest windows, also outside the range.
     """
 
-    groups: defaultdict[tuple[int, bool], list[WindowResult]]
+    groups: defaultdict[tuple[int, bool], list[GroupedResult]]
     newest: list[WindowResult]
 
     def __init__(self) -> None:
         self.groups = defaultdict(list)
         self.newest = []
 
-    def results(self, length: int, is_error: bool) -> Sequence[WindowResult]:
-        """Return one result for each window of a length."""
-        results = self.groups.get((length, is_error), [])
-        if len(results) == len(set(map(_start, results))):
-            return results
-        table: dict[int, WindowResult] = {}
-        for result in results:  # several of one window, which are rare
-            table[result.start] = add_results(table[result.start], result) if result.start in table else result
-        return tuple(table.values())
+    def results(self, length: int, is_error: bool) -> dict[int, GroupedResult]:
+        """Return one result for each window of a length, by its start."""
+        found: dict[int, GroupedResult] = {}
+        for result in self.groups.get((length, is_error), ()):
+            before = found.setdefault(result[0], result)
+            if before is not result:
+                start, events, order, *_ = before
+                latest = before if order > result[2] else result
+                found[start] = start, events + result[1], *latest[2:]
+        return found
 
 
 def _rows(results: WindowResults) -> dict[_Key, _Row]:
@@ -213,30 +211,16 @@ def _rows(results: WindowResults) -> dict[_Key, _Row]:
         if result.operation not in _SHARED:
             rows[result.etl, str(result.operation), resolution_of(result.start, result.end)].newest.append(result)
     shared = []
-    for (etl, operation, is_error), group in groupby(results.results, key=_group):
-        for resolution, length, part in _by_resolution(list(group)):
-            if operation is None or operation in _SHARED:
-                shared.append((etl, resolution, length, part))
-            else:
-                rows[etl, operation, resolution].groups[length, is_error] += part
+    for (etl, operation, is_error, resolution, length), part in results.groups.items():
+        if operation is None or operation in _SHARED:
+            shared.append((etl, resolution, length, part))
+        else:
+            rows[etl, operation, resolution].groups[length, is_error] += part
     for etl, resolution, length, part in shared:
         keys = [key for key in rows if key[0] == etl and key[1] != "compute" and key[2] == resolution]
         for key in keys or [(etl, "compute", resolution)]:
             rows[key].groups[length, True] += part
     return rows
-
-
-def _by_resolution(results: list[WindowResult]) -> Iterable[tuple[str, int, list[WindowResult]]]:
-    """Yield results with the resolution and the length of their windows."""
-    lengths = set(map(sub, map(_end, results), map(_start, results)))
-    if len(lengths) == 1 and not any(map(may_be_month, lengths)):  # as those of a journal, of which there are many
-        yield resolution_of(results[0].start, results[0].end), *lengths, results
-        return
-    found = defaultdict(list)
-    for result in results:
-        found[resolution_of(result.start, result.end), result.end - result.start].append(result)
-    for (resolution, length), part in found.items():
-        yield resolution, length, part
 
 
 def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
@@ -248,16 +232,15 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
     """
     new = tuple.__new__  # which is faster than the class, by half
     for length in sorted({length for length, _ in row.groups}):
-        successes = row.results(length, False)
-        failures = {failure.start: failure for failure in row.results(length, True)}
-        reconciles = reconciled.results(length, False) if reconciled else ()
-        orders = dict(zip(map(_start, reconciles), map(_order, reconciles), strict=True))
+        successes, failures = row.results(length, False), row.results(length, True)
+        reconciles = reconciled.results(length, False) if reconciled else {}
+        orders = {start: order for start, _, order, _, _ in reconciles.values()}
         yield from [  # there may be 100,000, so nothing is called for each but `get`
             new(
                 CoveredWindow,
                 (
                     start,
-                    end,
+                    start + length,
                     "empty" if size == 0 else "ok",
                     events,
                     0,
@@ -268,20 +251,17 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
                     order > orders.get(start, order),
                 ),
             )
-            for _, _, _, start, end, events, order, time, size, _ in successes
+            for start, events, order, time, size in successes.values()
             if start not in failures
         ]
-        if not failures:
-            continue
-        for _, _, _, start, end, events, order, time, size, _ in successes:
-            failure = failures.pop(start, None)
-            if failure is not None:
-                state = "failed" if failure.order > order else "empty" if size == 0 else "ok"
-                times, again = (time, failure.time), order > orders.get(start, order)
-                yield CoveredWindow(start, end, state, events, failure.events, size, *times, failure.failure, again)
-        for start, failure in failures.items():
-            end, last = failure.end, failure.failure
-            yield CoveredWindow(start, end, "failed", 0, failure.events, None, None, failure.time, last, False)
+        for start, (_, count, last, failed, failure) in failures.items():
+            if start in successes:
+                _, events, order, time, size = successes[start]
+                state = "failed" if last > order else "empty" if size == 0 else "ok"
+                again = order > orders.get(start, order)
+            else:
+                events, time, size, state, again = 0, None, None, "failed", False
+            yield CoveredWindow(start, start + length, state, events, count, size, time, failed, failure, again)
 
 
 def _first_window(results: WindowResults, key: _Key) -> Bounds | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 from otel_kcevents.model.event import MAX_SIZE, OUTCOMES, Failure
-from otel_kcevents.model.resolution import CALENDAR, resolution_of
-from otel_kcevents.model.timestamps import DAY
+from otel_kcevents.model.resolution import may_be_month, resolution_of
 from otel_kcevents.store.collector_pause import collector_pause
 from otel_kcevents.store.journal_events import read_counts
 from otel_kcevents.store.journal_rows import EVENT_COLUMNS, Entry, clamp, row_of
@@ -23,20 +22,20 @@ from otel_kcevents.store.journal_summary import (
     windows_of_rows,
 )
 from otel_kcevents.store.totals import KindTotals
-from otel_kcevents.store.window_results import Bounds, WindowResult, WindowResults, known_firsts, operation_of
+from otel_kcevents.store.window_results import GroupedResult, ResultCollector, WindowResult, WindowResults, operation_of
 
 __all__ = ["read_totals", "read_window_results"]
 
 _FIRST_VERSION = 3  # of the schema that has the summary
 _SUFFIXES = tuple(outcome.suffix for outcome in OUTCOMES.values())
-_MONTHS = range(27 * DAY, 32 * DAY)  # lengths whose resolution depends on the start
 
 _NEXT_OPERATION = "SELECT min(operation) FROM coverage WHERE kind = ? AND operation > ?"
 _NEXT_LENGTH = "SELECT min(length) FROM coverage WHERE kind = ? AND operation = ? AND length > ?"
 _OF_GROUP = "FROM coverage WHERE kind = ? AND operation = ? AND length = ?"
 _WINDOWS = f"SELECT start, length, events, last_id, time, size, error_type, error_message {_OF_GROUP}"
-_SUCCESSES = f"SELECT start, events, last_id, time, size {_OF_GROUP}"
-_IN_RANGE = "AND start > ? AND start < ? ORDER BY start"
+_IN_RANGE = f"{_OF_GROUP} AND start > ? AND start < ? ORDER BY start"
+_SUCCESSES = f"SELECT start, events, last_id, time, size {_IN_RANGE}"
+_FAILURES = f"SELECT start, events, last_id, time, error_type, error_message {_IN_RANGE}"
 _KNOWN_SINCE = "SELECT kind, known_since FROM total WHERE known_since NOTNULL"
 _OLDEST_KEPT = """
     SELECT name, (
@@ -45,7 +44,7 @@ _OLDEST_KEPT = """
 
 
 class _Group:
-    """The windows of one length of a kind and an operation."""
+    """The windows of a kind and an operation."""
 
     def __init__(self, etl: str, kind: str, operation: str) -> None:
         self.etl = etl
@@ -55,81 +54,22 @@ class _Group:
 
     def results(self, rows: Iterable[Sequence[Any]]) -> list[WindowResult]:
         """Return the results of rows of `_WINDOWS`."""
-        etl, operation, is_error, named = self.etl, self.operation, self.is_error, self._named
         found = []
         for start, length, events, last, time, size, error_type, message in rows:
-            failure = Failure(error_type, message, named) if is_error and error_type is not None else None
-            found.append(
-                WindowResult(etl, operation, is_error, start, start + length, events, last, time, size, failure)
-            )
+            failure = self._failure(error_type, message) if self.is_error else None
+            key = self.etl, self.operation, self.is_error, start, start + length
+            found.append(WindowResult(*key, events, last, time, size, failure))
         return found
 
-    def successes(self, rows: Iterable[Sequence[Any]], length: int) -> list[WindowResult]:
-        """Return the results of rows of `_SUCCESSES`, of which a year may have 100,000."""
-        etl, operation, new = self.etl, self.operation, tuple.__new__  # which is faster than the class, by half
+    def failures(self, rows: Iterable[Sequence[Any]]) -> list[GroupedResult]:
+        """Return the results of rows of `_FAILURES`."""
         return [
-            new(WindowResult, (etl, operation, False, start, start + length, events, last, time, size, None))
-            for start, events, last, time, size in rows
+            (start, events, last, time, self._failure(error_type, message))
+            for start, events, last, time, error_type, message in rows
         ]
 
-
-class _Results:
-    """Collects the results of a range."""
-
-    def __init__(self, start: int, end: int) -> None:
-        self._start, self._end = start, end
-        self._results: list[WindowResult] = []
-        self._newest: dict[tuple[str, str | None, bool, str], WindowResult] = {}
-        self._without: dict[tuple[str, str | None], WindowResult] = {}
-        self._oldest: dict[tuple[str, str | None, str], Bounds] = {}
-        self._windows: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self._regular: set[tuple[str, str, str]] = set()
-
-    def select(self, results: Iterable[WindowResult]) -> None:
-        """Add results that overlap the range."""
-        self._results += results
-
-    def add(self, result: WindowResult) -> None:
-        """Add a result that may be outside the range, or without a window."""
-        if result.start < self._end and self._start < result.end and result.start < result.end:
-            self._results.append(result)
-        self.note(result)
-
-    def note(self, result: WindowResult) -> None:
-        """Add what a result says about the newest, the oldest and the regular windows, and those that have none."""
-        etl, operation, is_error, start, end, events, *_ = result
-        if start == end:
-            if is_error:
-                before = self._without.get((etl, operation))
-                if before is not None:
-                    events += before.events
-                    result = max(before, result, key=lambda result: result.order)
-                self._without[etl, operation] = result._replace(events=events)
-            return
-        resolution = resolution_of(start, end)
-        key = etl, operation, is_error, resolution
-        newest = self._newest.get(key)
-        if newest is None or (newest.start, newest.order) <= (start, result.order):
-            self._newest[key] = result
-        place, bounds = (etl, operation, resolution), Bounds(start, end)
-        self._oldest[place] = min(self._oldest.get(place, bounds), bounds)
-        if operation is not None and resolution not in CALENDAR:
-            row = etl, operation, resolution
-            if self._windows.setdefault(row, (start, end)) != (start, end):
-                self._regular.add(row)
-
-    def finish(
-        self, known_since: Mapping[tuple[str, str], int], lost: Collection[tuple[str, str | None]]
-    ) -> WindowResults:
-        """Return what was collected.
-
-        Args:
-            known_since: That of the results.
-            lost: The etls and operations of which failures were deleted.
-        """
-        newest, without = tuple(self._newest.values()), tuple(self._without.values())
-        first = known_firsts(self._oldest, lost)
-        return WindowResults(tuple(self._results), newest, without, known_since, frozenset(self._regular), first)
+    def _failure(self, error_type: str | None, message: str) -> Failure | None:
+        return None if error_type is None else Failure(error_type, message, self._named)
 
 
 @collector_pause()
@@ -146,25 +86,22 @@ def read_window_results(
         etl_of: Returns the name of the list of a kind.
     """
     etls = _etls(connection, waiting, etl_of)
-    found = _Results(start, end)
+    found = ResultCollector(start, end)
     mark = _summarized(connection)
     for group in _groups(connection) if mark is not None else ():
         kind, operation, length = group
         if kind in etls:
             windows = _Group(etls[kind], kind, operation)
-            to_results = windows.results
-            if length and length not in _MONTHS:
+            if length and not may_be_month(length):
                 bounds = *group, clamp(start - length), clamp(end)
-                if windows.is_error:
-                    found.select(to_results(connection.execute(f"{_WINDOWS} {_IN_RANGE}", bounds)))
-                else:
-                    rows = connection.execute(f"{_SUCCESSES} {_IN_RANGE}", bounds)
-                    found.select(windows.successes(rows, length))
+                rows = connection.execute(_FAILURES if windows.is_error else _SUCCESSES, bounds).fetchall()
+                key = windows.etl, windows.operation, windows.is_error, resolution_of(0, length), length
+                found.add_group(key, windows.failures(rows) if windows.is_error else rows)
                 for order in ("ASC", "DESC"):
                     ends = connection.execute(f"{_WINDOWS} ORDER BY start {order} LIMIT 1", group)
-                    found.note(to_results(ends)[0])
+                    found.note(windows.results(ends)[0])
             else:
-                for result in to_results(connection.execute(_WINDOWS, group)):
+                for result in windows.results(connection.execute(_WINDOWS, group)):
                     found.add(result)
     with _waiting(connection, waiting) as unwritten:
         for database, after in ((connection, mark or 0), (unwritten, 0)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from otel_kcevents.store.remote_fields import (
     list_of,
     or_null,
 )
-from otel_kcevents.store.window_results import Bounds, WindowResult, WindowResults
+from otel_kcevents.store.window_results import Bounds, GroupedResult, ResultGroup, WindowResult, WindowResults
 
 __all__ = ["read_coverage"]
 
@@ -92,13 +93,16 @@ def read_coverage(body: bytes) -> WindowResults:
         for window in row["windows"]
         if row["operation"] == "reconcile" and window["successes"]
     }
-    results, newest, known_since, regular = list[WindowResult](), list[WindowResult](), {}, set()
+    groups: dict[ResultGroup, list[GroupedResult]] = defaultdict(list)
+    newest, known_since, regular = list[WindowResult](), {}, set()
     first: dict[tuple[str, str | None, str], Bounds | None] = {}
     for row in rows:
         etl, operation = row["etl"], row["operation"]
         for window in row["windows"]:
             after = reconciled.get((etl, *_bounds(window))) if operation == "save" else None
-            results += _results(etl, operation, window, after)
+            for result in _results(etl, operation, window, after):
+                group, part = result.split()
+                groups[group].append(part)
         for name, is_error in (("newest", False), ("newestFailure", True)):
             if (last := row[name]) is not None:
                 time = parse_time(last["time"])
@@ -117,7 +121,7 @@ def read_coverage(body: bytes) -> WindowResults:
         ).values()
         time = parse_time(failed)
         without.append(WindowResult(etl, operation, True, 0, 0, failures, time * _ORDERS, time, None, _failure(error)))
-    return WindowResults(tuple(results), tuple(newest), tuple(without), known_since, frozenset(regular), first)
+    return WindowResults(groups, tuple(newest), tuple(without), known_since, frozenset(regular), first)
 
 
 def _read_row(value: object, place: str) -> dict[str, Any]:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from otel_kcevents.model.document import Document, unknown_kinds
 from otel_kcevents.model.event import OPERATIONS, OUTCOMES, Event, Failure, Outcome
-from otel_kcevents.model.resolution import CALENDAR, resolution_of
+from otel_kcevents.model.resolution import resolution_of
 from otel_kcevents.store.source import Source
 
 __all__ = [
     "Bounds",
+    "GroupedResult",
+    "ResultCollector",
+    "ResultGroup",
     "WindowResult",
     "WindowResults",
     "add_results",
-    "known_firsts",
     "merge_results",
     "operation_of",
     "read_results",
     "results_of",
-    "select_results",
 ]
+
+ResultGroup: TypeAlias = tuple[str, str | None, bool, str, int]
+"""What many results share: the etl, the operation, whether these are failures, and the resolution and the length of
+their windows."""
+
+GroupedResult: TypeAlias = tuple[int, int, int, int, Any]
+"""What differs: the `start`, `events`, `order` and `time` of a `WindowResult`, and its `size` or, of failures, its
+`failure`. Plain tuples, because a year of windows has 100,000 of them."""
 
 _OPERATIONS = {success: operation for operation, (success, _) in OPERATIONS.items() if success}
 _EVERYTHING = 2**31
@@ -70,13 +80,18 @@ class WindowResult(NamedTuple):
     size: int | None
     failure: Failure | None
 
+    def split(self) -> tuple[ResultGroup, GroupedResult]:
+        """Return what many results share, and what differs."""
+        etl, operation, is_error, start, end, events, order, time, size, failure = self
+        group = etl, operation, is_error, resolution_of(start, end), end - start
+        return group, (start, events, order, time, failure if is_error else size)
+
 
 class WindowResults(NamedTuple):
     """What a source knows about the windows of a range.
 
     Attributes:
-        results: The results of the windows that overlap the range. Several for the same window, operation and outcome
-            are added.
+        groups: The results of the windows that overlap the range, in any order. Several for the same window are added.
         newest: For each etl, operation, outcome and resolution that was ever seen, the result of its newest window,
             also outside the range; there may be more.
         without_window: The failures without a window, at any time.
@@ -87,12 +102,99 @@ class WindowResults(NamedTuple):
             if there may have been an older one. What is omitted is not known either.
     """
 
-    results: tuple[WindowResult, ...]
+    groups: Mapping[ResultGroup, Sequence[GroupedResult]]
     newest: tuple[WindowResult, ...]
     without_window: tuple[WindowResult, ...]
     known_since: Mapping[tuple[str, str], int]
     regular: frozenset[tuple[str, str, str]] = frozenset()
     first: Mapping[_Place, Bounds | None] = MappingProxyType({})
+
+    @property
+    def results(self) -> tuple[WindowResult, ...]:
+        """The results of the windows that overlap the range."""
+        found = []
+        for (etl, operation, is_error, _, length), results in self.groups.items():
+            for start, events, order, time, detail in results:
+                window, last = (start, start + length), (None, detail) if is_error else (detail, None)
+                found.append(WindowResult(etl, operation, is_error, *window, events, order, time, *last))
+        return tuple(found)
+
+
+class ResultCollector:
+    """Collects what a source knows about the windows of a range.
+
+    Args:
+        start: The start of the range, in nanoseconds since 1970 (UTC).
+        end: The end of the range.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._groups: dict[ResultGroup, list[GroupedResult]] = defaultdict(list)
+        self._newest: dict[tuple[str, str | None, bool, str], WindowResult] = {}
+        self._without: dict[tuple[str, str | None], WindowResult] = {}
+        self._oldest: dict[_Place, tuple[int, int]] = {}
+        self._regular: set[tuple[str, str, str]] = set()
+
+    def add_group(self, group: ResultGroup, results: Sequence[GroupedResult]) -> None:
+        """Add results that overlap the range, but do not `note()` them.
+
+        Args:
+            group: What they share.
+            results: The results.
+        """
+        if results:
+            self._groups[group] += results
+
+    def add(self, result: WindowResult) -> None:
+        """Add a result that may be outside the range, or without a window.
+
+        Args:
+            result: The result.
+        """
+        if result.start < self._end and self._start < result.end and result.start < result.end:
+            group, part = result.split()
+            self._groups[group].append(part)
+        self.note(result)
+
+    def note(self, result: WindowResult) -> None:
+        """Add what a result says about the newest, the oldest and the regular windows, and those that have none.
+
+        Args:
+            result: The result.
+        """
+        etl, operation, is_error, start, end, *_ = result
+        if start == end:
+            if is_error:
+                before = self._without.get((etl, operation))
+                self._without[etl, operation] = add_results(before, result) if before else result
+            return
+        resolution = resolution_of(start, end)
+        key = etl, operation, is_error, resolution
+        newest = self._newest.get(key)
+        if newest is None or (newest.start, newest.order) <= (start, result.order):
+            self._newest[key] = result
+        place, bounds = (etl, operation, resolution), (start, end)
+        oldest = self._oldest.get(place, bounds)
+        self._oldest[place] = min(oldest, bounds)
+        if operation is not None and oldest != bounds:
+            self._regular.add((etl, operation, resolution))
+
+    def finish(
+        self, known_since: Mapping[tuple[str, str], int], lost: Collection[tuple[str, str | None]]
+    ) -> WindowResults:
+        """Return what was collected.
+
+        Args:
+            known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
+            lost: The etls and operations of which failures were deleted; without an operation, they may be of any.
+        """
+        first = {
+            (etl, operation, resolution): None if (etl, operation) in lost or (etl, None) in lost else Bounds(*bounds)
+            for (etl, operation, resolution), bounds in self._oldest.items()
+        }
+        newest, without = tuple(self._newest.values()), tuple(self._without.values())
+        return WindowResults(self._groups, newest, without, known_since, frozenset(self._regular), first)
 
 
 def _outcome_of(kind: str) -> Outcome | None:
@@ -167,7 +269,10 @@ def results_of(document: Document, start: int, end: int) -> WindowResults:
     deleted = {kind for kind, count in listed.items() if document.counters.get(kind, 0) > count}
     known_since = {key: time for key, (kind, time) in oldest.items() if kind in deleted}
     lost = {key for kind, key in failures.items() if kind in deleted}
-    return select_results(found.values(), start, end, known_since, lost)
+    collector = ResultCollector(start, end)
+    for result in found.values():
+        collector.add(result)
+    return collector.finish(known_since, lost)
 
 
 def _bounds(event: Event) -> tuple[int, int] | None:
@@ -176,63 +281,6 @@ def _bounds(event: Event) -> tuple[int, int] | None:
     if window is None or window.start_ns is None or window.end_ns is None or window.start_ns == window.end_ns:
         return (0, 0) if event.is_error else None
     return window.start_ns, window.end_ns
-
-
-def select_results(
-    results: Iterable[WindowResult],
-    start: int,
-    end: int,
-    known_since: Mapping[tuple[str, str], int],
-    lost: Collection[tuple[str, str | None]] = (),
-) -> WindowResults:
-    """Return the results of a range.
-
-    Args:
-        results: All results; those without a window have the same start and end.
-        start: The start of the range, in nanoseconds since 1970 (UTC).
-        end: The end of the range.
-        known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
-        lost: The etls and operations of which failures were deleted; without an operation, they may be of any.
-    """
-    oldest: dict[_Place, Bounds] = {}
-    newest: dict[tuple[str, str | None, bool, str], WindowResult] = {}
-    windows: dict[tuple[str, str, str], tuple[int, int]] = {}
-    regular = set()
-    selected, without = [], []
-    for result in results:
-        etl, operation, is_error, first, last, *_ = result
-        if first == last:
-            without.append(result)
-            continue
-        if first < end and start < last:
-            selected.append(result)
-        resolution = resolution_of(first, last)
-        key = etl, operation, is_error, resolution
-        if key not in newest or newest[key].start < first:
-            newest[key] = result
-        place, bounds = (etl, operation, resolution), Bounds(first, last)
-        oldest[place] = min(oldest.get(place, bounds), bounds)
-        if operation is not None and resolution not in CALENDAR:
-            row = etl, operation, resolution
-            if windows.setdefault(row, (first, last)) != (first, last):
-                regular.add(row)
-    last_ones, firsts = tuple(newest.values()), known_firsts(oldest, lost)
-    return WindowResults(tuple(selected), last_ones, tuple(without), known_since, frozenset(regular), firsts)
-
-
-def known_firsts(
-    oldest: Mapping[_Place, Bounds], lost: Collection[tuple[str, str | None]]
-) -> dict[_Place, Bounds | None]:
-    """Return the oldest windows as `WindowResults.first`: without those of operations whose failures were deleted.
-
-    Args:
-        oldest: By etl, operation and resolution, the oldest window that is known.
-        lost: The etls and operations of which failures were deleted; without an operation, they may be of any.
-    """
-    return {
-        (etl, operation, resolution): None if (etl, operation) in lost or (etl, None) in lost else bounds
-        for (etl, operation, resolution), bounds in oldest.items()
-    }
 
 
 def add_results(first: WindowResult, second: WindowResult) -> WindowResult:
@@ -263,25 +311,28 @@ def merge_results(sources: Sequence[WindowResults]) -> WindowResults:
             arrivals[place, etl, order] = latest[etl] = max(time, latest.get(etl, time))
     ranks = {key: rank for rank, key in enumerate(sorted(arrivals, key=lambda key: (arrivals[key], key)))}
 
-    def ranked(place: int, results: Iterable[WindowResult]) -> Iterator[WindowResult]:
-        return (result._replace(order=ranks[place, result.etl, result.order]) for result in results)
-
-    results = [result for place, source in enumerate(sources) for result in ranked(place, source.results)]
-    newest = [result for source in sources for result in source.newest]
-    without = [result for place, source in enumerate(sources) for result in ranked(place, source.without_window)]
+    groups: dict[ResultGroup, list[GroupedResult]] = defaultdict(list)
     failures: dict[tuple[str, str | None], WindowResult] = {}
-    for result in without:
-        key = result.etl, result.operation
-        failures[key] = add_results(failures[key], result) if key in failures else result
+    for place, source in enumerate(sources):
+        for group, results in source.groups.items():
+            groups[group] += [
+                (start, events, ranks[place, group[0], order], time, detail)
+                for start, events, order, time, detail in results
+            ]
+        for result in source.without_window:
+            key = result.etl, result.operation
+            result = result._replace(order=ranks[place, result.etl, result.order])
+            failures[key] = add_results(failures[key], result) if key in failures else result
+    newest = [result for source in sources for result in source.newest]
     known_since: dict[tuple[str, str], int] = {}
     for source in sources:
-        for row, time in source.known_since.items():
-            known_since[row] = max(time, known_since.get(row, time))
+        for operation, time in source.known_since.items():
+            known_since[operation] = max(time, known_since.get(operation, time))
     regular = frozenset[tuple[str, str, str]]().union(*(source.regular for source in sources))
     first: dict[_Place, Bounds | None] = {}
     for source in sources:
         unknown = {(each.etl, each.operation, resolution_of(each.start, each.end)): None for each in source.newest}
-        for group, bounds in {**unknown, **source.first}.items():
-            other = first.get(group, bounds)
-            first[group] = None if bounds is None or other is None else min(bounds, other)
-    return WindowResults(tuple(results), tuple(newest), tuple(failures.values()), known_since, regular, first)
+        for row, bounds in {**unknown, **source.first}.items():
+            other = first.get(row, bounds)
+            first[row] = None if bounds is None or other is None else min(bounds, other)
+    return WindowResults(groups, tuple(newest), tuple(failures.values()), known_since, regular, first)

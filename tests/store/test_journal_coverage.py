@@ -267,6 +267,14 @@ def test_newest_window_of_a_length_is_kept(path: Path) -> None:
     )
 
 
+def test_failures_before_the_range_do_not_make_a_row(path: Path) -> None:
+    with open_file(path) as file:
+        append(file, 0, 1, kind=FAILED)
+        file.end(run_of("a"), "ended", None, 5, is_final=False)
+    days = [CoverageQuery(Window.from_ns(START + day * DAY, START + (day + 1) * DAY)) for day in range(2)]
+    assert [len(coverage(Journal(path), query).rows) for query in days] == [1, 0]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
