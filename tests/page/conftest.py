@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 from conftest import TESTS, clean_environment
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from otel_kcevents import Journal, LogServer, Source, start_http_server
 
@@ -101,6 +101,15 @@ def url(server: LogServer) -> str:
 
 def page_url(server: LogServer) -> str:
     return server.url.removesuffix("model/etl/log")
+
+
+def wait(page: Page, locator: Locator, seconds: int = 30) -> None:
+    """Let the page's clock go on until an element is visible."""
+    for _ in range(seconds * 2):
+        page.clock.run_for(500)
+        if locator.is_visible():
+            return
+    raise AssertionError(f"{locator} is not visible after {seconds} s")
 
 
 @contextmanager

@@ -6,23 +6,14 @@ import re
 from pathlib import Path
 from time import time_ns
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from otel_kcevents import Event, EventLog, Failure, Journal, RecordSet, Window
 from otel_kcevents.model.timestamps import to_datetime
-from page.conftest import LOST, Serve, Visit, Week, page_url
+from page.conftest import LOST, Serve, Visit, Week, page_url, wait
 
 HOUR = 3_600 * 10**9
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script><b id=injected>bold</b>&lt;'\"\N{RIGHT-TO-LEFT OVERRIDE}"
-
-
-def wait(page: Page, locator: Locator, seconds: int = 30) -> None:
-    """Let the page's clock go on until an element is visible."""
-    for _ in range(seconds * 2):
-        page.clock.run_for(500)
-        if locator.is_visible():
-            return
-    raise AssertionError(f"{locator} is not visible after {seconds} s")
 
 
 def test_nothing_from_an_event_is_markup(visit: Visit, serve: Serve, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ export async function readDrawer() {
   const filter = { setWindow: `${iso(start)},${iso(end)}`, kind: SETS[etl], limit: 256 };
   try {
     const { events, next } = wanted ? await readMatches(filter, isOfWindow, wanted) : { events: [] };
-    const isComplete = !next || events.length >= wanted;
+    const isComplete = events.length >= wanted || (!next && !source.lacks.has("events"));
     Object.assign(drawer, { events: events.reverse(), isComplete, problem: "", seen });
   } catch (error) {
     if (isInterrupted()) throw error;

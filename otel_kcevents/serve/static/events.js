@@ -1,7 +1,7 @@
 /** The panel of the newest events, with its filters. */
 
 import { $, element, setOptions, setText, tableRow } from "./dom.js";
-import { links, showPanel, traceNote, WITHOUT_JOURNAL } from "./panels.js";
+import { eventsNote, links, showPanel, traceNote } from "./panels.js";
 import { readMatches } from "./source.js";
 import { data, feed, runNames, source, view } from "./state.js";
 import { minuteText, moment, parseTime, windowText } from "./times.js";
@@ -22,7 +22,7 @@ export async function readFeed() {
     const page = await readMatches({ ...feedFilter(), limit }, isInFeed);
     const known = new Set(filter === feed.filter ? feed.events.map(({ cursor }) => cursor) : []);
     const first = page.events.findIndex(({ cursor }) => known.has(cursor));
-    if (first < 0 || source.lacks.has("events")) Object.assign(feed, page);
+    if (first < 0) Object.assign(feed, page);
     else feed.events.unshift(...page.events.slice(0, first));
     Object.assign(feed, { filter, problem: "" });
   } catch (error) {
@@ -54,10 +54,10 @@ export function showEvents() {
   setOptions(form.run, [["", "all"], ["last", "the newest"], ...runs], view.run);
   const only = [...types].map((type) => [type, `only ${type}`]);
   setOptions(form.errors, [["", "all"], ["true", "errors only"], ...only], view.errors);
-  form.run.parentElement.hidden = source.lacks.has("runs");
+  form.run.parentElement.hidden = source.lacks.has("events");
   const none = feed.next ? "None of the newest events matches." : "No event matches.";
   const isEmpty = !feed.events.length && !feed.problem;
-  const notes = [feed.problem, source.lacks.has("events") && WITHOUT_JOURNAL, isEmpty && none, traceNote(feed.events)];
+  const notes = [feed.problem, eventsNote(), isEmpty && none, traceNote(feed.events)];
   const note = notes.filter(Boolean).join(" ");
   const items = feed.events.map((event) => ({ event, name: runNames()[event.run], facts: source.facts }));
   showPanel($("#events"), data.errors, note, items, ({ event }) => event.cursor, eventRow);

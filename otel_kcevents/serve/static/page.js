@@ -6,7 +6,7 @@ import { readDrawer, showDrawer } from "./drawer.js";
 import { readFeed, showEvents, showOlder } from "./events.js";
 import { closeDrawer, goToProblem, openCell, pressInGrid, showGrid } from "./grid.js";
 import { showErrors, showRuns } from "./panels.js";
-import { keepReading, read, readEvents, readIfThere, readRange, restart, wakeUp, withCursors } from "./source.js";
+import { keepReading, read, readEvents, readIfThere, readRange, restart, wakeUp } from "./source.js";
 import { data, navigate, range, ranges, readView, resolution, resolutions, rows, source, view } from "./state.js";
 import { agoText, iso, parseTime, SECOND, secondText } from "./times.js";
 import { showProblems, showTab, showVerdict } from "./verdict.js";
@@ -23,7 +23,7 @@ async function readAll() {
   data.range = range() === "7d" ? week : await readRange();
   showAll();
   data.runs = await readIfThere("runs", { limit: data.runLimit }, []);
-  if (source.lacks.has("runs")) data.log = withCursors(await read("log"));
+  data.log = null; // which is read anew if the source has no pages of events
   data.errors = await readEvents({ error: "true", limit: 256 });
   await readFeed();
   await readDrawer();

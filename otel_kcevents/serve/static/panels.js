@@ -5,8 +5,16 @@ import { data, navigate, runNames, source } from "./state.js";
 import { durationText, moment, parseTime, secondText, withAge } from "./times.js";
 import { list, mark, number, operationOf, OUTCOMES } from "./words.js";
 
-export const WITHOUT_JOURNAL =
+const WITHOUT_JOURNAL =
   "Only a journal has runs, traces and older events: this source has the newest 256 events of each kind.";
+
+/** Return what the events of a source that is not a journal lack, or of several of which one is not. */
+export function eventsNote() {
+  const { lacks } = source;
+  if (!lacks.has("events")) return "";
+  const part = "Only the newest 256 events of each kind, without runs and traces: not every source is a journal";
+  return lacks.has("runs") ? WITHOUT_JOURNAL : `${part} (${lacks.get("events")}).`;
+}
 
 const TRACES = "Trace ids become links if the server knows their URL: OTEL_PYTHON_KCEVENTS_TRACE_URL or trace_url=.";
 
@@ -83,7 +91,8 @@ export function showRuns() {
     return [root, ...(root.isOpen ? children.map((run) => ({ run })) : [])];
   });
   const none = items.length ? "" : "No run has written events yet.";
-  const note = source.lacks.has("runs") ? WITHOUT_JOURNAL : traceNote(runs) || none;
+  const some = source.lacks.has("events") && "Only a journal has runs: those of the other sources are not listed.";
+  const note = source.lacks.has("runs") ? WITHOUT_JOURNAL : some || traceNote(runs) || none;
   showPanel($("#runs"), data.errors, note, items, ({ run }) => run.id, runRow);
   $("#more-runs").hidden = runs.filter((run) => rootOf(run) === run).length < data.runLimit;
 }

@@ -16,6 +16,7 @@ class Refusal extends Error {
   constructor(status, message) {
     super(status ? `${status} ${message}` : message);
     this.status = status;
+    this.reason = message;
   }
 }
 
@@ -51,7 +52,7 @@ export async function readIfThere(path, parameters, otherwise) {
     if (!source.lacks.has(path)) return await read(path, parameters);
   } catch (error) {
     if (error.status !== 404) throw error;
-    source.lacks.add(path);
+    source.lacks.set(path, error.reason);
   }
   return otherwise;
 }
@@ -65,12 +66,16 @@ export async function readRange() {
   }
 }
 
-/** Return a page of events; of a source without pages, all events of its log document that match. */
+/** Return a page of events; of a source without pages, of those in its log document. */
 export async function readEvents(filter, before = null) {
   const page = await readIfThere("events", { ...filter, before }, null);
   if (page) return page;
+  if (filter.run) throw new Refusal(400, `the events of a run cannot be listed: ${source.lacks.get("events")}`);
+  data.log ??= withCursors(await read("log"));
   const matches = (event) => event.kind.startsWith(filter.kind ?? "") && (!filter.error || isError(event));
-  return { events: data.log.filter(matches), next: null };
+  const start = before ? data.log.findIndex(({ cursor }) => cursor === before) + 1 || Infinity : 0; // if still there
+  const events = data.log.slice(start).filter(matches);
+  return { events: events.slice(0, filter.limit), next: events[filter.limit] ? events[filter.limit - 1].cursor : null };
 }
 
 /** Follow pages of events until enough match: a page may be empty although others follow. */
@@ -86,7 +91,7 @@ export async function readMatches(filter, matches, wanted = 1, before = null) {
 }
 
 /** Return the events of a log document, the newest first, in the form of a page of events. */
-export function withCursors({ counters, ...lists }) {
+function withCursors({ counters, ...lists }) {
   const seen = new Map();
   const events = Object.keys(lists).flatMap((etl) => lists[etl].map((event) => ({ etl, metadata: {}, ...event })));
   events.sort((one, other) => (one.time < other.time ? 1 : one.time > other.time ? -1 : 0));
