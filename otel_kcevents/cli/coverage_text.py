@@ -29,13 +29,14 @@ _STYLES = {
     "empty": "1;33",
     "failed": "1;31",
     "missing": "1;35",
+    "before first": "2",
     "not due": "2",
     "unknown": "2",
 }
 _WIDTH = 80  # columns, unless standard output is a terminal
 _MAX_PROBLEMS = 10  # of each state
 _MAX_LENGTH = 160  # characters of a problem, unless standard output is a terminal
-_PROBLEMS = ("failed", "missing", "saved again", "empty")
+_PROBLEMS = ("failed", "missing", "saved again", "empty", "before first")
 
 
 def coverage_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
@@ -50,7 +51,7 @@ def coverage_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
         return
     for verdict in verdicts(coverage.rows, coverage.without_window, coverage.now):
         text = str(verdict) if terminal.unicode else str(verdict).replace(DASH, "-")
-        style = "" if verdict.state == "ok" else _STYLES[verdict.state]
+        style = "" if verdict.state in ("ok", "before first") else _STYLES[verdict.state]
         lines = wrap(text, terminal.columns, subsequent_indent="  ") if terminal.columns else [text]
         yield [(verdict.etl, "1"), (lines[0][len(verdict.etl) :], style)]
         yield from ([(line, style)] for line in lines[1:])
@@ -182,7 +183,8 @@ def _problems(row: CoverageRow) -> Iterator[_Problem]:
             yield _Problem(state, row.etl, first.start, last.end, counted)
     for gap in row.gaps:
         if gap.state == "missing":
-            yield _Problem("missing", row.etl, gap.start, gap.end, plural(gap.windows, "window"))
+            state = "before first" if row.precedes_first(gap) else "missing"
+            yield _Problem(state, row.etl, gap.start, gap.end, plural(gap.windows, "window"))
 
 
 def _problem_of(window: CoveredWindow) -> tuple[str, str]:

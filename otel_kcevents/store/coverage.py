@@ -152,7 +152,7 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
         newest = found[key].newest
         period = period_of(resolution)
         grace = _GRACE_PERIODS * period if query.grace is None else query.grace
-        known_since = results.known_since.get((etl, operation))
+        known_since, first = results.known_since.get((etl, operation)), _first_window(results, key)
         is_regular = operation != "compute" and (
             resolution in CALENDAR
             or key in results.regular
@@ -165,9 +165,9 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
                 there = tuple(sorted((*windows, *saved.get((etl, resolution), ())), key=_first))
                 since = _latest(known_since, results.known_since.get((etl, "save")))
             anchor = there[0].start if there else max(result.end for result in newest)
-            gaps = tuple(Schedule(resolution).gaps(there, anchor, start, end, Deadlines(now, grace, since)))
+            deadlines = Deadlines(now, grace, since, first and first.start)
+            gaps = tuple(Schedule(resolution).gaps(there, anchor, start, end, deadlines))
         last, last_failure = _newest(newest, False), _newest(newest, True)
-        first = _first_window(results, key)
         rows.append(CoverageRow(*key, period, grace, windows, gaps, last, last_failure, is_regular, known_since, first))
     without = sorted(
         (result for result in results.without_window if start <= result.time),
@@ -251,13 +251,16 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
 
 
 def _first_window(results: WindowResults, key: _Key) -> Bounds | None:
-    """Return the oldest window of a row that ever had an event; None if it is not known."""
+    """Return the oldest window of a row that ever had an event, of loads also a saved one; None if it is not known."""
     etl, operation, resolution = key
-    if (etl, operation) in results.known_since:
+    others = (
+        (*_SHARED, "save") if operation == "load" else _SHARED
+    )  # a load is not expected for a window that was saved
+    if any((etl, each) in results.known_since for each in (operation, *filter(None, others))):
         return None
-    shared = [(etl, each, resolution) for each in _SHARED]
+    places = [(etl, each, resolution) for each in others]
     own = [] if operation in _SHARED else [results.first.get(key)]
-    found = [*own, *(results.first[place] for place in shared if place in results.first)]
+    found = [*own, *(results.first[place] for place in places if place in results.first)]
     return None if None in found else min(filter(None, found), default=None)
 
 

@@ -21,6 +21,7 @@ _COLOURS = {
     "empty": "#c77700",
     "failed": "#d7304f",
     "missing": "#b04fc4",
+    "before first": "#808890",
     "not due": "#808890",
     "unknown": "#808890",
 }

@@ -46,11 +46,14 @@ class Deadlines(NamedTuple):
         now: The current time, in nanoseconds since 1970 (UTC).
         grace: How long after its end a window is due, in nanoseconds.
         known_since: The time of the oldest event that is kept, if older ones were deleted; None if not.
+        first: The start of the first window that ever had an event, where a gap of missing windows is divided, so that
+            those before it can be told apart; None if it is not known.
     """
 
     now: int
     grace: int
     known_since: int | None
+    first: int | None = None
 
 
 class Schedule:
@@ -111,21 +114,25 @@ class Schedule:
         yield from zip(starts, [*starts[1:], gap.end], strict=True)
 
     def _split(self, start: int, end: int, count: int, deadlines: Deadlines) -> Iterator[Gap]:
-        """Yield *count* windows from *start* to *end* as one gap for each state."""
+        """Yield *count* windows from *start* to *end* as one gap for each state; missing ones may be two gaps."""
         if count <= 0:
             return
-        now, grace, known_since = deadlines
+        now, grace, known_since, first = deadlines
         due = min(max(self._steps(start, now - grace), 0), count)
         unknown = 0 if known_since is None else min(max(self._steps(start, known_since), 0), due)
-        for low, high, state in ((0, unknown, "unknown"), (unknown, due, "missing"), (due, count, "not due")):
+        before = unknown if first is None else min(max(self._steps(start, first + self._tolerance), unknown), due)
+
+        def border(number: int) -> int:
+            time = end if number == count else self._shift(start, number)
+            if first is not None and 0 < number == before < count and abs(first - time) <= self._tolerance:
+                time = first
+            return _in_bounds(time)
+
+        borders = ((0, unknown, "unknown"), (unknown, before, "missing"), (before, due, "missing"))
+        for low, high, state in (*borders, (due, count, "not due")):
             if low < high:
-                yield Gap(
-                    _in_bounds(self._shift(start, low)),
-                    _in_bounds(end if high == count else self._shift(start, high)),
-                    state,
-                    high - low,
-                    _in_bounds(self._shift(start, low + 1) + grace),
-                )
+                due_at = _in_bounds(self._shift(start, low + 1) + grace)
+                yield Gap(border(low), border(high), state, high - low, due_at)
 
     def _shift(self, time: int, count: int) -> int:
         """Return the time *count* periods later."""

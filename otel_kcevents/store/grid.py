@@ -12,7 +12,7 @@ from otel_kcevents.store.coverage_rows import CoverageRow
 
 __all__ = ["GLYPHS", "Cell", "Glyph", "Grid", "grid_of"]
 
-_RANKS = ("failed", "missing", "empty", "unknown", "saved again", "earlier failures", "ok", "not due")
+_RANKS = ("failed", "missing", "empty", "unknown", "saved again", "earlier failures", "ok", "before first", "not due")
 _RANK = {state: rank for rank, state in enumerate(_RANKS)}
 _HOUR = 3_600 * SECOND
 _MAX_HOURLY = 31 * DAY  # beyond, a cell is a day
@@ -42,6 +42,7 @@ GLYPHS = {
     "empty": Glyph("0", "0", "empty"),
     "failed": Glyph("\u2717", "X", "failed"),
     "missing": Glyph("!", "!", "missing"),
+    "before first": Glyph("\u2013", "-", "missing, before the first event"),
     "not due": Glyph("\u00b7", ".", "not due yet"),
     "unknown": Glyph("?", "?", "unknown: the source keeps no events of that time"),
 }
@@ -173,4 +174,5 @@ def _parts(row: CoverageRow) -> Iterable[tuple[str, int, int, int]]:
             state = "earlier failures"
         yield state, window.start, window.end, 1
     for gap in row.gaps:
-        yield gap.state, gap.start, gap.end, gap.windows
+        state = "before first" if row.precedes_first(gap) else gap.state
+        yield state, gap.start, gap.end, gap.windows

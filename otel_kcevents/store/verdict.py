@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from otel_kcevents.model.timestamps import DAY, SECOND, to_datetime
+from otel_kcevents.model.timestamps import DAY, MIN_NS, SECOND, to_datetime
 from otel_kcevents.store.coverage_rows import CoverageRow
 from otel_kcevents.store.window_results import WindowResult
 
@@ -20,6 +20,7 @@ DASH = "\u2013"
 """Between the start and the end of a window in words."""
 
 _COUNTED = ("failed", "missing", "empty", "unknown")
+_BEFORE = "before first"
 _SAVED_AGAIN = "saved again after reconciling"
 _DONE = {"save": "saved", "load": "loaded", "aggregate": "aggregated", "total": "totaled", "reconcile": "reconciled"}
 _MINUTE, _HOUR = 60 * SECOND, 3_600 * SECOND
@@ -30,7 +31,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         etl: The name of the list, such as `allocation`.
-        state: The worst state: `failed`, `missing`, `empty`, `unknown` or `ok`.
+        state: The worst state: `failed`, `missing`, `empty`, `unknown`, `before first` (windows are missing, but all of
+            them are older than the first event) or `ok`.
         text: The verdict, such as `2 windows failed, 1 missing; newest saved 14:00-15:00, 12 min ago`.
     """
 
@@ -58,12 +60,12 @@ def verdicts(rows: Iterable[CoverageRow], without_window: Iterable[WindowResult]
 
 
 def _verdict(etl: str, rows: Sequence[CoverageRow], failures: int, now: int) -> Verdict:
-    counts = dict.fromkeys(_COUNTED, 0)
+    counts = dict.fromkeys((*_COUNTED, _BEFORE), 0)
     saved_again = 0
     for resolution in {row.resolution for row in rows}:
         parts = _parts([row for row in rows if row.resolution == resolution])
         taken: list[tuple[int, int]] = []
-        for state in _COUNTED:
+        for state in counts:
             counts[state] += _distinct(parts[state], taken)
             taken = merge_intervals([*taken, *(part[:2] for part in parts[state])])
             if state == "missing":  # a window that has to run again is not final anyway
@@ -74,9 +76,13 @@ def _verdict(etl: str, rows: Sequence[CoverageRow], failures: int, now: int) -> 
             words.append(f"{count:,} {name}" if words else f"{count:,} {_plural(count, 'window')} {name}")
     if failures:
         words.append(f"{failures:,} {_plural(failures, 'failure')} without a window")
+    before = counts[_BEFORE]
     if not words:
-        words = [_all_ok(len({window[:2] for row in rows for window in row.windows}))]
-    state = next((state for state in _COUNTED if counts[state]), "ok")
+        words += _ok_words(len({window[:2] for row in rows for window in row.windows}), before)
+    if before:
+        noun = "more" if counts["missing"] else "" if words else _plural(before, "window")
+        words.append(" ".join(filter(None, (f"{before:,}", noun, "missing before", _first_event(rows)))))
+    state = next((state for state, count in counts.items() if count), "ok")
     return Verdict(etl, "failed" if failures else state, f"{', '.join(words)}; {_newest(rows, now)}")
 
 
@@ -84,10 +90,20 @@ def _plural(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def _all_ok(count: int) -> str:
+def _ok_words(count: int, before: int) -> list[str]:
     if count > 1:
-        return f"all {count:,} windows ok"
-    return "1 window ok" if count else "no window due yet"
+        return [f"{count:,} windows ok" if before else f"all {count:,} windows ok"]
+    return ["1 window ok"] if count else [] if before else ["no window due yet"]
+
+
+def _first_event(rows: Sequence[CoverageRow]) -> str:
+    """Return what missing windows are older than: the first event, or that of operations that began later."""
+    later = []
+    for row in rows:
+        firsts = [each.first.start if each.first else MIN_NS for each in rows if each.resolution == row.resolution]
+        if any(row.precedes_first(gap) and gap.end > min(firsts) for gap in row.gaps) and row.operation not in later:
+            later.append(row.operation)
+    return f"the first {' or '.join(later)}" if later else "its first event"
 
 
 def _parts(rows: Iterable[CoverageRow]) -> Mapping[str, list[_Part]]:
@@ -100,7 +116,8 @@ def _parts(rows: Iterable[CoverageRow]) -> Mapping[str, list[_Part]]:
             if window.saved_again:
                 parts[_SAVED_AGAIN].append((window.start, window.end, 1))
         for gap in row.gaps:
-            parts[gap.state].append((gap.start, gap.end, gap.windows))
+            state = _BEFORE if row.precedes_first(gap) else gap.state
+            parts[state].append((gap.start, gap.end, gap.windows))
     return parts
 
 

@@ -140,6 +140,28 @@ def test_a_gap_is_as_long_as_the_windows_that_fit(happened: list[tuple[int, str]
     assert set(found) == missing | set(there)
 
 
+def test_gap_of_local_days_is_divided_at_the_first_event() -> None:
+    """At a load whose save failed, before a clock is changed: the days are an hour off there."""
+
+    def day(number: int) -> Window:
+        return Window(*(datetime(2024, 10, 1, tzinfo=BERLIN) + timedelta(days=number + more) for more in (0, 1)))
+
+    failure = Failure("OSError", "full", "save")
+    events = [Event("AllocationSetLoaded", NOON, 1, day(number)) for number in (36, 35)]
+    events.append(Event("AllocationSetComputeError", NOON, None, day(19), failure))
+    start, end = to_ns("2024-10-09T22:00:00Z"), to_ns("2024-11-06T23:00:00Z")
+    results = results_of(Document({"allocation": tuple(events), "asset": ()}, {}), start, end)
+    found = cover(results, CoverageQuery(Window.from_ns(start, end), grace=0, now=end))
+    row = next(row for row in found.rows if row.operation == "load")
+    first = to_ns("2024-10-19T22:00:00Z")
+    assert row.first == (first, first + DAY)
+    assert [(gap.start - HOUR, gap.end, gap.windows) for gap in row.gaps] == [
+        (start, first, 10),
+        (first - HOUR, to_ns("2024-11-04T23:00:00Z"), 16),
+    ]
+    assert [row.precedes_first(gap) for gap in row.gaps] == [True, False]
+
+
 @given(
     st.dates(date(2023, 9, 1), date(2024, 6, 1)),
     st.sets(st.integers(0, 60), min_size=1, max_size=40),
@@ -229,6 +251,6 @@ def test_loads_are_expected_where_nothing_was_saved(
         if at < end and start < at + period and (place in loads or saves.get(place, "failed") == "failed"):
             expected[at] = "ok" if place in loads else "missing" if at + period <= NOON else "not due"
     assert cells(row) == expected
-    first = NOON + min(loads) * period
+    first = NOON + min(*loads, *saves) * period
     preceding = [at for at, state in expected.items() if state == "missing" and at + period <= first]
     assert sum(gap.windows for gap in row.gaps if row.precedes_first(gap)) == len(preceding)

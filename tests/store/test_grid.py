@@ -62,7 +62,14 @@ def test_hours_of_more_than_a_month_are_summarized_by_day() -> None:
     assert drawn(save) == ["2024-09  #####!##!!" + 19 * "#", "2024-10 ###########"]
     assert save.summary == "day"
     assert save.lines["2024-09"][6] == ("2024-09-07", "missing")
-    assert drawn(grid_of(found.rows[1], 40 * DAY))[0] == f"2024-09  !X{27 * '!'}"
+    assert drawn(grid_of(found.rows[1], 40 * DAY))[0] == f"2024-09  -X{27 * '!'}"
+
+
+def test_hours_before_the_first_event_have_a_mark_of_their_own() -> None:
+    """In a summary, the day of the first event has the state of the hours after it."""
+    log = log_of(START + 30 * HOUR, HOUR, 40)
+    assert drawn(grid(log, START + 28 * HOUR, START + 32 * HOUR)) == ["2024-09-03     --##"]
+    assert drawn(grid(log, START - 30 * DAY, START + 3 * DAY)) == ["2024-08   " + 29 * "-", "2024-09 --#!"]
 
 
 @pytest.mark.parametrize("begins", [0, 22, 23, -5], ids=["UTC", "summer time", "winter time", "west"])

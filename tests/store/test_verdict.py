@@ -91,7 +91,8 @@ STATES = st.sampled_from(["ok", "empty", "failed", "missing"])
 @given(st.lists(st.tuples(STATES, STATES), min_size=1, max_size=20))
 def test_counts_are_those_of_an_enumeration(states: list[tuple[str, str]]) -> None:
     """Of windows that two operations have in any states."""
-    log = log_of(hour(21))
+    log = log_of(hour(-1), hour(21))
+    log.append(Event("AllocationSetAggregated", NOON, 7, hour(-1)))
     log.append(Event("AllocationSetAggregated", NOON, 7, hour(21)))
     for number, pair in enumerate(states):
         for operation, state in zip(("save", "aggregate"), pair, strict=True):
@@ -122,11 +123,13 @@ def test_only_a_final_window_counts_as_saved_again() -> None:
     log.append(Event("AllocationSetReconciled", NOON, None, hour(5)))
     log.append(Event("AllocationSetSaved", NOON + 1, 7, hour(5)))
     log.append(Event("AllocationSetComputeError", NOON + 2, None, hour(5), FAILED))
-    assert counts_of(log) == "1 window failed, 21 missing"
+    assert counts_of(log) == "1 window failed, 16 missing, 5 more missing before the first reconcile"
 
 
 def test_resolutions_are_counted_together() -> None:
     log = log_of(*hours(2), Window.from_ns(NOON - DAY, NOON))
+    log.append(Event("AllocationSetSaved", NOON, 7, Window.from_ns(NOON - 9 * DAY, NOON - 8 * DAY)))
+    log.append(Event("AllocationSetSaved", NOON, 7, Window.from_ns(NOON - 9 * DAY, NOON - 9 * DAY + HOUR)))
     found = coverage(log, CoverageQuery(Window.from_ns(NOON - 9 * DAY, NOON), now=NOON))
     missing = sum(row.counts["missing"] for row in found.rows)
     assert counts_of(log) == "1 window missing"
@@ -134,8 +137,53 @@ def test_resolutions_are_counted_together() -> None:
 
 
 def test_long_gaps_are_counted_with_separators() -> None:
-    log = log_of(hour(0))
+    log = log_of(Window.from_ns(NOON - 365 * DAY, NOON - 365 * DAY + HOUR))
     assert verdict_of(log, days=365).startswith("8,757 windows missing; ")
+
+
+@pytest.mark.parametrize(
+    ("saved", "reconciled", "expected"),
+    [
+        ((19, 20, 21), (), "3 windows ok, 2,179 missing before its first event"),
+        ((21,), (), "1 window ok, 2,181 missing before its first event"),
+        ((19, 21), (), "1 window missing, 2,179 more missing before its first event"),
+        ((19, 20, 21), (19, 20, 21), "3 windows ok, 2,179 missing before its first event"),
+        ((18, 19, 20, 21), (20, 21), "4 windows ok, 2,180 missing before the first reconcile"),
+        ((18, 20, 21), (20, 21), "1 window missing, 2,179 more missing before the first reconcile"),
+    ],
+)
+def test_windows_before_the_first_event_are_told_apart(
+    saved: Sequence[int], reconciled: Sequence[int], expected: str
+) -> None:
+    """Nothing is wrong with them, but they are missing for a backfill."""
+    log = log_of(*map(hour, saved))
+    for number in reconciled:
+        log.append(Event("AllocationSetReconciled", NOON, None, hour(number)))
+    found = coverage(log, CoverageQuery(Window.from_ns(NOON - 91 * DAY, NOON), now=NOON))
+    (verdict,) = verdicts(found.rows, (), NOON)
+    assert verdict.text.partition(";")[0] == expected
+    assert verdict.state == ("missing" if "more" in expected else "before first")
+
+
+def test_range_before_the_first_event_is_missing() -> None:
+    found = coverage(log_of(hour(0)), CoverageQuery(Window.from_ns(NOON - 9 * DAY, NOON - 8 * DAY), now=NOON))
+    assert verdicts(found.rows, (), NOON)[0].text.startswith("24 windows missing before its first event; newest saved")
+
+
+def test_windows_before_the_first_event_follow_the_problems() -> None:
+    log = log_of(*hours(*range(10)))
+    log.append(Event("AllocationSetSaved", NOON, 0, hour(15)))
+    log.append(Event("AllocationSetComputeError", NOON, None, hour(12), FAILED))
+    log.append(Event("AllocationSetComputeError", NOON - 1, None, None, FAILED))
+    assert counts_of(log) == ("1 window failed, 1 empty, 1 failure without a window, 10 missing before its first event")
+
+
+def test_operation_of_which_older_events_were_deleted_hides_the_first_event() -> None:
+    log = EventLog(retention=2)
+    for number in (17, 18, 19, 20, 21):
+        log.append(Event("AllocationSetSaved", NOON, 7, hour(number)))
+    log.append(Event("AllocationSetReconciled", NOON + 1, None, hour(21)))
+    assert counts_of(log) == "20 windows unknown, 1 missing before the first reconcile"
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(1, "1 failure without"), (3, "3 failures without")])
