@@ -191,6 +191,24 @@ def test_journal_and_running_program_have_a_coverage(run: Run, saved: str, tmp_p
     assert (both.code, both.out.splitlines()[0]) == (3, expected.out.splitlines()[0].replace("1 failure", "2 failures"))
 
 
+@pytest.mark.parametrize(("is_ascii", "mark"), [(False, DASH), (True, "-")])
+def test_windows_before_the_first_event_are_told_apart(
+    run: Run, saved: str, monkeypatch: pytest.MonkeyPatch, is_ascii: bool, mark: str
+) -> None:
+    """But they are printed for a backfill, and the exit codes count them."""
+    if is_ascii:
+        monkeypatch.setattr(coverage_command, "terminal_of", lambda stream: Terminal(None, False, False))
+    early = ("coverage", "--window", "2024-09-01T20:00Z/2024-09-02T02:00Z", "--etl", "asset")
+    ok = "#" if is_ascii else "\N{BLACK SQUARE}"
+    code, out, _ = run(*early, "--exit-code", saved)
+    assert code == 3
+    assert out.startswith("asset: 2 windows ok, 4 missing before its first event; newest saved ")
+    assert f"2024-09-01  {' ' * 20}{mark * 4}\n" in out
+    assert f"{ok} ok  {mark} missing, before the first event\n" in out
+    assert out.endswith("\nmissing, before the first event\n  2024-09-01T20:00Z/4h  asset save: 4 windows\n")
+    assert run(*early, "--missing", saved) == (3, "2024-09-01T20:00:00Z,2024-09-02T00:00:00Z\n", "")
+
+
 def test_unknown_windows_are_shown_and_said(run: Run, tmp_path: Path) -> None:
     """A document lists the newest 256 events of each kind; what was before is unknown, not missing."""
     log = EventLog(20)

@@ -60,12 +60,6 @@ def test_resolution_tells_its_problems(shown: Page) -> None:
     expect(choices).to_contain_text("daily (1 problem)")
 
 
-def test_windows_before_the_first_event_are_explained(visit: Visit, url: str) -> None:
-    """They are missing, but perhaps nothing ran then."""
-    note = visit(f"{url}?resolution=daily").locator("#grid-note")
-    expect(note).to_contain_text(re.compile(r"8\d of the missing windows are older than the first event of their row"))
-
-
 def test_row_names_cover_the_lines_between_days(visit: Visit, url: str) -> None:
     """When the grid is scrolled, the lines pass below the names, and below the gaps between them."""
     name = visit(url).get_by_role("rowheader", name="allocation load")

@@ -46,6 +46,13 @@ def test_coverage_is_shown_as_a_grid_with_texts() -> None:
     assert legend == "■ ok, ✗ failed, ! missing, · not due yet"
 
 
+def test_windows_before_the_first_event_have_their_own_mark() -> None:
+    html = coverage(troubled(), QUERY._replace(window=Window.from_ns(START - 7_200 * SECOND, NOW)))._repr_html_()
+    assert "1 window failed, 2 missing, 2 more missing before its first event; " in html
+    assert "2024-09-01 22:00 to 2024-09-01 23:00: missing, before the first event" in html
+    assert html.count("#808890") == 4  # as windows that are not due, of which the grid and the legend have one each
+
+
 def test_colours_do_not_set_a_background() -> None:
     """They are legible on a light and a dark page."""
     html = coverage(troubled(), QUERY)._repr_html_()

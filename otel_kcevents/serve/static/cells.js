@@ -9,7 +9,8 @@ const MAX_GAP = 10_080; // windows: a week of minutes
  * One window of one operation of an etl.
  * @typedef {{etl: string, operation: string, resolution: string, start: number, end: number, due: number,
  *   state: string, usual?: number, size?: number, successes?: number, failures?: number, succeeded?: string,
- *   failed?: string, error?: {type: string, message: string}, savedAgain?: boolean}} Cell
+ *   failed?: string, error?: {type: string, message: string}, savedAgain?: boolean,
+ *   first?: {start: string, end: string}}} Cell
  */
 
 /** Return a function that computes its result once for each object. */
@@ -21,6 +22,10 @@ export function remember(compute) {
   };
 }
 
+/** Return whether the windows of a gap are missing, but older than the first window of the row that had an event. */
+export const precedesFirst = ({ first }, { state, end }) =>
+  state === "missing" && first !== null && parseTime(end) <= parseTime(first.start);
+
 /** Return the cells of a row of the coverage, the oldest first. @type {(row) => Cell[]} */
 export const cellsOf = remember((row) => {
   const { etl, operation, resolution, grace } = row;
@@ -31,9 +36,10 @@ export const cellsOf = remember((row) => {
   const cells = row.windows.map((window) => cell(window, parseTime(window.start), parseTime(window.end)));
   for (const gap of row.gaps) {
     let end = parseTime(gap.end);
+    const facts = precedesFirst(row, gap) ? { state: "before first", first: row.first } : { state: gap.state };
     for (let left = gap.windows; left > Math.max(0, gap.windows - MAX_GAP); left -= 1) {
       const start = left === 1 ? parseTime(gap.start) : startBefore(end, row);
-      cells.push(cell({ state: gap.state }, start, end));
+      cells.push(cell(facts, start, end));
       end = start;
     }
   }
@@ -67,7 +73,7 @@ export function stateText(cell) {
   const records = size === null || size === undefined ? "" : plural(size, "record");
   if (state === "missing") return `missing, due since ${minuteText(due)}`;
   if (state === "not due") return `not due yet, due ${minuteText(due)}`;
-  if (state === "unknown") return STATES.unknown[1];
+  if (state === "unknown" || state === "before first") return STATES[state][1];
   const earlier = `earlier ${past}${records && ` with ${records}`}`;
   if (state === "failed") return list(state, error?.type, successes && earlier);
   return list(

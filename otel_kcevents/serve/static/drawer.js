@@ -49,11 +49,12 @@ const DRAWER = {
   none: () => drawerHead("Not in this range", "Choose a longer range to see this window."),
   head: ({ etl, operation, start, end }) => drawerHead(`${etl} ${operation}`, `${windowText(start, end)} UTC`),
   state: (cell, before) => {
-    const { state, error, due, end, size, usual, succeeded, failed } = cell;
+    const { state, error, due, end, size, usual, succeeded, failed, first } = cell;
     const text = element("p", { className: "state" }, markOf(cell), ` ${stateText(cell)}`);
     if (state === "missing") text.append("; ", age(due));
     const facts = element("dl");
     const fact = (term, ...value) => facts.append(element("dt", { textContent: term }), element("dd", {}, ...value));
+    if (first) fact("First event", `of ${windowText(parseTime(first.start), parseTime(first.end))}`);
     if (succeeded) fact("Last success", ...withAge(parseTime(succeeded)));
     if (failed) fact("Last failure", ...withAge(parseTime(failed)));
     if (error) fact("Its error", errorText(error));

@@ -54,30 +54,18 @@ function drawGrid() {
   const columns = all.slice(-MAX_COLUMNS);
   $("#grid").closest("section").hidden = !rows().length;
   const isCut = all.length > columns.length;
-  const cut = isCut ? `The newest ${MAX_COLUMNS} of ${number(all.length)} windows are shown.` : "";
-  const note = [cut, startNote(lines)].filter(Boolean).join(" ");
+  const note = isCut ? `The newest ${MAX_COLUMNS} of ${number(all.length)} windows are shown.` : "";
   setText($("#grid-note"), data.range.problem ?? (lines.length ? note : "No operation matches."));
   const shape = JSON.stringify([lines.map(({ key }) => key), columns.map(({ column }) => column)]);
   if (shape !== drawn.shape) buildGrid(lines, columns);
   else showCells(lines, columns);
   drawn.shape = shape;
   showLegend(lines.flatMap(({ cells }) => columns.map(({ column }) => cells.get(column)).filter(Boolean)));
-  if ($("#grid [tabindex='0']")) return;
   const problems = tds().filter(({ cell }) => cell && isProblem(cell));
+  for (const each of [$("#previous"), $("#next")]) each.disabled = !problems.length;
+  if ($("#grid [tabindex='0']")) return;
   problems.sort((one, other) => other.cellIndex - one.cellIndex);
   setTabStop(problems[0] ?? gridCells(0).at(-1)); // the newest problem, or the newest window
-}
-
-/** Return how many missing windows are older than all events of their line: perhaps nothing ran then. */
-function startNote(lines) {
-  const missing = lines.flatMap(({ cells }) => {
-    const own = [...cells.values()];
-    const first = Math.min(...own.filter(({ successes }) => successes !== undefined).map(({ start }) => start));
-    return Number.isFinite(first) ? own.filter(({ state, start }) => state === "missing" && start < first) : [];
-  });
-  if (!missing.length) return "";
-  const words = `${number(missing.length)} of the missing windows ${missing.length === 1 ? "is" : "are"}`;
-  return `${words} older than the first event of their row in this range: perhaps the ETL did not run yet.`;
 }
 
 function showCells(lines, columns) {

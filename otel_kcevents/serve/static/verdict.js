@@ -1,6 +1,6 @@
 /** The verdict, the list of problems, and the title and icon of the tab. */
 
-import { cellsOf, isProblem, keyOf, remember, stateText } from "./cells.js";
+import { cellsOf, isProblem, keyOf, precedesFirst, remember, stateText } from "./cells.js";
 import { $, button, element, showItems } from "./dom.js";
 import { openCell } from "./grid.js";
 import { showEventsOf } from "./panels.js";
@@ -20,11 +20,11 @@ const BAD = ["killed", "failed"]; // how runs end badly
 function verdictOf(etl) {
   const own = rows().filter((row) => row.etl === etl);
   const windows = Map.groupBy(own.flatMap(cellsOf), ({ start, end }) => `${start}/${end}`);
-  const counts = Object.fromEntries([...COUNTED, "again", "ok"].map((state) => [state, 0]));
+  const counts = Object.fromEntries([...COUNTED, "before first", "again", "ok"].map((state) => [state, 0]));
   for (const cells of windows.values()) {
     const state = Object.keys(STATES).find((each) => cells.some((cell) => cell.state === each));
-    const best = state === "not due" && cells.some((cell) => cell.state === "ok") ? "ok" : state;
-    if (best in counts) counts[best] += 1;
+    if (state in counts) counts[state] += 1;
+    if ((state === "not due" || state === "before first") && cells.some((cell) => cell.state === "ok")) counts.ok += 1;
     if (state !== "failed" && state !== "missing" && cells.some(({ savedAgain }) => savedAgain)) counts.again += 1;
   }
   const words = [...COUNTED, "again"].filter((state) => counts[state]).map((state, index) =>
@@ -32,11 +32,29 @@ function verdictOf(etl) {
   const without = data.week.withoutWindow.filter((failure) => failure.etl === etl);
   const failures = without.reduce((sum, { failures: count }) => sum + count, 0);
   if (failures) words.push(`${plural(failures, "failure")} without a window`);
-  if (!words.length && counts.ok) words.push(counts.ok > 1 ? `all ${number(counts.ok)} windows ok` : "1 window ok");
-  if (!words.length) words.push("no window due yet");
-  const state = COUNTED.find((each) => counts[each]) ?? (failures ? "unknown" : counts.ok ? "ok" : "not due");
+  const before = counts["before first"];
+  const all = counts.ok > 1 && !before ? "all " : "";
+  if (!words.length && counts.ok) words.push(`${all}${plural(counts.ok, "window")} ok`);
+  if (!words.length && !before) words.push("no window due yet");
+  if (before) {
+    const counted = words.length ? number(before) : plural(before, "window");
+    words.push(`${counted}${counts.missing ? " more" : ""} missing before ${firstEventText(own)}`);
+  }
+  const calm = failures ? "unknown" : before ? "before first" : counts.ok ? "ok" : "not due";
+  const state = COUNTED.find((each) => counts[each]) ?? calm;
   const newest = newestOf(own);
   return { etl, state, counts, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
+}
+
+/** Return what missing windows are older than: the first event, or that of operations that began later. */
+function firstEventText(own) {
+  const later = own.filter((row) => {
+    const alike = own.filter(({ resolution }) => resolution === row.resolution);
+    const since = Math.min(...alike.map(({ first }) => (first ? parseTime(first.start) : -Infinity)));
+    return row.gaps.some((gap) => precedesFirst(row, gap) && parseTime(gap.end) > since);
+  });
+  const operations = [...new Set(later.map(({ operation }) => operation))];
+  return operations.length ? `the first ${operations.join(" or ")}` : "its first event";
 }
 
 /** Return the newest window that was saved; if none was, the newest one of another operation. */
@@ -103,7 +121,7 @@ function badWords(bad, earlier) {
 export function showProblems() {
   const found = rows().flatMap((row) => [
     ...cellsOf(row).filter((cell) => cell.savedAgain || (isProblem(cell) && cell.state !== "missing")),
-    ...row.gaps.filter(({ state }) => state === "missing").map(({ start, end, windows }) => {
+    ...row.gaps.filter((gap) => gap.state === "missing" && !precedesFirst(row, gap)).map(({ start, end, windows }) => {
       const first = cellsOf(row).find((cell) => cell.start >= parseTime(start));
       return { ...first, end: parseTime(end), windows };
     }),
@@ -148,7 +166,8 @@ export function showTab(isStale) {
   const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
   const sums = COUNTED.map((state) => [lines.reduce((sum, { counts }) => sum + counts[state], 0), state]);
   const problems = list(...sums.filter(([sum]) => sum).map(([sum, state]) => `${number(sum)} ${state}`));
-  const state = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet" : problems || worst;
+  const rest = worst === "before first" ? "ok since the first event" : worst;
+  const state = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet" : problems || rest;
   const title = `${STATES[worst][0]} ${state} – Cost ETL`;
   if (document.title === title) return;
   document.title = title;

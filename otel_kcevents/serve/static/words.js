@@ -8,6 +8,7 @@ export const STATES = {
   missing: ["!", "missing"],
   empty: ["0", "empty"],
   unknown: ["?", "unknown, older than what is kept"],
+  "before first": ["–", "missing, before the first event"],
   "not due": ["·", "not due yet"],
   ok: ["✓", "ok"],
 };
