@@ -87,12 +87,15 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
         Its exit code; the negative number of the signal that killed it, if one did.
     """
     process: subprocess.Popen[bytes] | None = None
+    may_run = False
     early: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
+        if may_run and signal.Signals(number).name in _TERMINAL_SIGNALS and _has_terminal():
+            return
         if process is None:
             early.append(number)
-        elif signal.Signals(number).name not in _TERMINAL_SIGNALS or not _has_terminal():
+        else:
             process.send_signal(number)
 
     known = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
@@ -102,6 +105,7 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
     try:
         # The launcher drops one -- after the program.
         escaped = [command[0], *command[1:2], *command[1:]] if command[1:2] == ["--"] else command
+        may_run = True  # before the process is known: a key may be pressed while Popen has not returned
         process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, *escaped], env={**os.environ, **environment})
         for number in early:
             process.send_signal(number)

@@ -100,7 +100,8 @@ def test_end_of_a_program_is_described(status: int, end: str) -> None:
     assert describe_end(status) == end
 
 
-def test_keys_of_a_terminal_interrupt_the_program_once() -> None:
+@pytest.mark.parametrize("moment", [[], ["at_start"]], ids=["later", "at its start"])
+def test_keys_of_a_terminal_interrupt_the_program_once(moment: list[str]) -> None:
     """The terminal sends the signal to the program as well."""
-    out, _ = run_program("in_terminal")
+    out, _ = run_program("in_terminal", *moment)
     assert out.splitlines() == ["interrupts: 1", "exit code: 4"]
