@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import connect
-from time import perf_counter
+
+from waits import waited
 
 from otel_kcevents import EventLog, Journal, RecordSet
 from otel_kcevents.store.run_end import end_run
@@ -20,24 +21,24 @@ class TroubledProgram:
     """A log with a journal. Each event has another size, so that a lost or doubled one is noticed.
 
     Attributes:
-        longest: The duration of the longest call so far, in seconds.
-        total: The duration of all calls, in seconds.
+        longest: How long the longest call so far has waited, in seconds.
+        total: How long all calls have waited.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.log = EventLog(retention=20_000)
         self.journal = Journal(path)
         self.asset = RecordSet("asset", "AssetSet", log=self.log)
-        start = perf_counter()
+        start = waited()
         self.log.attach(self.journal)
-        self.longest = self.total = perf_counter() - start
+        self.longest = self.total = waited() - start
 
     def emit(self, first: int, count: int) -> None:
         """Emit events of the sizes *first*, *first* + 1 and so on."""
         for size in range(first, first + count):
-            start = perf_counter()
+            start = waited()
             self.asset.emit("saved", size=size)
-            duration = perf_counter() - start
+            duration = waited() - start
             self.longest = max(self.longest, duration)
             self.total += duration
 
@@ -75,7 +76,7 @@ class Writer:
         return self.process.stdout.readline()
 
     def emit(self, first: int, count: int) -> float:
-        """Emit events; return the total duration of all calls so far, in seconds."""
+        """Emit events; return how long all calls so far have waited, in seconds."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"EMIT {first} {count}\n")
         self.process.stdin.flush()
@@ -87,18 +88,23 @@ class Writer:
 
 
 @contextmanager
-def other_process(code: str, *args: str | Path) -> Iterator[None]:
-    """Run code in another process that prints a line when it is ready; it is killed at the end."""
+def other_process(code: str, *args: str | Path) -> Iterator[Callable[[], None]]:
+    """Run code in another process that prints a line when it is ready; yield a function that ends it."""
     process = subprocess.Popen(
         [sys.executable, "-S", "-c", code, *map(str, args)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with process:
         assert process.stdout is not None
         process.stdout.readline()
-        try:
-            yield
-        finally:
+
+        def end() -> None:
             process.kill()
+            process.wait()
+
+        try:
+            yield end
+        finally:
+            end()
 
 
 HOLD_FLOCK = """

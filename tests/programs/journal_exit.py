@@ -1,4 +1,4 @@
-"""`journal_exit.py NAME FILE`: end with a journal in use, in a way below; print how long its calls took."""
+"""`journal_exit.py NAME FILE`: end with a journal in use, in a way below; print how long its calls took and waited."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sqlite3
 import sys
 import threading
 import time
+
+from waits import waited
 
 from otel_kcevents import Journal, asset, default_log
 from otel_kcevents.store.run_end import end_run
@@ -20,13 +22,17 @@ default_log.attach(Journal(path))
 def daemon_threads() -> None:
     """They record until the interpreter stops them, also after the end of the run has been written."""
 
+    record = threading.Barrier(4)
+
     def work() -> None:
+        asset.emit("saved")
+        record.wait()
         while True:
             asset.emit("saved")
 
     for _ in range(3):
         threading.Thread(target=work, daemon=True).start()
-    time.sleep(0.05)
+    record.wait()
 
 
 def lock() -> sqlite3.Connection:
@@ -34,10 +40,10 @@ def lock() -> sqlite3.Connection:
     asset.emit("saved")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    begin = time.monotonic()
+    begin, waited_before = time.monotonic(), waited()
     for _ in range(2):
         asset.emit("saved")
-    print(json.dumps([time.monotonic() - begin, Journal(path).counts()]))
+    print(json.dumps([time.monotonic() - begin, waited() - waited_before, Journal(path).counts()]))
     return other
 
 

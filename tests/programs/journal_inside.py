@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import json
 import logging
@@ -18,6 +19,8 @@ from itertools import count
 from random import Random
 from types import FrameType
 from typing import Any
+
+from waits import waited
 
 from otel_kcevents import EventLog, Journal, JournalError, flush
 from otel_kcevents.model.event import Event, Failure
@@ -147,6 +150,9 @@ def collector_appends() -> None:
 
 def random_interrupts() -> None:
     """Each call that returns has written its event once; each that a signal interrupts, at most once."""
+    faulthandler.dump_traceback_later(60, exit=True)  # `setitimer` has replaced the alarm
+    # Python closes a connection that is interrupted before it has a name; version 3.13 warns that nobody else has.
+    warnings.simplefilter("ignore", ResourceWarning)
     random, returned, is_armed = Random(), [], False
 
     def fail(number: int, frame: FrameType | None) -> None:
@@ -168,7 +174,7 @@ def random_interrupts() -> None:
 
 
 def stuck_thread() -> None:
-    """Two threads wait for one that is stuck inside its write; print for how long."""
+    """Two threads wait for one that is stuck inside its write; print how long their calls took and waited."""
     inside, goes_on, durations = threading.Event(), threading.Event(), []
 
     def stick() -> None:
@@ -176,9 +182,9 @@ def stuck_thread() -> None:
         goes_on.wait()
 
     def measure() -> None:
-        begin = time.monotonic()
+        begin, waited_before = time.monotonic(), waited()
         append()
-        durations.append(time.monotonic() - begin)
+        durations.append((time.monotonic() - begin, waited() - waited_before))
 
     stuck = threading.Thread(target=inside_write, args=(stick,))
     stuck.start()

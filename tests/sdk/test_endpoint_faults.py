@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +18,7 @@ pytest.importorskip(
 from conftest import wait_until
 from faults import GRPC_FAULTS, HTTP_FAULTS
 from opentelemetry.sdk.trace import TracerProvider
+from waits import waited
 
 from otel_kcevents.sdk import delivery as delivery_module
 from otel_kcevents.sdk.delivery import Delivery
@@ -61,9 +61,9 @@ def test_losses_are_reported_for_every_endpoint_fault(
             for number in range(EMITTED // 2):
                 provider.get_tracer("test").start_span(f"{half}.{number}").end()
             provider.force_flush(int(patience * 500))
-        begun = monotonic()
+        begun = waited()
         delivery.end()
-        lasted = monotonic() - begun
+        lasted = waited() - begun
         provider.shutdown()
         delivery.close()
         taken = len(endpoint.taken)

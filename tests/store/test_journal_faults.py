@@ -114,11 +114,18 @@ def test_lock_of_another_program_delays_one_call(path: Path, warned: Warned, cod
     ]
 
 
-@pytest.mark.parametrize("code", [HOLD_FLOCK, HOLD_SQLITE_LOCK], ids=["flock", "sqlite"])
-def test_lock_that_is_soon_released_is_waited_for(path: Path, warned: Warned, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "module"),
+    [(HOLD_FLOCK, "lock_file"), (HOLD_SQLITE_LOCK, "journal_file")],
+    ids=["flock", "sqlite"],
+)
+def test_lock_that_is_soon_released_is_waited_for(
+    path: Path, warned: Warned, monkeypatch: pytest.MonkeyPatch, code: str, module: str
+) -> None:
     program = TroubledProgram(path)
     program.emit(0, 3)
-    with other_process(code.replace("input()", "import time; time.sleep(0.1)"), path):
+    with other_process(code, path) as end:
+        monkeypatch.setattr(f"otel_kcevents.store.{module}.sleep", lambda seconds: end())
         program.emit(3, 1)
         assert sizes_in(path) == [0, 1, 2, 3]
     assert warned() == []

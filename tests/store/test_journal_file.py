@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
-from time import monotonic, sleep, time_ns
+from time import monotonic, monotonic_ns, sleep, time_ns
 from typing import IO
 
 import pytest
@@ -181,29 +181,24 @@ def test_reader_that_does_not_end_stops_writes(path: Path) -> None:
         assert sizes_in(path) == [*range(len(written) + 1)]
 
 
-WRITE_UNDER_LOCK = """
-import fcntl, os, sqlite3, sys, time
-lock = open(sys.argv[1] + "-lock", "a")
-fcntl.flock(lock, fcntl.LOCK_EX)
-print(flush=True)
-end = time.monotonic() + 0.5
-while time.monotonic() < end:
-    os.utime(sys.argv[1] + "-wal")
-    time.sleep(0.002)
-lock.close()
-input()
-"""
-
-
-def test_end_of_a_program_waits_while_others_write(path: Path) -> None:
+def test_end_of_a_program_waits_while_others_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If hundreds of programs end at once, each gets the lock in time."""
-    with open_file(path) as file:
+    with open_file(path) as file, monkeypatch.context() as patched:
         append(file, run_of("a"), 0, 1)
-        with other_process(WRITE_UNDER_LOCK, path):
+        with other_process(HOLD_FLOCK, path) as end:
             with pytest.raises(JournalError, match="is locked"):
                 file.end(run_of("a"), "ended", None, 0.05, is_final=True)
+            released_at = monotonic() + 0.3
+
+            def write_meanwhile(seconds: float) -> None:
+                os.utime(f"{path}-wal", ns=(0, monotonic_ns()))
+                if monotonic() > released_at:
+                    end()
+
+            patched.setattr("otel_kcevents.store.lock_file.sleep", write_meanwhile)
             file.wait_for_writers_until = monotonic() + 60
-            file.end(run_of("a"), "ended", None, 0.2, is_final=True)
+            file.end(run_of("a"), "ended", None, 0.1, is_final=True)
+            patched.undo()
         with other_process(HOLD_FLOCK, path):
             begin = monotonic()
             with pytest.raises(JournalError, match="is locked"):
