@@ -553,12 +553,15 @@ TIMES = st.fixed_dictionaries(
 )
 ENDS = st.fixed_dictionaries({"start": PATHS}, optional={"end": PATHS, "inclusive": st.booleans()})
 EXPECTED = st.sampled_from(["none", "empty", "x", 1, False, 1.5, [1, "true"]])
+CONDITIONS = st.fixed_dictionaries({"path": PATHS, "is": EXPECTED}).filter(
+    lambda condition: condition["is"] != "none" or "[*]" not in condition["path"]  # a mapping refuses that
+)
 ENTRIES = st.fixed_dictionaries(
     {},
     optional={
         "window": PATHS | st.lists(PATHS, min_size=2, max_size=2) | TIMES | ENDS,
         "size": PATHS | PATHS.map("+{}".format) | st.just(False),
-        "fails_when": st.fixed_dictionaries({"path": PATHS, "is": EXPECTED}) | st.sampled_from(["none", "empty"]),
+        "fails_when": CONDITIONS | st.sampled_from(["none", "empty"]),
         "error": PATHS,
         "keep": st.dictionaries(st.sampled_from("yz"), PATHS, max_size=2),
         "within": st.just("*"),

@@ -187,7 +187,9 @@ def check_mutated(mutations: list[tuple[str, int, Any, Any]], is_imported: bool)
     check(*mutate(mutations), is_imported)
 
 
-@settings(max_examples=int(sys.argv[1]) // 4, deadline=None, database=None)
+@settings(
+    max_examples=int(sys.argv[1]) // 4, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(values, st.sampled_from(["mapping", "functions", "sets"]))
 def check_anything(value: Any, option: str) -> None:
     """Run the pipeline with content that is not a mapping."""

@@ -43,7 +43,7 @@ def test_merge_with_an_empty_source_changes_nothing(events: list[Event]) -> None
     assert coverage(merge(Saved(), Saved(*events)), QUERY).to_dict() == coverage(Saved(*events), QUERY).to_dict()
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(histories(in_order=False))
 @example(TWO_OPERATIONS)
 def test_journal_is_covered_like_a_document(tmp_path: Path, events: list[Event]) -> None:
