@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -20,8 +20,11 @@ __all__ = ["request", "running"]
 def running(folder: Path, command: Sequence[object], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process group that runs a command during the `with` block, in the folder of the programs.
 
+    The end of the block waits for all processes, of which the first one may end before another has exported: they share
+    the pipe that is their stdout.
+
     Args:
-        folder: For its output, in a file of this name, and in the variable TEST_FOLDER.
+        folder: For its stderr, in a file with the name `output`, and in the variable TEST_FOLDER.
         command: The command.
         environment: Variables to add to `clean_environment()`.
     """
@@ -30,21 +33,22 @@ def running(folder: Path, command: Sequence[object], **environment: str) -> Iter
             [str(part) for part in command],
             cwd=TESTS / "programs",
             env=clean_environment(TEST_FOLDER=str(folder), **environment),
-            stdout=output,
+            stdout=subprocess.PIPE,
             stderr=output,
             start_new_session=True,
         )
     try:
         yield program
-        program.wait(60)
-    finally:
-        if program.poll() is None:
+        program.communicate(timeout=60)
+    except BaseException:
+        with suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
-            program.wait()
+        program.communicate()
+        raise
 
 
 def request(folder: Path, path: str = "/") -> bool:
-    """Send a request to the server, whose output has its port; return whether it has answered."""
+    """Send a request to the server, whose stderr has its port; return whether it has answered."""
     listening = re.search(r"http://127\.0\.0\.1:(\d+)", (folder / "output").read_text())
     try:
         return bool(listening and urlopen(f"http://127.0.0.1:{listening[1]}{path}", timeout=20).read())

@@ -553,8 +553,9 @@ TIMES = st.fixed_dictionaries(
 )
 ENDS = st.fixed_dictionaries({"start": PATHS}, optional={"end": PATHS, "inclusive": st.booleans()})
 EXPECTED = st.sampled_from(["none", "empty", "x", 1, False, 1.5, [1, "true"]])
-CONDITIONS = st.fixed_dictionaries({"path": PATHS, "is": EXPECTED}).filter(
-    lambda condition: condition["is"] != "none" or "[*]" not in condition["path"]  # a mapping refuses that
+CONDITIONS = st.one_of(
+    st.fixed_dictionaries({"path": PATHS, "is": EXPECTED.filter(lambda expected: expected != "none")}),
+    st.fixed_dictionaries({"path": PATHS.filter(lambda path: "[*]" not in path), "is": EXPECTED}),  # [*] omits None
 )
 ENTRIES = st.fixed_dictionaries(
     {},

@@ -133,14 +133,14 @@ def test_each_process_is_a_run_that_knows_its_parent(
 
 
 def test_worker_that_gunicorn_aborts_exports(tmp_path: Path) -> None:
-    """The worker hangs for longer than the timeout."""
-    command = f"{GUNICORN} --timeout 1 web:wsgi"
+    """The worker hangs for longer than the timeout, which is long enough for its start."""
+    command = f"{GUNICORN} --timeout 60 --config hanging_worker.py web:wsgi"
     with (
         http_receiver() as received,
         running(tmp_path, python(command), **received.environment) as server,
     ):
         wait_until(lambda: "Booting worker" in (tmp_path / "output").read_text())
         assert not request(tmp_path, "/hang")
-        wait_until(lambda: received.total)
+        wait_until(lambda: received.total and received.spans)
         server.terminate()
     assert (len(received.spans), received.total) == (1, {LOADED: 1})
