@@ -110,11 +110,12 @@ def read_window_results(
                     for result in _Group(etls[kind], kind, operation).results([(first, length, *others)]):
                         found.add(result)
     known_since, lost = {}, set()
-    for kind, time in connection.execute(_OLDEST_KEPT if mark is None else _KNOWN_SINCE):
-        if kind in etls and kind.removesuffix("Event").endswith("Error"):
+    oldest = dict(connection.execute(_OLDEST_KEPT if mark is None else _KNOWN_SINCE))
+    for kind in etls.keys() & oldest.keys():
+        if kind.removesuffix("Event").endswith("Error"):
             lost.add((etls[kind], operation_of(kind, None)))
-        elif kind in etls:
-            known_since[etls[kind], str(operation_of(kind, None))] = time
+        else:
+            known_since[etls[kind], str(operation_of(kind, None))] = oldest[kind]
     return found.finish(known_since, lost)
 
 

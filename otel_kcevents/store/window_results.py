@@ -115,8 +115,9 @@ class WindowResults(NamedTuple):
         found = []
         for (etl, operation, is_error, _, length), results in self.groups.items():
             for start, events, order, time, detail in results:
-                window, last = (start, start + length), (None, detail) if is_error else (detail, None)
-                found.append(WindowResult(etl, operation, is_error, *window, events, order, time, *last))
+                size, failure = (None, detail) if is_error else (detail, None)
+                window = etl, operation, is_error, start, start + length
+                found.append(WindowResult(*window, events, order, time, size, failure))
         return tuple(found)
 
 
@@ -257,8 +258,8 @@ def results_of(document: Document, start: int, end: int) -> WindowResults:
             listed[event.kind] = listed.get(event.kind, 0) + 1
             if is_error:
                 failures[event.kind] = etl, operation_of(event.kind, None)
-            elif operation is not None:
-                oldest.setdefault((etl, operation), (event.kind, event.time))
+            else:
+                oldest.setdefault((etl, str(operation)), (event.kind, event.time))
             bounds = _bounds(event)
             if bounds is not None:
                 key = etl, operation, is_error, *bounds
