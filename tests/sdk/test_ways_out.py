@@ -15,6 +15,7 @@ pytest.importorskip(
 from conftest import TESTS, clean_environment, run_program
 from faults import black_hole, raw_endpoint
 from receivers import http_receiver
+from waits import waited
 
 SAVED = ("allocation", "AllocationSetSaved")
 PROGRAM = [sys.executable, str(TESTS / "programs" / "ways_out.py")]
@@ -115,7 +116,10 @@ def test_failed_flush_counts_toward_the_time_limit() -> None:
             text=True,
         )
         assert program.stdout is not None
+        assert program.stderr is not None
         assert program.stdout.readline() == "saved\n"
-        _, err = program.communicate(timeout=5 + 3)
+        before = waited(program.pid)
+        assert "failed to export 1 span " in program.stderr.read()
+        assert waited(program.pid) - before < 5 + 3
+    program.communicate(timeout=60)
     assert program.returncode == -signal.SIGTERM
-    assert "failed to export 1 span " in err
