@@ -270,7 +270,7 @@ def test_different_logs_on_one_function_each_record(telemetry: Telemetry) -> Non
 # Refused at decoration
 
 
-@pytest.mark.parametrize("wrong", [Window, 5, "load", object(), staticmethod(Window)], ids=repr)
+@pytest.mark.parametrize("wrong", [Window, 5, "load", object(), staticmethod(Window)], ids=type)
 def test_only_functions_can_be_decorated(telemetry: Telemetry, wrong: Any) -> None:
     with pytest.raises(TypeError, match="decorate a function, a method or a callable object"):
         telemetry.asset.load(wrong)

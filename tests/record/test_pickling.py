@@ -118,7 +118,9 @@ def test_dask_tokens_are_the_same_in_every_process() -> None:
 
 
 @ROUNDS
-@pytest.mark.parametrize("value", [allocation, asset, default_log, load_assets], ids=repr)
+@pytest.mark.parametrize(
+    "value", [allocation, asset, default_log, load_assets], ids=["set", "other set", "log", "function"]
+)
 def test_global_object_is_unpickled_as_itself(value: object, again: Callable[[Any], Any]) -> None:
     assert again(value) is value
 
