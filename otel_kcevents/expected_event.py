@@ -9,7 +9,7 @@ from types import EllipsisType
 from typing import Any
 
 from otel_kcevents.model.event import OPERATIONS, Event
-from otel_kcevents.model.messages import describe, short_repr, type_name
+from otel_kcevents.model.messages import short_repr, type_name
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import known_kinds
 
@@ -45,19 +45,20 @@ class ExpectedEvent:
         match: str | None = None,
         operation: str | EllipsisType | None = ...,
     ) -> None:
+        __tracebackhide__ = True  # the traceback of a mistake ends with the line of the test
         if size is not ... and size is not None and type(size) is not int:
-            raise TypeError(f"size must be an integer, or None for an event without a size, got {describe(size)}")
+            raise TypeError(f"size must be an integer, or None for an event without a size, got {short_repr(size)}")
         is_class = isinstance(error, type) and issubclass(error, BaseException)
         if error is not ... and error is not None and not is_class and not isinstance(error, str):
-            raise TypeError(f"error must be an exception class or its name, got {describe(error)}")
+            raise TypeError(f"error must be an exception class or its name, got {short_repr(error)}")
         if operation is not ... and operation is not None and operation not in OPERATIONS:
             raise ValueError(f"{short_repr(operation)} is not an operation; expected one of {', '.join(OPERATIONS)}")
         self._kind = _kind_of(kind)
         self._size = size
-        self._window = window if window is ... or window is None else Window.of(window)
+        self._window = window if window is ... or window is None else _window_of(window)
         self._error = error
         self._errors = _names_of(error) if isinstance(error, type) else {error}
-        self._pattern = None if match is None else re.compile(match)
+        self._pattern = None if match is None else _pattern_of(match)
         self._operation = operation
 
     def __str__(self) -> str:
@@ -146,14 +147,37 @@ def _line(event: Event) -> str:
 
 def _kind_of(name: str) -> str:
     """Return the name of a kind without a trailing `Event`."""
+    __tracebackhide__ = True
+    if not isinstance(name, str):
+        raise TypeError(f"kind must be a string such as 'AllocationSetSaved', got {short_repr(name)}")
     known = known_kinds()
     for kind in (name, name.removesuffix("Event")):
         if kind in known:
             return kind
     nearest = get_close_matches(name, known, n=3, cutoff=0.5) or known
     raise ValueError(
-        f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? Create your own record set first"
+        f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? "
+        "A record set of your own has to be created before"
     )
+
+
+def _window_of(value: object) -> Window:
+    """Return the window that a test expects. Its value is shown in the message: it is code, not data."""
+    __tracebackhide__ = True
+    try:
+        return Window.of(value)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"window={short_repr(value)}: {error}") from None
+
+
+def _pattern_of(match: str) -> re.Pattern[str]:
+    __tracebackhide__ = True
+    try:
+        return re.compile(match)
+    except (TypeError, re.error) as error:
+        remedy = "for a text with special characters, use re.escape()"
+        raise ValueError(f"match must be a regular expression, got {short_repr(match)}: {error}; {remedy}") from None
 
 
 def _names_of(error: type[BaseException]) -> set[Any]:

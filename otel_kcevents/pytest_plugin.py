@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["kcevents", "pytest_collection_modifyitems", "pytest_configure"]
 
 _USE = pytest.StashKey[bool]()  # whether the test must emit no errors; absent if it does not use the plugin
-_IS_WRONG = pytest.StashKey[bool]()  # whether its marker has unknown arguments
+_WRONG = pytest.StashKey[str]()  # the arguments of its marker, if it does not take them
 _CAPTURED = pytest.StashKey["CapturedEvents"]()
 _PASSED = pytest.StashKey[bool]()  # set once the test itself has emitted no errors
 
@@ -47,14 +47,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if marker is not None or "kcevents" in getattr(item, "fixturenames", ()):
             is_used = True
             item.stash[_USE] = marker is not None and marker.kwargs.get("no_errors", False) is True
-            item.stash[_IS_WRONG] = marker is not None and _is_wrong(*marker.args, **marker.kwargs)
+            if marker is not None and (wrong := _wrong_arguments(*marker.args, **marker.kwargs)):
+                item.stash[_WRONG] = wrong
     if is_used and not config.pluginmanager.has_plugin("kcevents-use"):
         config.pluginmanager.register(_Use(), "kcevents-use")
 
 
-def _is_wrong(*args: object, no_errors: object = False, **kwargs: object) -> bool:
-    """Return whether a marker has other arguments than it takes."""
-    return bool(args or kwargs) or not isinstance(no_errors, bool)
+def _wrong_arguments(*args: object, **kwargs: object) -> str:
+    """Return the arguments of a marker that it does not take, as they are written; empty if there are none."""
+    wrong = [repr(value) for value in args]
+    for name, value in kwargs.items():
+        if name != "no_errors" or not isinstance(value, bool):
+            wrong.append(f"{name}={value!r}")
+    return ", ".join(wrong)
 
 
 @pytest.fixture
@@ -76,8 +81,9 @@ class _Use:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if item.stash.get(_IS_WRONG, False):  # the session goes on; a worker of xdist could not report a usage error
-            pytest.fail("the marker kcevents takes only no_errors=True or no_errors=False", pytrace=False)
+        if wrong := item.stash.get(_WRONG, ""):  # the session goes on; a worker of xdist could not report a usage error
+            message = f"the marker kcevents takes only no_errors=True or no_errors=False, got {wrong}"
+            pytest.fail(message, pytrace=False)
         if _USE in item.stash:
             _captured(item)
 

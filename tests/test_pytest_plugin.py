@@ -195,7 +195,22 @@ def test_marker_with_other_arguments_is_refused(pytester: pytest.Pytester, argum
     """Only its own test has an error; the others run."""
     code = f"@pytest.mark.kcevents({arguments})\ndef test_etl(): ...\n\ndef test_other(kcevents): ..."
     result = run(pytester, code, passed=1, errors=1)
-    result.stdout.fnmatch_lines(["the marker kcevents takes only no_errors=True or no_errors=False"])
+    message = f"the marker kcevents takes only no_errors=True or no_errors=False, got {arguments}"
+    result.stdout.fnmatch_lines([message])
+
+
+def test_mistake_in_an_assertion_is_shown_in_the_test(pytester: pytest.Pytester) -> None:
+    """Not in the package."""
+    code = """
+    def test_kind(kcevents):
+        kcevents.assert_emitted("AssetSetSavd")
+    def test_window(kcevents):
+        kcevents.assert_emitted("AssetSetSaved", window="yesterdy")
+    def test_match(kcevents):
+        kcevents.assert_emitted("AssetSetSaved", match="(")
+    """
+    result = run(pytester, code, failed=3)
+    result.stdout.no_fnmatch_line("*expected_event.py*")
 
 
 def test_marker_is_listed(pytester: pytest.Pytester) -> None:
