@@ -76,7 +76,7 @@ class CoverageRow(NamedTuple):
             are not if only one was ever seen, nor are failures to `compute`, whose success is not recorded.
         known_since: The time of the oldest success that is kept, if older ones were deleted.
         first: The oldest window that ever had an event, also outside the range; of loads, also one that was saved. None
-            if it is not known, because older events were deleted, or the source does not tell.
+            if it is not known, because older events were deleted, or the source does not report it.
     """
 
     etl: str

@@ -1,4 +1,4 @@
-"""Missing windows that are older than the first event of their row: they are told apart, and are no problem."""
+"""Missing windows that are older than the first event of their row: they are told apart, and are not problems."""
 
 from __future__ import annotations
 
