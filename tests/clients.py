@@ -20,7 +20,7 @@ from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import EventLog
 
-GENEROUS = 20.0  # seconds after which a test that waits has failed
+GENEROUS = 60.0  # seconds after which a test that waits has failed
 
 
 class Stage:
@@ -163,10 +163,14 @@ def reset(client: socket.socket) -> None:
     client.close()
 
 
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+@contextmanager
+def closed_port(port: int = 0) -> Iterator[int]:
+    """A port that refuses connections. No other program gets it meanwhile, only a server that a test starts on it."""
+    with socket.socket() as held:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            held.setsockopt(socket.SOL_SOCKET, option, 1)
+        held.bind(("127.0.0.1", port))
+        yield int(held.getsockname()[1])
 
 
 def raw_response(status: str, body: bytes, *headers: str) -> bytes:

@@ -91,7 +91,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(paths), **variables}
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Poll until a condition is true; AssertionError after *seconds*."""
     end = monotonic() + seconds
     while not condition():

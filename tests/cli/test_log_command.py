@@ -7,7 +7,7 @@ import json
 import sys
 
 import pytest
-from clients import Stage, canned, filled, free_port, log_of, raw_response
+from clients import Stage, canned, closed_port, filled, log_of, raw_response
 from serving import Run
 
 from otel_kcevents import start_http_server
@@ -192,8 +192,8 @@ def test_usage_error_does_not_show_the_password(run: Run, argv: tuple[str, ...])
 
 @pytest.mark.parametrize("name", ["log", "tail"])
 def test_unreachable_program_is_an_error(run: Run, name: str) -> None:
-    port = free_port()
-    ran = run(name, f"user:secret@127.0.0.1:{port}")
+    with closed_port() as port:
+        ran = run(name, f"user:secret@127.0.0.1:{port}")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith(f"otel-kcevents: http://127.0.0.1:{port}/model/etl/log does not answer: ")
     assert ran.err.count("\n") == 1

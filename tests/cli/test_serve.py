@@ -15,7 +15,7 @@ from threading import Timer
 from typing import Any
 
 import pytest
-from clients import GENEROUS, ask_port, filled, free_port
+from clients import GENEROUS, ask_port, closed_port, filled
 from conftest import clean_environment, wait_until
 from journals import run_of, write, write_nights
 from serving import Run
@@ -98,8 +98,9 @@ def test_server_starts_before_its_journal_exists(start: Start, tmp_path: Path) -
 def test_several_sources_are_served(start: Start, tmp_path: Path, url: str) -> None:
     write(tmp_path / "log.db", run_of("a"), Event("AssetSetSaved", 1, 29))
     (tmp_path / "saved.json").write_text(filled().document().to_json(), encoding="utf-8")
-    _, port = start("log.db", "saved.json", url, f"127.0.0.1:{free_port()}")
-    assert ask_port(port).status == 503  # one of the sources does not answer
+    with closed_port() as closed:
+        _, port = start("log.db", "saved.json", url, f"127.0.0.1:{closed}")
+        assert ask_port(port).status == 503  # one of the sources does not answer
     _, port = start("log.db", "saved.json", url)
     assert RemoteLog(f"127.0.0.1:{port}").counts()["AssetSetSaved"] == 3
 

@@ -29,5 +29,5 @@ if __name__ == "__main__":
     held.acquire()
     worker = context.Process(target=work, args=(held,), daemon=True)
     worker.start()
-    worker.join(20)
+    worker.join(60)
     print(worker.exitcode)

@@ -8,7 +8,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from clients import DAY, Stage, canned, filled, free_port, log_of, raw_response
+from clients import DAY, Stage, canned, closed_port, filled, log_of, raw_response
 
 from otel_kcevents.model.document import LOG_PATH
 from otel_kcevents.model.event import Event
@@ -179,8 +179,8 @@ def test_wrong_address_does_not_show_the_password(wrong: str) -> None:
 
 
 def test_error_does_not_show_the_password() -> None:
-    with pytest.raises(RemoteLogError, match="does not answer") as error:
-        RemoteLog(f"user:secret@127.0.0.1:{free_port()}").document()
+    with closed_port() as port, pytest.raises(RemoteLogError, match="does not answer") as error:
+        RemoteLog(f"user:secret@127.0.0.1:{port}").document()
     assert "secret" not in str(error.value)
 
 
@@ -188,8 +188,9 @@ def test_error_does_not_show_the_password() -> None:
 
 
 def test_loopback_is_asked_without_the_proxy(url: str, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    assert RemoteLog(url).document() == log.document()
+    with closed_port() as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        assert RemoteLog(url).document() == log.document()
 
 
 def test_other_host_is_asked_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,8 +211,7 @@ def test_redirect_is_followed(remote: RemoteLog) -> None:
 
 
 def test_unreachable_program_is_an_error_with_a_remedy() -> None:
-    port = free_port()
-    with pytest.raises(RemoteLogError) as error:
+    with closed_port() as port, pytest.raises(RemoteLogError) as error:
         RemoteLog(f"127.0.0.1:{port}").document()
     assert str(error.value).startswith(f"http://127.0.0.1:{port}/model/etl/log does not answer: ")
     assert str(error.value).endswith(f"; {REMEDY}")
