@@ -266,6 +266,7 @@ def in_fastapi(log: Source) -> Iterator[int]:
     app.mount("/tools", make_asgi_app(log))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     socket = server.config.bind_socket()
+    socket.listen()  # which clients can connect to before the server accepts
     thread = Thread(target=server.run, args=([socket],))
     thread.start()
     try:
