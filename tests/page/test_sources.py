@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from threading import Thread
 from time import time_ns
@@ -17,9 +17,8 @@ import pytest
 import uvicorn
 from clients import Stage, canned, raw_response
 from conftest import TESTS, clean_environment
-from django.conf import settings
-from django.core.handlers.wsgi import WSGIHandler
 from fastapi import FastAPI
+from flask import Flask
 from journals import run_of, write
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.exceptions import NotFound
@@ -276,13 +275,12 @@ def in_fastapi(log: Source) -> Iterator[int]:
         thread.join()
 
 
-def in_django(log: Source) -> Any:
-    """As in the `wsgi.py` of a project; a Flask application is mounted in the same way."""
-    settings.configure()
-    return served(DispatcherMiddleware(WSGIHandler(), {"/tools": make_wsgi_app(log)}))
+def in_flask(log: Source) -> AbstractContextManager[int]:
+    """As Flask's documentation combines applications; the `wsgi.py` of a Django project can do the same."""
+    return served(DispatcherMiddleware(Flask(__name__), {"/tools": make_wsgi_app(log)}))
 
 
-@pytest.mark.parametrize("mounted", [in_fastapi, in_django])
+@pytest.mark.parametrize("mounted", [in_fastapi, in_flask])
 def test_page_below_a_path_is_shown(visit: Visit, week: Week, mounted: Callable[[Source], Any]) -> None:
     """It asks for nothing outside that path, which was visited without its slash."""
     with mounted(Journal(week.file)) as port:
