@@ -157,6 +157,19 @@ def test_events_of_a_run_need_journals_only(visit: Visit, serve: Serve, other: s
     expect(page.locator("#events tbody tr")).to_have_count(0)
 
 
+def test_events_that_a_document_lacks_are_not_denied(
+    visit: Visit, serve: Serve, tmp_path: Path, program: LogServer
+) -> None:
+    """The journal has them, but the newest 256 of its kind are others."""
+    file, end = tmp_path / "long.db", time_ns() // HOUR * HOUR
+    starts = [end - age * HOUR for age in range(160, 0, -1) for _ in range(2)]
+    events = [Event("AllocationSetSaved", start, 7, Window.from_ns(start, start + HOUR)) for start in starts]
+    write(file, run_of("a"), *events)
+    page = visit(serving(serve, str(file), program.url), expected="404")
+    page.get_by_role("gridcell", name=re.compile("^allocation save, .*: ok, 7 records")).first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("Older events were not searched")
+
+
 def test_program_of_an_older_version_is_shown(visit: Visit, serve: Serve, week: Week) -> None:
     """One that serves only its log."""
     app = DispatcherMiddleware(NotFound(), {"/model/etl/log": make_wsgi_app(Journal(week.file))})
