@@ -138,13 +138,13 @@ class ResultCollector:
         self._regular: set[tuple[str, str, str]] = set()
 
     def add_group(self, group: ResultGroup, results: Sequence[GroupedResult]) -> None:
-        """Add results that overlap the range, but do not `note()` them.
+        """Add results that overlap the range; the first and the last one of the group have to be noted as well.
 
         Args:
             group: What they share.
             results: The results.
         """
-        if results:
+        if results:  # an empty group would be a row
             self._groups[group] += results
 
     def add(self, result: WindowResult) -> None:
