@@ -125,9 +125,9 @@ def test_reconcile_of_another_window_or_etl_marks_nothing() -> None:
 @pytest.mark.parametrize("operation", [None, "compute", "an operation that is not known"])
 def test_failure_without_an_operation_counts_for_all_of_its_etl(operation: str | None) -> None:
     loaded, assets = event("AllocationSetLoaded", hour(8), 1), event("AssetSetSaved", hour(8), 1)
-    found = coverage(Saved(saved(8), loaded, assets, failed(9, Failure("E", "", operation))), TODAY)
+    found = coverage(Saved(saved(8), loaded, assets, failed(7), failed(9, Failure("E", "", operation))), TODAY)
     states = {(row.etl, row.operation): row.counts["failed"] for row in found.rows}
-    assert states == {("allocation", "save"): 1, ("allocation", "load"): 1, ("asset", "save"): 0}
+    assert states == {("allocation", "save"): 2, ("allocation", "load"): 1, ("asset", "save"): 0}
 
 
 def test_failure_to_compute_alone_has_a_row_without_gaps() -> None:
