@@ -47,10 +47,10 @@ def running(folder: Path, command: Sequence[object], **environment: str) -> Iter
         raise
 
 
-def request(folder: Path, path: str = "/") -> bool:
+def request(folder: Path) -> bool:
     """Send a request to the server, whose stderr has its port; return whether it has answered."""
     listening = re.search(r"http://127\.0\.0\.1:(\d+)", (folder / "output").read_text())
     try:
-        return bool(listening and urlopen(f"http://127.0.0.1:{listening[1]}{path}", timeout=20).read())
+        return bool(listening and urlopen(f"http://127.0.0.1:{listening[1]}/", timeout=20).read())
     except OSError:
         return False

@@ -140,7 +140,7 @@ def test_worker_that_gunicorn_aborts_exports(tmp_path: Path) -> None:
         running(tmp_path, python(command), **received.environment) as server,
     ):
         wait_until(lambda: "Booting worker" in (tmp_path / "output").read_text())
-        assert not request(tmp_path, "/hang")
+        assert not request(tmp_path)
         wait_until(lambda: received.total and received.spans)
         server.terminate()
     assert (len(received.spans), received.total) == (1, {LOADED: 1})
