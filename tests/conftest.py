@@ -116,7 +116,7 @@ def run_program(name: str, *args: str, code: int = 0, **environment: str) -> tup
         env=clean_environment(**environment),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == code, finished.stderr

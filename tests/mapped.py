@@ -71,7 +71,7 @@ def instrument(
         env=variables,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == code, finished.stderr

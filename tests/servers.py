@@ -39,7 +39,7 @@ def running(folder: Path, command: Sequence[object], **environment: str) -> Iter
         )
     try:
         yield program
-        program.communicate(timeout=60)
+        program.communicate(timeout=300)
     except BaseException:
         with suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)

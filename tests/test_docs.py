@@ -134,7 +134,7 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
         env=clean_environment(),
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -148,7 +148,7 @@ def run_command(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -192,7 +192,7 @@ def test_tests_of_a_page_pass_or_print_the_output_after_them(tmp_path: Path, cod
         env=clean_environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", COLUMNS="80"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     if output is None:

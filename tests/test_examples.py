@@ -62,7 +62,7 @@ def run(
 ) -> tuple[str, str]:
     """Run an example, expecting an exit code and no traceback, and return its stdout and stderr."""
     with start(name, *arguments, settings=settings) as process:
-        out, errors = process.communicate(stdin, timeout=120)
+        out, errors = process.communicate(stdin, timeout=300)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     return out, errors
@@ -376,7 +376,7 @@ def test_bill_compressed_with_gzip_is_read(sample: Summary, tmp_path: Path) -> N
         env=clean_environment(PYTHONIOENCODING="utf-8"),
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
     )
     assert piped.stdout.partition("newest")[0] == sample.text.partition("newest")[0]
 
@@ -626,7 +626,7 @@ def test_troubled_week_has_each_trouble_once(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert "goes on" in process.stdout.readline()
         outcomes = [run["outcome"] for run in Journal(file).runs()]
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert process.returncode == 0
     assert (outcomes[0], sorted(outcomes[1:])) == ("running", ["ended"] * 8 + ["failed", "killed"])
     assert Journal(file).runs()[0]["outcome"] == "ended"

@@ -100,7 +100,7 @@ def test_standard_input_and_output_are_those_of_the_program(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert (finished.stdout, finished.stderr) == ("ROWS\n", "")
     assert (tmp_path / "report.txt").read_text().splitlines()[-1] == COMPLETE

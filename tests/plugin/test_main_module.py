@@ -147,7 +147,7 @@ def test_coverage_of_the_main_module_is_complete(run: Run) -> None:
         env=clean_environment(COVERAGE_PROCESS_CONFIG=""),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert "100%" in report.stdout

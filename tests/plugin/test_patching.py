@@ -277,7 +277,7 @@ def test_debugger_stops_at_the_function(program: MappedProgram, tmp_path: Path) 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert "program.py(1)save()" in done.stdout
@@ -567,7 +567,7 @@ class Later(Loader): pass
         env=clean_environment(OTEL_SDK_DISABLED="true"),
         cwd=tmp_path,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     counts = ({"AllocationSetTotaled": 3}, {"AllocationSetTotaled": 4, "AssetSetTotaled": 1})

@@ -65,7 +65,7 @@ def end_processes(folder: Path, providers: str) -> tuple[Received, Journal]:
             ),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
     assert done.returncode == 0, done.stderr

@@ -56,7 +56,7 @@ def test_hand_written_event_is_exported_and_kept(
             env=clean_environment(**PROVIDERS[providers], **received.environment),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert (done.returncode, journal.counts()) == (code, SAVED), done.stderr
@@ -210,7 +210,7 @@ def test_launcher_option_measures_durations() -> None:
         ),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert '"name": "kubecost.etl.operation.duration"' in done.stdout

@@ -43,7 +43,7 @@ def count_calls(functions: dict[str, str], folder: Path, *command: object) -> di
         ",".join(functions),
         *map(str, command),
     ]
-    subprocess.run(program, env=clean_environment(), capture_output=True, timeout=120, check=False)
+    subprocess.run(program, env=clean_environment(), capture_output=True, timeout=300, check=False)
     return {functions[name]: count for name, count in json.loads(counts.read_text(encoding="utf-8")).items()}
 
 

@@ -78,7 +78,7 @@ def test_instrumentor_is_found_by_its_entry_point() -> None:
 def test_launcher_takes_the_settings_as_options() -> None:
     launcher = Path(sys.executable).with_name("opentelemetry-instrument")
     done = subprocess.run(
-        [launcher, "--help"], env=clean_environment(), capture_output=True, text=True, timeout=60, check=True
+        [launcher, "--help"], env=clean_environment(), capture_output=True, text=True, timeout=300, check=True
     )
     assert "--kcevents_mapping" in done.stdout
     assert "--kcevents_log_file" in done.stdout
@@ -98,6 +98,6 @@ for name in {modules!r}:
         print(name, error.name)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout.split() == ["otel_kcevents.plugin.instrumentor", "opentelemetry.instrumentation.instrumentor"]

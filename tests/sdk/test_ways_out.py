@@ -51,7 +51,7 @@ def test_second_signal_does_not_interrupt_the_flush() -> None:
             [*PROGRAM, "second_signal"], env=clean_environment(**received.environment), stdin=subprocess.PIPE
         )
         assert received.metrics_arrived.wait(60)
-        program.communicate(b"\n", timeout=60)
+        program.communicate(b"\n", timeout=300)
     assert (program.returncode, len(received.spans), received.total) == (-signal.SIGTERM, 1, {SAVED: 1})
 
 
@@ -74,7 +74,7 @@ def test_first_process_of_a_container_flushes() -> None:
             env=clean_environment(**received.environment),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert (done.stdout, done.returncode) == ("1\n", 128 + signal.SIGTERM)
@@ -90,7 +90,7 @@ def test_signal_to_a_process_group_loses_nothing() -> None:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        program.communicate(timeout=60)
+        program.communicate(timeout=300)
     assert (program.returncode, len(received.spans), received.total) == (-signal.SIGTERM, 3, {SAVED: 3})
 
 
@@ -121,5 +121,5 @@ def test_failed_flush_counts_toward_the_time_limit() -> None:
         before = waited(program.pid)
         assert "failed to export 1 span " in program.stderr.read()
         assert waited(program.pid) - before < 5 + 3
-    program.communicate(timeout=60)
+    program.communicate(timeout=300)
     assert program.returncode == -signal.SIGTERM

@@ -89,7 +89,7 @@ def test_exception_of_an_interactive_session_ends_nothing(path: str) -> None:
         env=clean_environment(OTEL_PYTHON_KCEVENTS_LOG_FILE=path),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert "ZeroDivisionError" in done.stderr
@@ -126,7 +126,7 @@ def started(path: str, name: str, *launcher: str) -> Iterator[tuple[subprocess.P
 def test_run_is_killed_though_a_child_has_its_descriptors(path: str) -> None:
     """The child does not inherit the lock, so the run does not seem to exist."""
     with started(path, "leaves_child") as (program, child):
-        assert program.wait(60) == KILL
+        assert program.wait(300) == KILL
         assert [run["outcome"] for run in Journal(path).runs()] == ["killed"]
         os.kill(int(child), signal.SIGKILL)
 
