@@ -124,7 +124,7 @@ class Schedule:
 
         def border(number: int) -> int:
             time = end if number == count else self._shift(start, number)
-            if first is not None and 0 < number == before < count and abs(first - time) <= self._tolerance:
+            if first is not None and 0 < number == before and abs(first - time) <= self._tolerance:
                 time = first
             return _in_bounds(time)
 

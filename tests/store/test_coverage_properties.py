@@ -168,6 +168,7 @@ def test_gap_of_local_days_is_divided_at_the_first_event() -> None:
     st.integers(-3, 63),
     st.integers(1, 66),
 )
+@example(date(2023, 10, 20), {2, 20}, -3, 5)  # a clock is changed between the first event and the newest one
 def test_local_days_leave_no_gap_when_a_clock_changes(day: date, there: set[int], low: int, length: int) -> None:
     def midnight(place: int) -> int:
         return to_ns(datetime(day.year, day.month, day.day, tzinfo=BERLIN) + timedelta(days=place))
@@ -178,6 +179,8 @@ def test_local_days_leave_no_gap_when_a_clock_changes(day: date, there: set[int]
     shown = sorted(there & set(range(low, low + length)))
     assert [window.start for window in row.windows] == [midnight(place) for place in shown]
     assert sum(gap.windows for gap in row.gaps) == length - len(shown)
+    preceding = sum(gap.windows for gap in row.gaps if row.precedes_first(gap))
+    assert preceding == min(max(min(there) - low, 0), length)
     for before, after in pairwise(shown):
         between = [(gap.end, gap.windows) for gap in row.gaps if midnight(before) < gap.start < midnight(after)]
         assert between == ([(midnight(after), after - before - 1)] if after > before + 1 else [])
