@@ -251,16 +251,19 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
 
 
 def _first_window(results: WindowResults, key: _Key) -> Bounds | None:
-    """Return the oldest window of a row that ever had an event, of loads also a saved one; None if it is not known."""
+    """Return the oldest window of a row that ever had an event; None if it is not known.
+
+    Failures that count for all operations are included, and for loads also the events of saves.
+    """
     etl, operation, resolution = key
-    others = (
-        (*_SHARED, "save") if operation == "load" else _SHARED
-    )  # a load is not expected for a window that was saved
-    if any((etl, each) in results.known_since for each in (operation, *filter(None, others))):
+    operations = {operation, *_SHARED}
+    if operation == "load":  # which is expected in windows that could not be saved
+        operations.add("save")
+    is_omitted = key not in results.first and operation not in _SHARED
+    if is_omitted or any((etl, each) in results.known_since for each in operations):
         return None
-    places = [(etl, each, resolution) for each in others]
-    own = [] if operation in _SHARED else [results.first.get(key)]
-    found = [*own, *(results.first[place] for place in places if place in results.first)]
+    places = [(etl, each, resolution) for each in operations]
+    found = [results.first[place] for place in places if place in results.first]
     return None if None in found else min(filter(None, found), default=None)
 
 
