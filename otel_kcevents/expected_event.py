@@ -157,12 +157,12 @@ def _kind_of(name: str) -> str:
     nearest = get_close_matches(name, known, n=3, cutoff=0.5) or known
     raise ValueError(
         f"{short_repr(name)} is not a kind; did you mean {' or '.join(nearest)}? "
-        "A record set of your own has to be created before"
+        "If it belongs to a record set of your own, create that first"
     )
 
 
 def _window_of(value: object) -> Window:
-    """Return the window that a test expects. Its value is shown in the message: it is code, not data."""
+    """Convert the window that a test expects. The error shows the value, which is part of the test and not data."""
     __tracebackhide__ = True
     try:
         return Window.of(value)
@@ -176,7 +176,7 @@ def _pattern_of(match: str) -> re.Pattern[str]:
     try:
         return re.compile(match)
     except (TypeError, re.error) as error:
-        remedy = "for a text with special characters, use re.escape()"
+        remedy = "to match special characters literally, use re.escape()"
         raise ValueError(f"match must be a regular expression, got {short_repr(match)}: {error}; {remedy}") from None
 
 

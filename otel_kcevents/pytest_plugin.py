@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["kcevents", "pytest_collection_modifyitems", "pytest_configure"]
 
 _USE = pytest.StashKey[bool]()  # whether the test must emit no errors; absent if it does not use the plugin
-_WRONG = pytest.StashKey[str]()  # the arguments of its marker, if it does not take them
+_WRONG = pytest.StashKey[str]()  # the arguments that its marker does not accept; absent if there are none
 _CAPTURED = pytest.StashKey["CapturedEvents"]()
 _PASSED = pytest.StashKey[bool]()  # set once the test itself has emitted no errors
 
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _wrong_arguments(*args: object, **kwargs: object) -> str:
-    """Return the arguments of a marker that it does not take, as they are written; empty if there are none."""
+    """Return the arguments that a marker does not accept, as they are written; empty if there are none."""
     wrong = [repr(value) for value in args]
     for name, value in kwargs.items():
         if name != "no_errors" or not isinstance(value, bool):

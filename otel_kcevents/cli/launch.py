@@ -105,7 +105,7 @@ def run_instrumented(command: Sequence[str], environment: Mapping[str, str]) -> 
     try:
         # The launcher drops one -- after the program.
         escaped = [command[0], *command[1:2], *command[1:]] if command[1:2] == ["--"] else command
-        may_run = True  # before the process is known: a key may be pressed while Popen has not returned
+        may_run = True  # set before the call: a key may be pressed before Popen returns
         process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, *escaped], env={**os.environ, **environment})
         for number in early:
             process.send_signal(number)

@@ -20,8 +20,8 @@ def collector_pause() -> Iterator[None]:
     """Pause the garbage collector, which all threads share, for a `with` block or for the calls of a function.
 
     Only for code that does not wait: the windows of a year are a hundred thousand tuples, which make the collector look
-    through all objects of the program again and again. That is a sixth of the time of their coverage even in a small
-    program. A collector that the program has disabled stays disabled.
+    through all objects of the program again and again. Even in a small program, that takes a sixth of the time of a
+    coverage. A collector that the program has disabled stays disabled.
     """
     global _pauses, _is_resumed
     process = os.getpid()

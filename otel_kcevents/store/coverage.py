@@ -232,7 +232,7 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
         row: The row.
         reconciled: The row of the reconciles if this is that of the saves.
     """
-    make = CoveredWindow._make  # which is faster than the class, and there may be 100,000
+    make = CoveredWindow._make  # faster than calling the class: there may be 100,000 windows
     for length in sorted({length for length, _ in row.groups}):
         successes, failures = row.results(length, False), row.results(length, True)
         reconciles = reconciled.results(length, False) if reconciled else {}

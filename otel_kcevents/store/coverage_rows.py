@@ -75,8 +75,8 @@ class CoverageRow(NamedTuple):
         is_regular: Whether a window is expected in each period. Those of lengths other than an hour, a day or a month
             are not if only one was ever seen, nor are failures to `compute`, whose success is not recorded.
         known_since: The time of the oldest success that is kept, if older ones were deleted.
-        first: The oldest window that ever had an event, also outside the range; of loads, also one that was saved. None
-            if it is not known, because older events were deleted, or the source does not report it.
+        first: The oldest window that ever had an event (for loads: that was loaded or saved), also outside the range.
+            None if it is not known, because older events were deleted, or because the source does not report it.
     """
 
     etl: str
@@ -101,7 +101,7 @@ class CoverageRow(NamedTuple):
         return {state: counts[state] for state in STATES}
 
     def precedes_first(self, gap: Gap) -> bool:
-        """Return whether the windows of a gap are missing, but older than the first window that ever had an event.
+        """Return whether the windows of a gap are missing, and older than the first window that ever had an event.
 
         Args:
             gap: One of the gaps.

@@ -46,8 +46,8 @@ class Deadlines(NamedTuple):
         now: The current time, in nanoseconds since 1970 (UTC).
         grace: How long after its end a window is due, in nanoseconds.
         known_since: The time of the oldest event that is kept, if older ones were deleted; None if not.
-        first: The start of the first window that ever had an event, where a gap of missing windows is divided, so that
-            those before it can be told apart; None if it is not known.
+        first: The start of the first window that ever had an event; None if it is not known. A gap of missing windows
+            is split there.
     """
 
     now: int
@@ -114,7 +114,7 @@ class Schedule:
         yield from zip(starts, [*starts[1:], gap.end], strict=True)
 
     def _split(self, start: int, end: int, count: int, deadlines: Deadlines) -> Iterator[Gap]:
-        """Yield *count* windows from *start* to *end* as one gap for each state; missing ones may be two gaps."""
+        """Yield *count* windows from *start* to *end* as a gap for each state, two for `missing` if it is split."""
         if count <= 0:
             return
         now, grace, known_since, first = deadlines

@@ -129,7 +129,7 @@ def _read_row(value: object, place: str) -> dict[str, Any]:
     row = checked_fields(value, _ROW, place)
     given: dict[str, Any] = value  # type: ignore[assignment]
     for name, fields in (("newest", _NEWEST), ("newestFailure", _NEWEST), ("first", _FIRST)):
-        window = given.get(name)  # of an earlier version, the first one is omitted
+        window = given.get(name)  # a server of an earlier version omits `first`
         row[name] = None if window is None else _checked_window(window, fields, f"{place}.{name}")
     row["windows"] = []
     for number, item in enumerate(list_of(given.get("windows"), f"{place}.windows")):

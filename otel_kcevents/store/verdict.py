@@ -97,7 +97,7 @@ def _ok_words(count: int, before: int) -> list[str]:
 
 
 def _first_event(rows: Sequence[CoverageRow]) -> str:
-    """Return what missing windows are older than: the first event, or that of operations that began later."""
+    """Return which first event the missing windows precede: that of the etl, or of the operations that began later."""
     later = []
     for row in rows:
         firsts = [each.first.start if each.first else MIN_NS for each in rows if each.resolution == row.resolution]

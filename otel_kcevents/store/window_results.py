@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 ResultGroup: TypeAlias = tuple[str, str | None, bool, str, int]
-"""What many results share: the etl, the operation, whether these are failures, and the resolution and the length of
-their windows."""
+"""What the results of a group share: the etl, the operation, whether they are failures, and the resolution and the
+length of their windows."""
 
 GroupedResult: TypeAlias = tuple[int, int, int, int, Any]
-"""What differs: the `start`, `events`, `order` and `time` of a `WindowResult`, and its `size` or, of failures, its
-`failure`. Plain tuples, because a year of windows has 100,000 of them."""
+"""What differs within a group: the `start`, `events`, `order` and `time` of a `WindowResult`, and its `size` or, for
+failures, its `failure`. Plain tuples, because a year of windows has 100,000 of them."""
 
 _OPERATIONS = {success: operation for operation, (success, _) in OPERATIONS.items() if success}
 _EVERYTHING = 2**31
@@ -81,7 +81,7 @@ class WindowResult(NamedTuple):
     failure: Failure | None
 
     def split(self) -> tuple[ResultGroup, GroupedResult]:
-        """Return what many results share, and what differs."""
+        """Return the group of the result, and what differs within the group."""
         etl, operation, is_error, start, end, events, order, time, size, failure = self
         group = etl, operation, is_error, resolution_of(start, end), end - start
         return group, (start, events, order, time, failure if is_error else size)
@@ -91,7 +91,8 @@ class WindowResults(NamedTuple):
     """What a source knows about the windows of a range.
 
     Attributes:
-        groups: The results of the windows that overlap the range, in any order. Several for the same window are added.
+        groups: The results of the windows that overlap the range, in any order. If a group has several for the same
+            window, their events are added up.
         newest: For each etl, operation, outcome and resolution that was ever seen, the result of its newest window,
             also outside the range; there may be more.
         without_window: The failures without a window, at any time.
@@ -99,7 +100,7 @@ class WindowResults(NamedTuple):
         regular: Each etl, operation and resolution with more than one window, also outside the range. Those of the
             calendar (`hourly`, `daily`, `monthly`) may be omitted.
         first: By etl, operation and resolution, the oldest window that ever had an event, also outside the range; None
-            if there may have been an older one. What is omitted is not known either.
+            if there may have been an older one. It is not known either for a key that is omitted.
     """
 
     groups: Mapping[ResultGroup, Sequence[GroupedResult]]
@@ -138,13 +139,13 @@ class ResultCollector:
         self._regular: set[tuple[str, str, str]] = set()
 
     def add_group(self, group: ResultGroup, results: Sequence[GroupedResult]) -> None:
-        """Add results that overlap the range; the first and the last one of the group have to be noted as well.
+        """Add results that overlap the range. Call `note` for the first and the last window of the group as well.
 
         Args:
-            group: What they share.
+            group: Their group.
             results: The results.
         """
-        if results:  # an empty group would be a row
+        if results:  # an empty group would become a row
             self._groups[group] += results
 
     def add(self, result: WindowResult) -> None:
@@ -159,7 +160,7 @@ class ResultCollector:
         self.note(result)
 
     def note(self, result: WindowResult) -> None:
-        """Add what a result says about the newest, the oldest and the regular windows, and those that have none.
+        """Update the newest, the oldest and the regular windows, and the failures without a window, with a result.
 
         Args:
             result: The result.
@@ -188,7 +189,7 @@ class ResultCollector:
 
         Args:
             known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
-            lost: The etls and operations of which failures were deleted; without an operation, they may be of any.
+            lost: The etls and operations whose failures were deleted; None stands for any operation.
         """
         first = {
             (etl, operation, resolution): None if (etl, operation) in lost or (etl, None) in lost else Bounds(*bounds)
@@ -247,7 +248,7 @@ def results_of(document: Document, start: int, end: int) -> WindowResults:
     found: dict[tuple[Any, ...], WindowResult] = {}
     oldest: dict[tuple[str, str], tuple[str, int]] = {}  # by etl and operation: the kind, and the time
     listed: dict[str, int] = {}
-    failures: dict[str, tuple[str, str | None]] = {}  # by kind: the etl, and the operation if all of them have it
+    failures: dict[str, tuple[str, str | None]] = {}  # by kind: the etl, and the operation if it is the same for all
     ignored = unknown_kinds(document)
     for etl, events in document.lists.items():
         for order, event in enumerate(reversed(events)):

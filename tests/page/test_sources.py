@@ -103,7 +103,7 @@ def expect_week(page: Page, events: int, runs: str, errors: int = 4) -> None:
 
 
 def test_program_at_a_url_is_shown(visit: Visit, server: LogServer, tmp_path: Path) -> None:
-    """By the command, as somebody would start it."""
+    """By the command, in a process of its own."""
     with subprocess.Popen(
         [sys.executable, "-m", "otel_kcevents", "serve", "--port=0", f"127.0.0.1:{server.port}"],
         env=clean_environment(),
@@ -142,22 +142,22 @@ def test_journal_and_a_url_are_shown_together(visit: Visit, serve: Serve, server
 def test_journal_and_a_program_without_one_are_shown(
     visit: Visit, serve: Serve, week: Week, program: LogServer
 ) -> None:
-    """The newest events, and the runs of the journal; it says which source has no others."""
+    """With the newest events, the runs of the journal, and a note that names the source without a journal."""
     page = visit(serving(serve, str(week.file), program.url), expected="404")
     expect_week(page, 3, "killed: gone without an end")
-    expect(page.locator("#runs .note")).to_contain_text("those of the other sources are not listed")
+    expect(page.locator("#runs .note")).to_contain_text("Only the runs of journals are listed")
     expect(page.locator("#events .note")).to_contain_text("not every source is a journal ('/model/etl/events'")
     expect(page.locator("#events .note")).to_contain_text(f"127.0.0.1:{program.port}")
 
 
-def test_events_of_a_run_need_journals_only(visit: Visit, serve: Serve, other: str, program: LogServer) -> None:
+def test_only_journals_list_the_events_of_a_run(visit: Visit, serve: Serve, other: str, program: LogServer) -> None:
     """The events of all runs are not shown as those of one."""
     page = visit(f"{serving(serve, other, program.url)}?run=last", expected="404")
     expect(page.locator("#events .note")).to_contain_text("the events of a run cannot be listed: ")
     expect(page.locator("#events tbody tr")).to_have_count(0)
 
 
-def test_events_that_a_document_lacks_are_not_denied(
+def test_drawer_says_if_older_events_were_not_searched(
     visit: Visit, serve: Serve, tmp_path: Path, program: LogServer
 ) -> None:
     """The journal has them, but the newest 256 of its kind are others."""
@@ -188,7 +188,7 @@ def test_journal_of_an_older_version_is_shown(visit: Visit, serve: Serve, tmp_pa
 
 
 def test_journal_may_be_rotated(visit: Visit, serve: Serve, tmp_path: Path, other: str) -> None:
-    """While there is no file, its state is unknown."""
+    """While the file does not exist, a banner names it."""
     file = tmp_path / "kcevents.db"
     shutil.copy(other, file)
     page = visit(page_url(serve(Journal(file))), expected="503", stops_clock=True)
@@ -204,7 +204,7 @@ def test_journal_may_be_rotated(visit: Visit, serve: Serve, tmp_path: Path, othe
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal that has forgotten most of 600 hours, and keeps 20 events."""
+    """A journal of 600 hours that keeps only 20 events."""
     file, end = tmp_path_factory.mktemp("page") / "full.db", time_ns() // HOUR * HOUR
     with closing(JournalFile(str(file), 20, None, etl_of)) as journal:
         for number in range(600):
@@ -232,7 +232,7 @@ def expect_unknown(page: Page, problem: str) -> None:
 
 @pytest.mark.parametrize("lost", [["program"], ["journal", "program"]])
 def test_source_that_is_lost_is_named(visit: Visit, serve: Serve, other: str, week: Week, lost: list[str]) -> None:
-    """Also if it is one of several; what was known is still there."""
+    """Even if it is one of several. What was read before is still shown."""
     program = serve(Journal(week.file))
     names = {"program": program.url, "journal": other}
     page = visit(serving(serve, *map(names.__getitem__, lost)), expected="503", stops_clock=True)
@@ -243,7 +243,7 @@ def test_source_that_is_lost_is_named(visit: Visit, serve: Serve, other: str, we
 
 
 def test_program_that_answers_something_else_is_named(visit: Visit, serve: Serve, week: Week) -> None:
-    """Beside a source that is well."""
+    """Beside a source that can be read."""
     stage = Stage()
     url = page_url(serve(stage))
     page = None
@@ -278,7 +278,7 @@ def in_fastapi(log: Source) -> Iterator[int]:
     app.mount("/tools", make_asgi_app(log))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     socket = server.config.bind_socket()
-    socket.listen()  # which clients can connect to before the server accepts
+    socket.listen()  # so that clients can connect before the server accepts
     thread = Thread(target=server.run, args=([socket],))
     thread.start()
     try:
@@ -295,7 +295,7 @@ def in_flask(log: Source) -> AbstractContextManager[int]:
 
 @pytest.mark.parametrize("mounted", [in_fastapi, in_flask])
 def test_page_below_a_path_is_shown(visit: Visit, week: Week, mounted: Callable[[Source], Any]) -> None:
-    """It asks for nothing outside that path, which was visited without its slash."""
+    """It requests nothing outside that path, which is opened without its trailing slash."""
     with mounted(Journal(week.file)) as port:
         page = visit(f"http://127.0.0.1:{port}/tools?etl=allocation")
         expect_week(page, 3, "killed: gone without an end")

@@ -22,7 +22,7 @@ export function remember(compute) {
   };
 }
 
-/** Return whether the windows of a gap are missing, but older than the first window of the row that had an event. */
+/** Return whether the windows of a gap are missing, and older than the first window of the row that had an event. */
 export const precedesFirst = ({ first }, { state, end }) =>
   state === "missing" && first !== null && parseTime(end) <= parseTime(first.start);
 

@@ -23,7 +23,7 @@ async function readAll() {
   data.range = range() === "7d" ? week : await readRange();
   showAll();
   data.runs = await readIfThere("runs", { limit: data.runLimit }, []);
-  data.log = null; // which is read anew if the source has no pages of events
+  data.log = null; // read again when needed: only if the source has no pages of events
   data.errors = await readEvents({ error: "true", limit: 256 });
   await readFeed();
   await readDrawer();

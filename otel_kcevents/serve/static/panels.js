@@ -8,7 +8,7 @@ import { list, mark, number, operationOf, OUTCOMES } from "./words.js";
 const WITHOUT_JOURNAL =
   "Only a journal has runs, traces and older events: this source has the newest 256 events of each kind.";
 
-/** Return what the events of a source that is not a journal lack, or of several of which one is not. */
+/** Return a note about what the listed events lack if not every source is a journal. */
 export function eventsNote() {
   const { lacks } = source;
   if (!lacks.has("events")) return "";
@@ -91,7 +91,7 @@ export function showRuns() {
     return [root, ...(root.isOpen ? children.map((run) => ({ run })) : [])];
   });
   const none = items.length ? "" : "No run has written events yet.";
-  const some = source.lacks.has("events") && "Only a journal has runs: those of the other sources are not listed.";
+  const some = source.lacks.has("events") && "Only the runs of journals are listed: other sources do not have any.";
   const note = source.lacks.has("runs") ? WITHOUT_JOURNAL : some || traceNote(runs) || none;
   showPanel($("#runs"), data.errors, note, items, ({ run }) => run.id, runRow);
   $("#more-runs").hidden = runs.filter((run) => rootOf(run) === run).length < data.runLimit;

@@ -66,7 +66,7 @@ export async function readRange() {
   }
 }
 
-/** Return a page of events; of a source without pages, of those in its log document. */
+/** Return a page of events; if the source has no such pages, a page of the events in its log document. */
 export async function readEvents(filter, before = null) {
   const page = await readIfThere("events", { ...filter, before }, null);
   if (page) return page;

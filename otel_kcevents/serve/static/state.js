@@ -6,7 +6,7 @@ const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"
 /** @type {Record<string, string>} */
 export const view = {};
 
-/** What was read. `now` is the time of the source when it answered, `lacks` has the paths it does not know, and why. */
+/** What was read. `now` is the source's time when it answered; `lacks` has a reason for each path it does not serve. */
 export const source = { now: null, receivedAt: 0, failures: 0, problem: "", facts: {}, lacks: new Map() };
 
 export const data = { week: null, range: null, runs: null, runLimit: 10, errors: null, log: null };

@@ -46,7 +46,7 @@ function verdictOf(etl) {
   return { etl, state, counts, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
 }
 
-/** Return what missing windows are older than: the first event, or that of operations that began later. */
+/** Return which first event the missing windows precede: that of the etl, or of the operations that began later. */
 function firstEventText(own) {
   const later = own.filter((row) => {
     const alike = own.filter(({ resolution }) => resolution === row.resolution);
