@@ -165,7 +165,7 @@ def reset(client: socket.socket) -> None:
 
 @contextmanager
 def closed_port(port: int = 0) -> Iterator[int]:
-    """A port that refuses connections. No other program gets it meanwhile, only a server that a test starts on it."""
+    """A port that refuses connections. Meanwhile, only a server that a test starts can use it."""
     with socket.socket() as held:
         for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
             held.setsockopt(socket.SOL_SOCKET, option, 1)

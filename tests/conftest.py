@@ -22,7 +22,7 @@ pytest_plugins = ["pytester", "serving", "mapped_program"]
 # A shell that starts the tests in the background makes them, and the programs they start, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A loaded machine does not make a test fail.
+# A loaded machine must not make a test fail.
 settings.register_profile("no-clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-clock")
 

@@ -20,8 +20,8 @@ __all__ = ["request", "running"]
 def running(folder: Path, command: Sequence[object], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process group that runs a command during the `with` block, in the folder of the programs.
 
-    The end of the block waits for all processes, of which the first one may end before another has exported: they share
-    the pipe that is their stdout.
+    The end of the block waits until all processes have closed their stdout, which they share: the first process may end
+    before another has exported.
 
     Args:
         folder: For its stderr, in a file with the name `output`, and in the variable TEST_FOLDER.

@@ -9,10 +9,10 @@ __all__ = ["waited"]
 
 
 def waited(task: int | str = "thread-self") -> float:
-    """Return the seconds that a thread has waited for anything but a processor, from a moment that stays the same.
+    """Return the seconds that a thread has waited for anything but a processor, since a fixed moment.
 
     Args:
-        task: Its id; a process's for its main thread, also if that has ended and its parent has not asked how.
+        task: Its id. The id of a process stands for its main thread, even if that is a zombie.
     """
     try:
         running, runnable, _ = map(int, Path(f"/proc/{task}/schedstat").read_text().split())

@@ -104,7 +104,7 @@ def page_url(server: LogServer) -> str:
 
 
 def wait(page: Page, locator: Locator, seconds: int = 30) -> None:
-    """Let the page's clock go on until an element is visible."""
+    """Advance the page's clock until an element is visible."""
     for _ in range(seconds * 2):
         page.clock.run_for(500)
         if locator.is_visible():

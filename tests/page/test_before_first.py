@@ -1,4 +1,4 @@
-"""Missing windows that are older than the first event of their row: they are told apart, and are not problems."""
+"""Missing windows that are older than the first event of their row: they look different, and are not problems."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_verdict_has_the_words_of_the_command(
 
 
 def test_program_that_just_began_has_no_problem(fresh: Page) -> None:
-    """Neither in the verdict, nor in the title and the list, nor for the keys."""
+    """Not in the verdict, the title or the list, nor for the keys."""
     expect(fresh.locator("#verdict .mark").first).to_have_class(re.compile("before-first"))
     expect(fresh).to_have_title(re.compile("^\N{EN DASH} ok since the first event"))
     expect(fresh.locator("#problems li")).to_have_count(0)
@@ -86,12 +86,12 @@ def test_drawer_says_which_event_was_the_first(fresh: Page) -> None:
     expect(drawer.get_by_role("button", name="Copy window")).to_be_visible()
 
 
-def test_legend_omits_them_if_there_are_none(shown: Page) -> None:
+def test_legend_omits_a_state_without_windows(shown: Page) -> None:
     expect(shown.locator("#legend")).not_to_contain_text(NAME)
 
 
 def test_n_goes_only_to_windows_since_the_first_event(visit: Visit, url: str) -> None:
-    """Of a failed day, and of one that was not saved."""
+    """Of the days, one has failed, and one is missing."""
     page = visit(f"{url}?resolution=daily")
     page.locator("#grid [tabindex='0']").focus()
     names = set()
@@ -103,7 +103,7 @@ def test_n_goes_only_to_windows_since_the_first_event(visit: Visit, url: str) ->
 
 
 @pytest.mark.parametrize("scheme", FILLS)
-def test_they_are_quieter_than_missing_ones(visit: Visit, url: str, scheme: Any) -> None:
+def test_windows_before_the_first_event_are_less_prominent(visit: Visit, url: str, scheme: Any) -> None:
     """The glyph can be read, but the border is less prominent."""
     page = visit(f"{url}?resolution=daily", color_scheme=scheme)
     [quiet, missing, [background, *_]] = styles(page, "#grid td.before-first", "#grid td.missing", "body")
@@ -113,7 +113,7 @@ def test_they_are_quieter_than_missing_ones(visit: Visit, url: str, scheme: Any)
     assert (quiet[3], missing[3]) == ("solid", "dashed")
 
 
-def test_they_are_told_apart_in_forced_colours_and_on_paper(visit: Visit, url: str) -> None:
+def test_windows_before_the_first_event_differ_in_print(visit: Visit, url: str) -> None:
     page = visit(f"{url}?resolution=daily", forced_colors="active")
     [quiet, okay, [background, *_]] = styles(page, "#grid td.before-first", "#grid td.ok", "body")
     assert rgb(quiet[2]) == rgb(background) != rgb(okay[2])

@@ -15,7 +15,7 @@ from typing import Any
 
 from otel_kcevents.cli.launch import run_instrumented
 
-# Signals that wait arrive in the order of their numbers, so SIGINT is counted before SIGTERM ends the program.
+# Pending signals are delivered in the order of their numbers, so SIGINT is counted before SIGTERM ends the program.
 PROGRAM = """
 import signal, sys
 interrupts = 0

@@ -1,4 +1,4 @@
-"""`journal_exit.py NAME FILE`: end with a journal in use, in a way below; print how long its calls took and waited."""
+"""`journal_exit.py NAME FILE`: end in a way below with a journal in use; print how long its calls took and waited."""
 
 from __future__ import annotations
 

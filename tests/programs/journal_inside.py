@@ -151,7 +151,7 @@ def collector_appends() -> None:
 def random_interrupts() -> None:
     """Each call that returns has written its event once; each that a signal interrupts, at most once."""
     faulthandler.dump_traceback_later(60, exit=True)  # `setitimer` has replaced the alarm
-    # Python closes a connection that is interrupted before it has a name; version 3.13 warns that nobody else has.
+    # A connection that is interrupted before it is assigned is closed by Python, which warns of that since 3.13.
     warnings.simplefilter("ignore", ResourceWarning)
     random, returned, is_armed = Random(), [], False
 

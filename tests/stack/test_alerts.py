@@ -1,8 +1,8 @@
 """Each alert fires on the real programs when its trouble happens, and each query finds what they expose.
 
 The rules are those of alerts.yml with shorter durations. Both ways of scraping are used at once: the collector, and
-`otel-kcevents serve` on the journal of the same programs. Only the free disk of the queue is made up: the test exposes
-it in the place of node_exporter, because to mount a disk that it could fill needs privileges.
+`otel-kcevents serve` on the journal of the same programs. Only the free space of the queue's disk is simulated: the
+test exposes it in place of node_exporter, because mounting a disk that it could fill needs privileges.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _Disks:
         self.address = f"127.0.0.1:{self._server.server_port}"
 
     def set_available(self, share: float) -> None:
-        """Set how much of the queue's disk is available, of 1."""
+        """Set which share of the queue's disk is available, from 0 to 1."""
         self._queue.set(share * DISK_SIZE)
 
     def close(self) -> None:

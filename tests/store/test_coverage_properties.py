@@ -141,7 +141,7 @@ def test_a_gap_is_as_long_as_the_windows_that_fit(happened: list[tuple[int, str]
 
 
 def test_gap_of_local_days_is_divided_at_the_first_event() -> None:
-    """At a load whose save failed, before a clock is changed: the days are an hour off there."""
+    """It is a failed save before a clock change, and the days of the gap are counted back from after the change."""
 
     def day(number: int) -> Window:
         return Window(*(datetime(2024, 10, 1, tzinfo=BERLIN) + timedelta(days=number + more) for more in (0, 1)))

@@ -52,7 +52,7 @@ def test_clock_and_sizes_are_read(journal: Journal) -> None:
 
 
 def test_warnings_reach_the_file_with_the_next_event(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.getLogger("otel_kcevents"), "propagate", False)  # xdist cannot send such a text
+    monkeypatch.setattr(logging.getLogger("otel_kcevents"), "propagate", False)  # xdist cannot send such a string
     logger.warning("lost %d spans \ud800", 3)
     change(journal, "DELETE FROM problem")
     journal(Event("AssetSetSaved", 1))

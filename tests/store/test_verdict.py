@@ -178,7 +178,7 @@ def test_windows_before_the_first_event_follow_the_problems() -> None:
     assert counts_of(log) == ("1 window failed, 1 empty, 1 failure without a window, 10 missing before its first event")
 
 
-def test_operation_of_which_older_events_were_deleted_hides_the_first_event() -> None:
+def test_deleted_events_of_an_operation_hide_the_first_one() -> None:
     log = EventLog(retention=2)
     for number in (17, 18, 19, 20, 21):
         log.append(Event("AllocationSetSaved", NOON, 7, hour(number)))

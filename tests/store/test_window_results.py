@@ -97,7 +97,7 @@ def test_results_depend_on_kept_events_of_one_kind() -> None:
 
 
 def test_failures_count_for_the_first_window() -> None:
-    """Those without an operation for each of their etl, at their resolution; if some were deleted, none is known."""
+    """One without an operation counts for all of its etl and resolution. If some were deleted, no first is known."""
     shared = fail(1, NOON)._replace(failure=Failure("E", ""))
     day = Event("AssetSetSaved", NOON, 7, Window.from_ns(START - 36 * HOUR, START - 12 * HOUR))
     events = [save(3, NOON), shared, fail(2, NOON)._replace(kind="AssetSetReconcileError"), day]
@@ -121,10 +121,10 @@ def test_first_window_of_an_etl_whose_computations_fail_is_known() -> None:
     assert [(row.operation, row.first) for row in rows] == [("compute", (START, START + HOUR))]
 
 
-def test_first_window_is_unknown_if_a_source_does_not_tell() -> None:
-    told = results_of(document([save(3, NOON)]), START, NOON)
-    silent = told._replace(first={})
-    for results in (silent, merge_results([told, silent]), merge_results([silent, told])):
+def test_first_window_is_unknown_if_a_source_omits_it() -> None:
+    complete = results_of(document([save(3, NOON)]), START, NOON)
+    partial = complete._replace(first={})
+    for results in (partial, merge_results([complete, partial]), merge_results([partial, complete])):
         assert [row.first for row in cover(results, QUERY).rows] == [None]
 
 
