@@ -1,4 +1,4 @@
-"""Settings of gunicorn: after each event, the worker hangs, and looks as if it had done so for a long time."""
+"""Settings of gunicorn: after each event, the worker hangs, and looks as if it had hung for a long time."""
 
 from __future__ import annotations
 

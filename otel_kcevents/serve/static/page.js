@@ -81,7 +81,7 @@ function showControls() {
 
 function listen() {
   const on = (selector, type, handle) => $(selector).addEventListener(type, handle);
-  const tell = ({ target }) => {
+  const showName = ({ target }) => {
     const cell = target.closest("td")?.cell;
     if (cell) $("#readout").textContent = nameOf(cell);
   };
@@ -90,8 +90,8 @@ function listen() {
     const cell = target.closest("td")?.cell;
     if (cell) openCell(keyOf(cell));
   });
-  on("#grid", "pointerover", tell);
-  on("#grid", "focusin", tell);
+  on("#grid", "pointerover", showName);
+  on("#grid", "focusin", showName);
   on("#next", "click", () => goToProblem(1));
   on("#previous", "click", () => goToProblem(-1));
   on("#columns", "keydown", ({ key, target, ctrlKey, altKey, metaKey }) => {

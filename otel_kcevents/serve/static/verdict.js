@@ -160,7 +160,7 @@ function problemLine(line) {
   return element("li", {}, mark(state, state === "ok" ? AGAIN : undefined), text);
 }
 
-/** Tell the state in the title and the icon of the tab: a person may look at nothing else. */
+/** Show the state in the title and the icon of the tab: a person may look at nothing else. */
 export function showTab(isStale) {
   const lines = data.week && !isStale ? verdictsOf(data.week) : [];
   const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
