@@ -253,14 +253,16 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
 def _first_window(results: WindowResults, key: _Key) -> Bounds | None:
     """Return the oldest window of a row that ever had an event; None if it is not known.
 
-    Failures that count for all operations are included, and for loads also the events of saves.
+    Failures that count for all operations are included, and for loads also what happened to saves.
     """
     etl, operation, resolution = key
     operations = {operation, *_SHARED}
-    if operation == "load":  # which is expected in windows that could not be saved
+    if operation == "load":  # a load is expected for a window that could not be saved
         operations.add("save")
-    is_omitted = key not in results.first and operation not in _SHARED
-    if is_omitted or any((etl, each) in results.known_since for each in operations):
+    deleted = {*results.known_since, *results.lost}
+    if not deleted.isdisjoint((etl, each) for each in operations):
+        return None
+    if operation not in _SHARED and key not in results.first:
         return None
     places = [(etl, each, resolution) for each in operations]
     found = [results.first[place] for place in places if place in results.first]

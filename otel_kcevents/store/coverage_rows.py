@@ -75,7 +75,7 @@ class CoverageRow(NamedTuple):
         is_regular: Whether a window is expected in each period. Those of lengths other than an hour, a day or a month
             are not if only one was ever seen, nor are failures to `compute`, whose success is not recorded.
         known_since: The time of the oldest success that is kept, if older ones were deleted.
-        first: The oldest window that ever had an event (for loads: that was loaded or saved), also outside the range.
+        first: The oldest window that ever had an event (for loads: of a load or a save), also outside the range.
             None if it is not known, because older events were deleted, or because the source does not report it.
     """
 

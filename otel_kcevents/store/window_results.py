@@ -99,8 +99,9 @@ class WindowResults(NamedTuple):
         known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
         regular: Each etl, operation and resolution with more than one window, also outside the range. Those of the
             calendar (`hourly`, `daily`, `monthly`) may be omitted.
-        first: By etl, operation and resolution, the oldest window that ever had an event, also outside the range; None
-            if there may have been an older one. It is not known either for a key that is omitted.
+        first: By etl, operation and resolution, the oldest window that has an event, also outside the range; None if
+            there may have been an older one. It is not known either for a key that is omitted.
+        lost: The etls and operations whose failures were deleted; None stands for any operation.
     """
 
     groups: Mapping[ResultGroup, Sequence[GroupedResult]]
@@ -109,6 +110,7 @@ class WindowResults(NamedTuple):
     known_since: Mapping[tuple[str, str], int]
     regular: frozenset[tuple[str, str, str]] = frozenset()
     first: Mapping[_Place, Bounds | None] = MappingProxyType({})
+    lost: frozenset[tuple[str, str | None]] = frozenset()
 
     @property
     def results(self) -> tuple[WindowResult, ...]:
@@ -191,12 +193,11 @@ class ResultCollector:
             known_since: By etl and operation, the time of the oldest success that is kept, if older ones were deleted.
             lost: The etls and operations whose failures were deleted; None stands for any operation.
         """
-        first = {
-            (etl, operation, resolution): None if (etl, operation) in lost or (etl, None) in lost else Bounds(*bounds)
-            for (etl, operation, resolution), bounds in self._oldest.items()
-        }
+        first = {place: Bounds(*bounds) for place, bounds in self._oldest.items()}
         newest, without = tuple(self._newest.values()), tuple(self._without.values())
-        return WindowResults(self._groups, newest, without, known_since, frozenset(self._regular), first)
+        return WindowResults(
+            self._groups, newest, without, known_since, frozenset(self._regular), first, frozenset(lost)
+        )
 
 
 def _outcome_of(kind: str) -> Outcome | None:
@@ -331,10 +332,11 @@ def merge_results(sources: Sequence[WindowResults]) -> WindowResults:
         for operation, time in source.known_since.items():
             known_since[operation] = max(time, known_since.get(operation, time))
     regular = frozenset[tuple[str, str, str]]().union(*(source.regular for source in sources))
+    lost = frozenset[tuple[str, str | None]]().union(*(source.lost for source in sources))
     first: dict[_Place, Bounds | None] = {}
     for source in sources:
         unknown = {(each.etl, each.operation, resolution_of(each.start, each.end)): None for each in source.newest}
         for row, bounds in {**unknown, **source.first}.items():
             other = first.get(row, bounds)
             first[row] = None if bounds is None or other is None else min(bounds, other)
-    return WindowResults(groups, tuple(newest), tuple(failures.values()), known_since, regular, first)
+    return WindowResults(groups, tuple(newest), tuple(failures.values()), known_since, regular, first, lost)

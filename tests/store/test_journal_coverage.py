@@ -248,7 +248,9 @@ def test_first_window_is_not_known_once_failures_are_deleted(path: Path) -> None
         file.end(run_of("a"), "ended", None, 5, is_final=False)
     results = Journal(path).window_results(START, START + HOUR)
     assert results.known_since == {}
-    assert results.first == {("asset", "save", "hourly"): None, ("asset", None, "hourly"): None}
+    assert results.lost == {("asset", None)}
+    [row] = coverage(Journal(path), CoverageQuery(Window.from_ns(START, START + HOUR))).rows
+    assert (row.operation, row.first) == ("save", None)
 
 
 def test_newest_window_of_a_length_is_kept(path: Path) -> None:

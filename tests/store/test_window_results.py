@@ -20,6 +20,7 @@ from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.source import Source
 from otel_kcevents.store.window_results import merge_results, operation_of, results_of
 
+DAY = Window.from_ns(START - 36 * HOUR, START - 12 * HOUR)
 TWO_OPERATIONS = [
     fail(3, START + 1)._replace(kind="AssetSetReconcileError"),
     fail(3, START + 2)._replace(kind="AssetSetReconcileError", failure=Failure("E", "")),
@@ -99,14 +100,14 @@ def test_results_depend_on_kept_events_of_one_kind() -> None:
 def test_failures_count_for_the_first_window() -> None:
     """One without an operation counts for all of its etl and resolution. If some were deleted, no first is known."""
     shared = fail(1, NOON)._replace(failure=Failure("E", ""))
-    day = Event("AssetSetSaved", NOON, 7, Window.from_ns(START - 36 * HOUR, START - 12 * HOUR))
+    day = save(3, NOON)._replace(window=DAY)
     events = [save(3, NOON), shared, fail(2, NOON)._replace(kind="AssetSetReconcileError"), day]
     firsts = {(row.operation, row.resolution): row.first for row in coverage(Saved(*events), QUERY).rows}
     hour = START + HOUR, START + 2 * HOUR
     assert firsts == {
         ("save", "hourly"): hour,
         ("reconcile", "hourly"): hour,
-        ("save", "daily"): (START - 36 * HOUR, START - 12 * HOUR),
+        ("save", "daily"): (DAY.start_ns, DAY.end_ns),
     }
     for kind, known in (("AssetSetComputeError", set()), ("AssetSetReconcileError", {"save"})):
         both = document(events)
@@ -126,6 +127,13 @@ def test_first_window_is_unknown_if_a_source_omits_it() -> None:
     partial = complete._replace(first={})
     for results in (partial, merge_results([complete, partial]), merge_results([partial, complete])):
         assert [row.first for row in cover(results, QUERY).rows] == [None]
+
+
+@pytest.mark.parametrize("kept", [fail(3, NOON)._replace(window=None), fail(3, NOON)._replace(window=DAY)])
+def test_first_window_is_unknown_once_a_source_deleted_failures(kept: Event) -> None:
+    """Whatever windows those had that it keeps."""
+    rows = coverage(merge(Saved(kept, deleted=9), Saved(save(3, NOON))), QUERY).rows
+    assert [row.first for row in rows if row.resolution == "hourly"] == [None]
 
 
 @pytest.mark.parametrize(
