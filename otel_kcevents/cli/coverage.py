@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from otel_kcevents.cli.arguments import Commands, Parser, add_sources, set_window_of
 from otel_kcevents.cli.coverage_text import coverage_lines
@@ -19,6 +20,7 @@ from otel_kcevents.model.resolution import parse_resolution
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
+from otel_kcevents.store.coverage_rows import CoverageRow
 from otel_kcevents.store.gaps import Schedule
 from otel_kcevents.store.source import Source
 from otel_kcevents.store.verdict import merge_intervals
@@ -42,7 +44,10 @@ def add_coverage(commands: Commands) -> None:
     _add_selection(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="as_json", action="store_true", help="print the JSON of GET /model/etl/coverage")
-    missing_help = "print only the missing windows, for a rerun: a line START,END for each interval; exit with 3 if any"
+    missing_help = (
+        "print only the missing windows, for a rerun: a line START,END for each interval; exit with 3 if any. Windows "
+        "before the first event are included; --window 2024-09-01/.. omits those before a time"
+    )
     form.add_argument("--missing", action="store_true", help=missing_help)
     parser.add_argument(
         "--failed",
@@ -51,7 +56,7 @@ def add_coverage(commands: Commands) -> None:
     )
     each_help = "with --missing or --failed: print each window, even if they adjoin"
     parser.add_argument("--each", action="store_true", help=each_help)
-    exit_help = f"exit with {FINDINGS} if a window is failed or missing"
+    exit_help = f"exit with {FINDINGS} if a window is failed, or missing since the first event of its operation"
     parser.add_argument("--exit-code", action="store_true", help=exit_help)
     add_sources(parser)
 
@@ -133,7 +138,7 @@ def show_coverage(
         missing: Print only the intervals of missing windows.
         failed: Print only the intervals of failed windows.
         each: Print each of these windows, not intervals of adjoining ones.
-        exit_code: Return `FINDINGS` if a window is failed or missing.
+        exit_code: Return `FINDINGS` if a window is failed, or missing since the first event of its operation.
 
     Returns:
         The exit code.
@@ -155,23 +160,52 @@ def show_coverage(
     shown = _select(found, str(source), etls, operations)
     if missing or failed:
         states = [state for state, given in (("missing", missing), ("failed", failed)) if given]
-        found_intervals = (interval for state in states for interval in _intervals(shown, state, each))
-        intervals = sorted(set(found_intervals)) if each else merge_intervals(found_intervals)
-        print_lines(f"{format_time(start)},{format_time(end)}" for start, end in intervals)
-        unknown = list(_intervals(shown, "unknown"))
-        if missing and unknown:
-            print_error(
-                f"some windows before {format_time(max(end for _, end in unknown))} are unknown: {source} "
-                "no longer has the events of that time"
-            )
-        return FINDINGS if intervals else 0
+        if missing:
+            _print_notes(shown, str(source), is_default_range=window is None)
+        return _print_intervals(shown, states, each)
     if as_json:
         print_lines(json.dumps({"code": 200, "data": shown.to_dict()}, indent=2, ensure_ascii=False).split("\n"))
     else:
         terminal = terminal_of(sys.stdout)
         print_spans(sys.stdout, coverage_lines(shown, terminal), terminal)
-    is_bad = any(row.counts["failed"] or row.counts["missing"] for row in shown.rows)
-    return FINDINGS if exit_code and is_bad else 0
+    return FINDINGS if exit_code and any(map(_has_problem, shown.rows)) else 0
+
+
+def _has_problem(row: CoverageRow) -> bool:
+    """Return whether a window of a row is failed, or missing since its first event, as the verdict counts them."""
+    is_missing = any(gap.state == "missing" and not row.precedes_first(gap) for gap in row.gaps)
+    return is_missing or any(window.state == "failed" for window in row.windows)
+
+
+def _print_intervals(shown: Coverage, states: Sequence[str], each: bool) -> int:
+    """Print the windows in some states for a rerun, and return the exit code."""
+    found = (interval for state in states for interval in _intervals(shown, state, each))
+    intervals = sorted(set(found)) if each else merge_intervals(found)
+    print_lines(f"{format_time(start)},{format_time(end)}" for start, end in intervals)
+    return FINDINGS if intervals else 0
+
+
+def _print_notes(shown: Coverage, source: str, is_default_range: bool) -> None:
+    """Print which windows may not have to run again, or cannot be listed."""
+    unknown = list(_intervals(shown, "unknown"))
+    if unknown:
+        print_error(
+            f"some windows before {format_time(max(end for _, end in unknown))} are unknown: {source} "
+            "no longer has the events of that time"
+        )
+    if not is_default_range:
+        return
+    for (etl, resolution), group in groupby(shown.rows, lambda row: (row.etl, row.resolution)):
+        rows = list(group)
+        later = [row for row in rows if any(map(row.precedes_first, row.gaps))]
+        firsts = [row.first.start for row in later if row.first]
+        if firsts:
+            options = "".join(f" --operation {row.operation}" for row in later if len(later) < len(rows))
+            print_error(
+                f"{resolution} windows before the first event of {etl} {', '.join(row.operation for row in later)} are "
+                f"included, for a backfill; to omit them, select --etl {etl} --resolution {resolution}{options} "
+                f"--window {format_time(min(firsts))}/.."
+            )
 
 
 def _select(coverage: Coverage, source: str, etls: Sequence[str], operations: Sequence[str]) -> Coverage:
