@@ -202,6 +202,17 @@ def test_journal_may_be_rotated(visit: Visit, serve: Serve, tmp_path: Path, othe
     expect(page.locator("#verdict")).not_to_contain_text("allocation")
 
 
+def test_event_that_arrives_late_is_listed(visit: Visit, serve: Serve) -> None:
+    """Below one that is newer by its time: a clock was set back, or another program's clock is behind."""
+    log, now = EventLog(), time_ns()
+    log.append(Event("AssetSetSaved", now, 7))
+    page = visit(page_url(serve(log)), expected="404", stops_clock=True)
+    expect(page.locator("#events tbody tr")).to_have_count(1)
+    log.append(Event("AllocationSetSaved", now - 10**9, 8))
+    wait(page, page.locator("#events tbody tr").nth(1))
+    expect(page.locator("#events tbody tr").last).to_contain_text("allocation")
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A journal of 600 hours that keeps only 20 events."""

@@ -20,10 +20,10 @@ export async function readFeed() {
   try {
     const limit = feed.events.length > FEW_EVENTS ? PAGE_SIZE : FEW_EVENTS;
     const page = await readMatches({ ...feedFilter(), limit }, isInFeed);
-    const known = new Set(filter === feed.filter ? feed.events.map(({ cursor }) => cursor) : []);
-    const first = page.events.findIndex(({ cursor }) => known.has(cursor));
-    if (first < 0) Object.assign(feed, page);
-    else feed.events.unshift(...page.events.slice(0, first));
+    const places = new Map(filter === feed.filter ? feed.events.map(({ cursor }, place) => [cursor, place]) : []);
+    const last = page.events.findLast(({ cursor }) => places.has(cursor)); // one that arrived late may be above or below
+    if (last) feed.events.splice(0, places.get(last.cursor) + 1, ...page.events);
+    else Object.assign(feed, page);
     Object.assign(feed, { filter, problem: "" });
   } catch (error) {
     if (error.status !== 400) throw error;
