@@ -20,9 +20,9 @@ export async function readFeed() {
   try {
     const limit = feed.events.length > FEW_EVENTS ? PAGE_SIZE : FEW_EVENTS;
     const page = await readMatches({ ...feedFilter(), limit }, isInFeed);
-    const places = new Map(filter === feed.filter ? feed.events.map(({ cursor }, place) => [cursor, place]) : []);
-    const last = page.events.findLast(({ cursor }) => places.has(cursor)); // one that arrived late may be above or below
-    if (last) feed.events.splice(0, places.get(last.cursor) + 1, ...page.events);
+    const last = page.events.at(-1)?.cursor; // of several sources, it says where each of them continues
+    const place = filter === feed.filter ? feed.events.findIndex(({ cursor }) => cursor === last) : -1;
+    if (place >= 0) feed.events.splice(0, place + 1, ...page.events);
     else Object.assign(feed, page);
     Object.assign(feed, { filter, problem: "" });
   } catch (error) {
