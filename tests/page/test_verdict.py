@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from time import time_ns
+from urllib.parse import unquote
 
+import pytest
 from conftest import clean_environment
+from journals import run_of, write
 from playwright.sync_api import Page, expect
 
-from otel_kcevents import EventLog, Journal, RecordSet
+from otel_kcevents import Event, EventLog, Journal, RecordSet, Window, coverage
+from otel_kcevents.model.timestamps import SECOND
+from otel_kcevents.store.verdict import verdicts
 from page.conftest import Serve, Visit, page_url
 
+HOUR = 3_600 * SECOND
 FAILED = "\N{MULTIPLICATION SIGN}"
 NIGHTLY = """
 import sys
@@ -40,6 +49,59 @@ def test_verdict_names_the_problems_of_each_etl(shown: Page) -> None:
 
 def test_title_of_the_tab_shows_the_worst_state(shown: Page) -> None:
     expect(shown).to_have_title(re.compile(f"^{FAILED} .*failed, 1 missing.* Cost ETL$"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "title"), [(None, "! newest run killed"), ("failed", f"{FAILED} newest run failed")]
+)
+def test_tab_tells_that_the_newest_run_ended_badly(
+    visit: Visit, serve: Serve, tmp_path: Path, outcome: str | None, title: str
+) -> None:
+    """Although no window is failed or missing."""
+    file = tmp_path / "log.db"
+    write(file, run_of("a"), Event("AssetSetSaved", time_ns(), 7, recent_hour()))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE run SET outcome = ?, ended = started WHERE ? IS NOT NULL", (outcome, outcome))
+    page = visit(page_url(serve(Journal(file))))
+    expect(page).to_have_title(f"{title} \N{EN DASH} Cost ETL")
+    assert f">{title[0]}</text>" in icon(page)
+
+
+def recent_hour() -> Window:
+    """A window that is the newest one that is due."""
+    end = (time_ns() // HOUR - 2) * HOUR
+    return Window.from_ns(end - HOUR, end)
+
+
+def icon(page: Page) -> str:
+    return unquote(page.locator("link[rel=icon]").get_attribute("href") or "")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "title"),
+    [
+        ("saved reconciled saved", "↻ 1 saved again"),
+        ("saved reconciled saved failed", f"{FAILED} 1 saved again, 1 failure without a window"),
+        ("saved failed failed", f"{FAILED} 2 failures without a window"),
+        ("0 reconciled 0", "0 1 empty, 1 saved again"),
+    ],
+)
+def test_tab_has_the_state_and_the_order_of_the_verdict(visit: Visit, serve: Serve, kinds: str, title: str) -> None:
+    log = EventLog()
+    allocation = RecordSet("allocation", "AllocationSet", log=log)
+    window = recent_hour()
+    for kind in kinds.split():
+        if kind == "failed":
+            allocation.emit("compute_error", error=KeyError("REGION"), operation="load")
+        else:
+            size = {"saved": 7, "0": 0}.get(kind)
+            allocation.emit("saved" if kind == "0" else kind, size=size, window=window)
+    page = visit(page_url(serve(log)), expected="404")
+    expect(page).to_have_title(re.compile(f"^{re.escape(title)} \N{EN DASH} Cost ETL$"))
+    assert f">{title[0]}</text>" in icon(page)
+    found = coverage(log)
+    [verdict] = verdicts(found.rows, found.without_window, found.now)
+    expect(page.locator("#verdict .mark").first).to_have_class(re.compile(verdict.state.replace(" ", "-")))
 
 
 def test_problems_are_listed_with_the_error(shown: Page) -> None:

@@ -40,10 +40,10 @@ function verdictOf(etl) {
     const counted = words.length ? number(before) : plural(before, "window");
     words.push(`${counted}${counts.missing ? " more" : ""} missing before ${firstEventText(own)}`);
   }
-  const calm = failures ? "unknown" : before ? "before first" : counts.ok ? "ok" : "not due";
-  const state = COUNTED.find((each) => counts[each]) ?? calm;
+  const calm = before ? "before first" : counts.ok ? "ok" : "not due";
+  const state = failures ? "failed" : COUNTED.find((each) => counts[each]) ?? calm;
   const newest = newestOf(own);
-  return { etl, state, counts, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
+  return { etl, state, counts, failures, words: `${words.join(", ")}${newest ? "" : "; no window succeeded yet"}`, newest };
 }
 
 /** Return which first event the missing windows precede: that of the etl, or of the operations that began later. */
@@ -79,10 +79,13 @@ const verdictsOf = remember(({ rows, withoutWindow }) => {
   return [...etls].map(verdictOf);
 });
 
+/** Return the runs that no other run has started, the newest first. */
+const rootRuns = () => (data.runs ?? []).filter(({ parent }) => parent === null);
+
 export function showVerdict() {
   const lines = [...verdictsOf(data.week)];
   if (!lines.length) lines.push({ etl: "no events yet", state: "not due", words: EMPTY });
-  const [run, ...before] = (data.runs ?? []).filter(({ parent }) => parent === null);
+  const [run, ...before] = rootRuns();
   const earlier = before.filter(({ started }) => parseTime(started) >= parseTime(data.week.window.start));
   const bad = earlier.filter(({ outcome }) => BAD.includes(outcome)).map(({ id, outcome }) => ({ id, outcome }));
   if (run || !data.runs) { // its line has a place before it is read
@@ -91,12 +94,13 @@ export function showVerdict() {
   showItems($("#verdict"), lines, ({ etl }) => etl, verdictLine);
 }
 
-function verdictLine({ etl, state, words, newest, run, bad, earlier }) {
+function verdictLine({ etl, state, counts, words, newest, run, bad, earlier }) {
   const [runState] = OUTCOMES[run?.outcome] ?? ["unknown"];
   const text = element("span", {}, element("span", { className: "name", textContent: etl }), ": ");
   if (run) text.append(...runWords(run), ...badWords(bad, earlier));
   else text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "");
-  return element("p", { className: "verdict" }, mark(state ?? runState), text);
+  const glyph = state === "ok" && counts.again ? AGAIN : undefined;
+  return element("p", { className: "verdict" }, mark(state ?? runState, glyph), text);
 }
 
 /** Return the name of a run, how it ended, and when; of one that was killed, the last that is known. */
@@ -163,18 +167,27 @@ function problemLine(line) {
 /** Show the state in the title and the icon of the tab: a person may look at nothing else. */
 export function showTab(isStale) {
   const lines = data.week && !isStale ? verdictsOf(data.week) : [];
-  const worst = Object.keys(STATES).find((state) => lines.some((line) => line.state === state)) ?? "unknown";
-  const sums = COUNTED.map((state) => [lines.reduce((sum, { counts }) => sum + counts[state], 0), state]);
-  const problems = list(...sums.filter(([sum]) => sum).map(([sum, state]) => `${number(sum)} ${state}`));
-  const rest = worst === "before first" ? "ok since the first event" : worst;
-  const state = isStale ? "no answer" : !data.week ? "reading" : !lines.length ? "no events yet" : problems || rest;
-  const title = `${STATES[worst][0]} ${state} – Cost ETL`;
+  const run = data.week && !isStale && rootRuns().slice(0, 1).find(({ outcome }) => BAD.includes(outcome));
+  const states = [...lines.map((line) => line.state), run && OUTCOMES[run.outcome][0]];
+  const worst = Object.keys(STATES).find((state) => states.includes(state)) ?? "unknown";
+  const sum = (count) => lines.reduce((total, line) => total + count(line), 0);
+  const [again, failures] = [sum(({ counts }) => counts.again), sum((line) => line.failures)];
+  const sums = COUNTED.map((state) => [sum(({ counts }) => counts[state]), state]);
+  const problems = list(
+    ...[...sums, [again, "saved again"]].filter(([count]) => count).map(([count, words]) => `${number(count)} ${words}`),
+    failures && `${plural(failures, "failure")} without a window`,
+    run && `newest run ${run.outcome}`,
+  );
+  const rest = !lines.length ? "no events yet" : worst === "before first" ? "ok since the first event" : worst;
+  const state = isStale ? "no answer" : !data.week ? "reading" : problems || rest;
+  const glyph = again && !COUNTED.includes(worst) ? AGAIN : STATES[worst][0];
+  const title = `${glyph} ${state} – Cost ETL`;
   if (document.title === title) return;
   document.title = title;
   const [fill, ink] = ICONS[worst] ?? ["#8a94a3", "#16181d"];
   const icon =
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" font-family="sans-serif" font-size="13">` +
     `<rect x="1" y="1" width="14" height="14" rx="2" fill="${fill}" stroke="${ink}"/>` +
-    `<text x="8" y="12.5" font-weight="bold" text-anchor="middle" fill="${ink}">${STATES[worst][0]}</text></svg>`;
+    `<text x="8" y="12.5" font-weight="bold" text-anchor="middle" fill="${ink}">${glyph}</text></svg>`;
   $("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
 }
