@@ -75,4 +75,4 @@ def histories(draw: st.DrawFn, in_order: bool = True) -> list[Event]:
     )
     times = draw(st.lists(st.integers(0, 10**6), min_size=len(found), max_size=len(found), unique=True))
     ordered = sorted(times) if in_order else times
-    return [event._replace(time=START + time) for event, time in zip(found, ordered, strict=True)]
+    return [event._replace(time=START + time * HOUR // 50_000) for event, time in zip(found, ordered, strict=True)]

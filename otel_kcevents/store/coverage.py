@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from time import time_ns
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +17,7 @@ from otel_kcevents.store.collector_pause import collector_pause
 from otel_kcevents.store.coverage_rows import STATES, CoverageRow, CoveredWindow
 from otel_kcevents.store.gaps import Deadlines, Gap, Schedule
 from otel_kcevents.store.log import EventLog
+from otel_kcevents.store.reconciles import Reconciles, latest_reconciles
 from otel_kcevents.store.source import Source
 from otel_kcevents.store.window_results import Bounds, GroupedResult, WindowResult, WindowResults, read_results
 
@@ -139,13 +140,14 @@ def cover(results: WindowResults, query: CoverageQuery) -> Coverage:
     start, end, now = _range(query)
     wanted = None if query.resolution is None else parse_resolution(query.resolution)
     found = _rows(results)
+    reconciles = _reconciles(found)
     rows = []
     saved: dict[tuple[str, str], list[CoveredWindow]] = {}
     for key in sorted(found, key=_place):
         etl, operation, resolution = key
         if wanted not in (None, resolution):
             continue
-        reconciled = found.get((etl, "reconcile", resolution)) if operation == "save" else None
+        reconciled = reconciles[etl] if operation == "save" else {}
         windows = tuple(sorted(_windows(found[key], reconciled), key=_first))
         if operation == "save":  # its row is before that of the loads
             saved[etl, resolution] = [window for window in windows if window.successes]
@@ -225,18 +227,27 @@ def _rows(results: WindowResults) -> dict[_Key, _Row]:
     return rows
 
 
-def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
+def _reconciles(rows: Mapping[_Key, _Row]) -> defaultdict[str, Reconciles]:
+    """Return the reconciles of each etl."""
+    found: defaultdict[str, Reconciles] = defaultdict(lambda: defaultdict(dict))
+    for (etl, operation, _), row in rows.items():
+        for length, is_error in row.groups:
+            if operation == "reconcile" and not is_error:
+                found[etl][length] |= row.results(length, False)
+    return found
+
+
+def _windows(row: _Row, reconciles: Reconciles) -> Iterable[CoveredWindow]:
     """Yield the windows of a row, the shorter ones first.
 
     Args:
         row: The row.
-        reconciled: The row of the reconciles if this is that of the saves.
+        reconciles: For saves, the reconciles of their etl.
     """
     make = CoveredWindow._make  # faster than calling the class: there may be 100,000 windows
     for length in sorted({length for length, _ in row.groups}):
         successes, failures = row.results(length, False), row.results(length, True)
-        reconciles = reconciled.results(length, False) if reconciled else {}
-        orders = {start: order for start, _, order, _, _ in reconciles.values()}
+        reconciled = latest_reconciles(successes, length, reconciles)
         for start, events, order, time, size in successes.values():
             state = "empty" if size == 0 else "ok"
             count, failed, failure = 0, None, None
@@ -244,7 +255,7 @@ def _windows(row: _Row, reconciled: _Row | None) -> Iterable[CoveredWindow]:
                 _, count, last, failed, failure = failures.pop(start)
                 if last > order:
                     state = "failed"
-            again = order > orders.get(start, order)
+            again = order > reconciled.get(start, order)
             yield make((start, start + length, state, events, count, size, time, failed, failure, again))
         for start, (_, count, _, failed, failure) in failures.items():
             yield CoveredWindow(start, start + length, "failed", 0, count, None, None, failed, failure, False)

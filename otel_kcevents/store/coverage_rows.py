@@ -29,7 +29,7 @@ class CoveredWindow(NamedTuple):
         succeeded: The time of the latest success, in nanoseconds since 1970; None if there is none.
         failed: The time of the latest failure; None if there is none.
         failure: The latest failure; None if there is none.
-        saved_again: Whether it was saved after it had been reconciled.
+        saved_again: Whether it was saved after it had been reconciled, itself or in a longer window such as its day.
     """
 
     start: int

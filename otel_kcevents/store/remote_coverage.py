@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from otel_kcevents.model.event import Failure
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import parse_time
+from otel_kcevents.store.reconciles import Reconciles, latest_reconciles
 from otel_kcevents.store.remote_fields import (
     checked_fields,
     data_of,
@@ -74,8 +75,8 @@ _WITHOUT: Mapping[str, Callable[[object], bool]] = {
 def read_coverage(body: bytes) -> WindowResults:
     """Return the results of the windows that a response shows.
 
-    The states are not read, except for the order of the events, which follows from them. The reader computes the states
-    again, at its own time and with its own grace.
+    The states are not read, except for the order of the events, which follows from them and from `savedAgain`. The
+    reader computes the states again, at its own time and with its own grace.
 
     Args:
         body: The body of the response.
@@ -87,20 +88,15 @@ def read_coverage(body: bytes) -> WindowResults:
     if not isinstance(data, dict):
         raise ValueError(f"data must be an object with 'rows' and 'withoutWindow', got {short_repr(data)}")
     rows = [_read_row(row, f"data.rows[{number}]") for number, row in enumerate(list_of(data.get("rows"), "data.rows"))]
-    reconciled = {
-        (row["etl"], *_bounds(window)): parse_time(window["succeeded"]) * _ORDERS
-        for row in rows
-        for window in row["windows"]
-        if row["operation"] == "reconcile" and window["successes"]
-    }
+    reconciles = _reconciles(rows)
     groups: dict[ResultGroup, list[GroupedResult]] = defaultdict(list)
     newest, known_since, regular = list[WindowResult](), {}, set()
     first: dict[tuple[str, str | None, str], Bounds | None] = {}
     for row in rows:
         etl, operation = row["etl"], row["operation"]
+        reconciled = _reconciled(row["windows"], reconciles[etl] if operation == "save" else {})
         for window in row["windows"]:
-            after = reconciled.get((etl, *_bounds(window))) if operation == "save" else None
-            for result in _results(etl, operation, window, after):
+            for result in _results(etl, operation, window, reconciled.get(_bounds(window))):
                 group, part = result.split()
                 groups[group].append(part)
         for name, is_error in (("newest", False), ("newestFailure", True)):
@@ -122,6 +118,29 @@ def read_coverage(body: bytes) -> WindowResults:
         time = parse_time(failed)
         without.append(WindowResult(etl, operation, True, 0, 0, failures, time * _ORDERS, time, None, _failure(error)))
     return WindowResults(groups, tuple(newest), tuple(without), known_since, frozenset(regular), first)
+
+
+def _reconciles(rows: Iterable[Mapping[str, Any]]) -> defaultdict[str, Reconciles]:
+    """Return the reconciles of each etl."""
+    found: defaultdict[str, Reconciles] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        for window in row["windows"]:
+            if row["operation"] == "reconcile" and window["successes"]:
+                (start, end), time = _bounds(window), parse_time(window["succeeded"])
+                found[row["etl"]][end - start][start] = start, window["successes"], time * _ORDERS, time, window["size"]
+    return found
+
+
+def _reconciled(windows: Iterable[Mapping[str, Any]], reconciles: Reconciles) -> dict[tuple[int, int], int]:
+    """Return the order of the latest reconcile that covers each window, by its bounds."""
+    starts: dict[int, list[int]] = defaultdict(list)
+    for start, end in map(_bounds, windows if reconciles else ()):
+        starts[end - start].append(start)
+    return {
+        (start, start + length): order
+        for length, found in starts.items()
+        for start, order in latest_reconciles(found, length, reconciles).items()
+    }
 
 
 def _read_row(value: object, place: str) -> dict[str, Any]:
@@ -164,7 +183,7 @@ def _results(etl: str, operation: str, window: Mapping[str, Any], reconciled: in
         etl: The etl.
         operation: The operation.
         window: The window.
-        reconciled: For a save, the order of the latest successful reconcile of the window; None if there is none.
+        reconciled: For a save, the order of the latest reconcile that covers the window; None if there is none.
     """
     key = etl, operation
     bounds = _bounds(window)

@@ -117,9 +117,60 @@ def test_save_after_a_reconcile_is_marked(events: list[str], again: bool) -> Non
     assert only_window(source).saved_again is again
 
 
-def test_reconcile_of_another_window_or_etl_marks_nothing() -> None:
-    others = event("AllocationSetReconciled", hour(8)), event("AssetSetReconciled", hour(9))
-    assert only_window(Saved(*others, saved(9))).saved_again is False
+def reconciled(window: Window, kind: str = "AllocationSetReconciled") -> Event:
+    return event(kind, window)
+
+
+LOCAL_DAY = hour(-2, 24 * HOUR)
+DAY_OF_25_HOURS = hour(-15, 25 * HOUR)
+
+
+@pytest.mark.parametrize(
+    "longer", [Window.of("2024-05-01"), LOCAL_DAY, DAY_OF_25_HOURS, Window.of("2024-05"), hour(8, 2 * HOUR)]
+)
+def test_save_after_a_reconcile_of_a_longer_window_is_marked(longer: Window) -> None:
+    events = saved(9), reconciled(longer)
+    assert row(Saved(*events)).windows[0].saved_again is False
+    assert row(Saved(*events, saved(9))).windows[0].saved_again is True
+
+
+@pytest.mark.parametrize(
+    ("events", "again"),
+    [
+        ("day hour save", True),
+        ("hour save day", False),
+        ("day save hour", False),
+        ("day save hour save", True),
+        ("save month day save", True),
+        ("save day save month", False),
+    ],
+)
+def test_latest_reconcile_of_any_length_decides(events: str, again: bool) -> None:
+    windows = {"hour": hour(9), "day": Window.of("2024-05-01"), "month": Window.of("2024-05")}
+    source = Saved(*(saved(9) if name == "save" else reconciled(windows[name]) for name in events.split()))
+    assert only_window(source).saved_again is again
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        reconciled(hour(8)),
+        reconciled(hour(8, 3 * HOUR // 2)),
+        reconciled(hour(9, HOUR // 2)),
+        reconciled(hour(9), "AssetSetReconciled"),
+        reconciled(Window.of("2024-05-01"), "AssetSetReconciled"),
+        reconciled(Window.of("2024-05-01"), "AllocationSetReconcileError"),
+    ],
+)
+def test_reconcile_of_another_window_or_etl_marks_nothing(other: Event) -> None:
+    assert only_window(Saved(other, saved(9))).saved_again is False
+
+
+def test_reconcile_before_the_end_of_an_hour_does_not_cover_it() -> None:
+    """A day that is reconciled several times before it is over."""
+    day = reconciled(Window.of("2024-05-01"))._replace(time=NOON - HOUR)
+    windows = row(Saved(day, saved(10), saved(11))).windows
+    assert [window.saved_again for window in windows] == [True, False]
 
 
 @pytest.mark.parametrize("operation", [None, "compute", "an operation that is not known"])

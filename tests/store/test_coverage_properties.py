@@ -207,6 +207,44 @@ def test_months_of_any_length_leave_no_gap(zone: str, there: set[int], low: int,
         assert {gap.start for gap in row.gaps} <= missing
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["AllocationSetSaved", "AllocationSetReconciled"]),
+            st.integers(-30, 30),
+            st.sampled_from([HOUR, HOUR, 3 * HOUR, 23 * HOUR, DAY, 25 * HOUR, 30 * DAY]),
+            st.integers(0, 12).map(lambda hours: hours * HOUR // 4),
+        ),
+        max_size=30,
+    )
+)
+def test_latest_reconcile_that_covers_a_window_decides(happened: list[tuple[str, int, int, int]]) -> None:
+    """One that covers it contains it and happened after its end, unless it is of the same window."""
+    time, saves, reconciles = NOON - 20 * HOUR, dict[tuple[int, int], int](), list[tuple[int, int, int, int]]()
+    events = []
+    for order, (kind, place, length, elapsed) in enumerate(happened):
+        time += elapsed
+        end = NOON + place * HOUR // 2
+        events.append(Event(kind, time, 7, Window.from_ns(end - length, end)))
+        if kind == "AllocationSetSaved":
+            saves[end - length, end] = order
+        else:
+            reconciles.append((end - length, end, time, order))
+    expected = {}
+    for (start, end), saved in saves.items():
+        orders = [
+            order
+            for first, last, time, order in reconciles
+            if (first, last) == (start, end) or (first <= start and end <= min(last, time))
+        ]
+        expected[start, end] = max(orders, default=saved) < saved
+    low, high = NOON - 60 * DAY, NOON + 60 * DAY
+    results = results_of(Document({"allocation": tuple(reversed(events)), "asset": ()}, {}), low, high)
+    rows = cover(results, CoverageQuery(Window.from_ns(low, high), now=high)).rows
+    found = {window[:2]: window.saved_again for row in rows if row.operation == "save" for window in row.windows}
+    assert found == expected
+
+
 @given(st.integers(-48, 0), st.integers(0, 10))
 def test_windows_before_the_oldest_row_kept_are_unknown(oldest: int, deleted: int) -> None:
     """A window is unknown if it ended before the oldest kept success arrived, once older ones were deleted."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from otel_kcevents import RemoteLog, RemoteLogError
 from otel_kcevents.model.event import Event
+from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import cover, coverage
 from otel_kcevents.store.merged_source import merge
 from otel_kcevents.store.query import NotAvailableError
@@ -42,11 +43,14 @@ def test_coverage_is_the_same_after_a_round_trip(events: list[Event]) -> None:
     assert cover(read_coverage(body_of(*events)), QUERY).to_dict() == found.to_dict()
 
 
+@pytest.mark.parametrize("length", [1, 3, 24])
 @pytest.mark.parametrize("times", [(1, 2), (2, 1)])
 @pytest.mark.parametrize("order", [("Saved", "Reconciled"), ("Reconciled", "Saved")])
-def test_save_after_a_reconcile_is_still_marked(times: tuple[int, int], order: tuple[str, str]) -> None:
-    """Also if the clock was set back between them."""
-    events = [save(3, START + time)._replace(kind=f"AssetSet{name}") for time, name in zip(times, order, strict=True)]
+def test_save_after_a_reconcile_is_still_marked(times: tuple[int, int], order: tuple[str, str], length: int) -> None:
+    """Also if the reconcile is of a longer window, and if the clock was set back between them."""
+    longer = Window.from_ns(START + 3 * HOUR, START + (3 + length) * HOUR)
+    events = [save(3, NOON - time)._replace(kind=f"AssetSet{name}") for time, name in zip(times, order, strict=True)]
+    events = [event if event.kind == "AssetSetSaved" else event._replace(window=longer) for event in events]
     row = cover(read_coverage(body_of(*events)), QUERY).rows[0]
     assert [window.saved_again for window in row.windows] == [order[-1] == "Saved"]
 

@@ -72,6 +72,13 @@ def test_event_after_a_later_one_of_its_source_is_as_new() -> None:
     assert [window.state for window in found.rows[0].windows] == ["ok", "failed"]
 
 
+@pytest.mark.parametrize("time", [NOON - 2, NOON])
+def test_day_reconciled_in_another_source_marks_its_hours(time: int) -> None:
+    day = Event("AssetSetReconciled", time, None, Window.from_ns(START, START + 24 * HOUR))
+    found = coverage(merge(Saved(save(3, NOON - 1)), Saved(day)), QUERY)
+    assert [window.saved_again for window in found.rows[0].windows] == [time < NOON - 1]
+
+
 def test_events_are_known_since_every_source_knows_them() -> None:
     early, late = save(1, START + 3 * HOUR), save(9, START + 10 * HOUR)
     found = coverage(merge(Saved(early, deleted=1), Saved(late, deleted=1)), QUERY)
