@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import clean_environment
-from journals import run_of, write
+from journals import NIGHT, run_of, write
 from playwright.sync_api import Page, expect
+from serving import Run
 
 from otel_kcevents import Event, EventLog, Journal, RecordSet, Window, coverage
 from otel_kcevents.model.timestamps import SECOND
@@ -123,6 +124,39 @@ def test_newest_run_is_shown(shown: Page) -> None:
     expect(rows.first).to_contain_text("running")
     expect(rows.filter(has_text="killed: gone without an end")).to_have_count(1)
     expect(rows.filter(has_text="exit code 1: the backfill has failed")).to_have_count(1)
+
+
+DURATIONS = [  # from a start to an end in nanoseconds after 22:00:00, in the command and on the page
+    (0, 455_000_000, "0.4s", "0.4 s"),
+    (0, 999_999_999, "0.9s", "0.9 s"),
+    (999_999, 100_000_000, "0.0s", "0 s"),
+    (999_000, 100_999_000, "0.1s", "0.1 s"),
+    (0, 9_990_000_000, "9.9s", "9.9 s"),
+    (0, 59_999_999_999, "59.9s", "59 s"),
+    (0, 119_990_000_000, "1m59s", "1 min"),
+    (500_000_000, 0, "0.0s", "0 s"),
+    (0, None, ">0.1s", "at least 0.1 s"),
+]
+
+
+def test_durations_are_rounded_down_as_in_the_command(visit: Visit, serve: Serve, run: Run, tmp_path: Path) -> None:
+    """A run that was killed did not last less than is shown."""
+    file = tmp_path / "log.db"
+    for number, (start, _, *_) in enumerate(DURATIONS):
+        each = run_of(str(number))._replace(started=NIGHT + start + number)
+        write(file, each, Event("AssetSetSaved", NIGHT + 190_000_000, 7))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for number, (start, end, *_) in enumerate(DURATIONS):
+            if end is not None:
+                values = (NIGHT + start, NIGHT + end, str(number) * 16)
+                connection.execute("UPDATE run SET outcome = 'ended', started = ?, ended = ? WHERE id = ?", values)
+    shown = {row.split()[0][0]: row.split()[2] for row in run("runs", str(file)).out.splitlines()[1:]}
+    assert shown == {str(number): command for number, (*_, command, _) in enumerate(DURATIONS)}
+    rows = visit(page_url(serve(Journal(file)))).locator("#runs tbody tr")
+    expect(rows).to_have_count(len(DURATIONS))
+    for number, (*_, page) in enumerate(DURATIONS):
+        row = rows.filter(has=rows.page.get_by_title(f"the events of run {str(number) * 16}"))
+        expect(row.locator("td").nth(3)).to_have_text(page)
 
 
 def test_runs_before_that_ended_badly_are_counted(visit: Visit, url: str) -> None:

@@ -2,7 +2,7 @@
 
 import { $, button, copyText, element, setText, showItems, tableRow } from "./dom.js";
 import { data, navigate, runNames, source } from "./state.js";
-import { durationText, moment, parseTime, secondText, withAge } from "./times.js";
+import { between, durationText, moment, parseTime, secondText, withAge } from "./times.js";
 import { list, mark, number, operationOf, OUTCOMES } from "./words.js";
 
 const WITHOUT_JOURNAL =
@@ -102,7 +102,7 @@ function runRow({ run, children, bad, isOpen }) {
   const [state, words] = OUTCOMES[outcome] ?? ["unknown", outcome];
   const place = list(program !== name && program, service, host, `process ${pid}`);
   const end = ended ?? (outcome === "killed" ? lastEvent : null);
-  const duration = end ? durationText(parseTime(end) - parseTime(started)) : "";
+  const duration = end ? durationText(between(started, end)) : "";
   return tableRow({ className: children === undefined ? "child" : "" },
     ["nowrap", mark(state), ` ${words}`, detail && element("div", { className: "message", textContent: detail })],
     ["", element("strong", { textContent: name }), ` ${place} `,

@@ -37,9 +37,18 @@ export function newestText(start, end) {
   return `${date(start) === date(now()) ? "" : `${date(start)} `}${clock(start)}–${clock(end)}`;
 }
 
+/** Return the milliseconds from one time in its ISO 8601 form to another, exactly, so that they can be rounded down. */
+export function between(start, end) {
+  const second = (text) => Date.parse(text.replace(/\.\d+/, ""));
+  const nanoseconds = (text) => Number((/\.(\d+)/.exec(text)?.[1] ?? "").padEnd(9, "0"));
+  return second(end) - second(start) + (nanoseconds(end) - nanoseconds(start)) / 1e6;
+}
+
+/** Return a duration in words, rounded down, as the command does: a run has lasted at least as long. */
 export function durationText(milliseconds) {
-  const seconds = Math.max(0, milliseconds / SECOND);
-  if (seconds < 60) return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.floor(seconds)} s`;
+  const tenths = Math.floor(Math.max(0, milliseconds) / 100);
+  const seconds = Math.floor(tenths / 10);
+  if (seconds < 60) return `${seconds < 10 ? tenths / 10 : seconds} s`;
   if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
   return seconds < 48 * 3_600 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} days`;
 }
