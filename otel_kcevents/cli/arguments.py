@@ -84,11 +84,12 @@ def number_type(least: float, most: float, read: Callable[[str], float]) -> Call
     return convert
 
 
-def set_window_of(text: str) -> Window:
+def set_window_of(text: str, now: int | None = None) -> Window:
     """Return the window that a string names, in any form of `Window.of` or as the column WINDOW shows it.
 
     Args:
         text: The string, such as `7d`, `2024-09-02` or `2024-09-02T10:00Z/1h`.
+        now: The time that relative forms are relative to, in nanoseconds since 1970; None for the clock.
 
     Raises:
         ValueError: The string does not name a window.
@@ -96,7 +97,7 @@ def set_window_of(text: str) -> Window:
     short = re.fullmatch(r"(.+)/(\d+)([dhm])", text)
     start, number, unit = short.groups() if short else (text, "", "")
     try:
-        return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text)
+        return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text, now)
     except ValueError:
         forms = "a day, an hour, a month, an interval or a range, such as 2024-09-02, 2024-09-02T10:00Z/1h or 7d"
         raise ValueError(f"cannot convert {short_repr(text)} to a Window; expected {forms}") from None

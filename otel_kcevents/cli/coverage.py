@@ -18,11 +18,10 @@ from otel_kcevents.model.intervals import Duration, parse_duration
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.resolution import parse_resolution
 from otel_kcevents.model.timestamps import format_time
-from otel_kcevents.model.window import Window
 from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
 from otel_kcevents.store.coverage_rows import CoverageRow
 from otel_kcevents.store.gaps import Schedule
-from otel_kcevents.store.source import Source
+from otel_kcevents.store.source import Source, snapshot_time
 from otel_kcevents.store.verdict import merge_intervals
 
 __all__ = ["add_coverage", "show_coverage"]
@@ -64,9 +63,11 @@ def add_coverage(commands: Commands) -> None:
 def _add_selection(parser: Parser) -> None:
     parser.add_argument(
         "--window",
+        dest="window_text",
         type=_window,
         metavar="WINDOW",
-        help="the range of the windows, such as 24h, 30d, 2024-09 or 2024-09-01/2024-09-08 (default: 7d)",
+        help="the range of the windows, such as 24h, 30d, 2024-09 or 2024-09-01/2024-09-08 (default: 7d); of a "
+        "document or report, up to when it was saved",
     )
     resolution_help = "only windows of this length: hourly, daily, monthly, or a length such as 15m (default: all)"
     parser.add_argument("--resolution", type=_resolution, metavar="RESOLUTION", help=resolution_help)
@@ -91,9 +92,11 @@ def _add_selection(parser: Parser) -> None:
     parser.add_argument("--grace", type=_grace, metavar="DURATION", help=grace_help)
 
 
-def _window(text: str) -> Window:
+def _window(text: str) -> str:
+    """Return the text of a window: what it is relative to is not known before the source is read."""
     try:
-        return set_window_of(text)
+        set_window_of(text)
+        return text
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -114,7 +117,7 @@ def _grace(text: str) -> int:
 
 def show_coverage(
     sources: Sequence[Source],
-    window: Window | None = None,
+    window_text: str | None = None,
     resolution: str | None = None,
     etls: Sequence[str] = (),
     operations: Sequence[str] = (),
@@ -129,7 +132,7 @@ def show_coverage(
 
     Args:
         sources: Where to read from.
-        window: The range; None for the last 7 days.
+        window_text: The range, such as `24h` or `2024-09`; None for 7 days.
         resolution: The resolution of the windows; None for all.
         etls: The etls; all if empty.
         operations: The operations; all if empty.
@@ -152,6 +155,7 @@ def show_coverage(
         raise CommandError("--each lists missing or failed windows; use it with --missing or --failed", USAGE)
     source = one_source(sources)
     try:
+        window = None if window_text is None else set_window_of(window_text, snapshot_time(source))
         found = coverage(source, CoverageQuery(window, resolution, grace))
     except OSError as error:
         raise CommandError(str(error)) from error
@@ -160,6 +164,8 @@ def show_coverage(
     shown = _select(found, str(source), etls, operations)
     if missing or failed:
         states = [state for state, given in (("missing", missing), ("failed", failed)) if given]
+        if found.as_of is not None:
+            print_error(f"{source} was saved at {format_time(found.as_of)}; later windows are not known and not listed")
         if missing:
             _print_notes(shown, str(source), is_default_range=window is None)
         return _print_intervals(shown, states, each)

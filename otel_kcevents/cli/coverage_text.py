@@ -49,7 +49,8 @@ def coverage_lines(coverage: Coverage, terminal: Terminal) -> Iterator[_Line]:
     if not coverage.rows and not coverage.without_window:
         yield [("no windows", "")]
         return
-    for verdict in verdicts(coverage.rows, coverage.without_window, coverage.now):
+    is_snapshot = coverage.as_of is not None
+    for verdict in verdicts(coverage.rows, coverage.without_window, coverage.now, is_snapshot=is_snapshot):
         text = str(verdict) if terminal.unicode else str(verdict).replace(DASH, "-")
         style = "" if verdict.state in ("ok", "before first") else _STYLES[verdict.state]
         lines = wrap(text, terminal.columns, subsequent_indent="  ") if terminal.columns else [text]

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
+from stat import S_ISREG
 from typing import Any
 
 from otel_kcevents.model.document import Document, read_document
 from otel_kcevents.model.event import KINDS, OUTCOMES
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.report_form import log_in_report
+from otel_kcevents.model.report_form import log_in_report, report_time
 from otel_kcevents.model.window import Window
 from otel_kcevents.sdk.settings import log_file
 from otel_kcevents.store.journal import Journal
@@ -171,12 +172,27 @@ class SavedLog:
         return self._name
 
     @cached_property
-    def _document(self) -> Document:
+    def _saved(self) -> tuple[Document, int | None]:
+        """The document, and when it was saved."""
+        modified = _modification_time(self._name)
         content = read_file(self._name, ", host:port, a URL")
         try:
-            return read_document(log_in_report(content))
+            document = read_document(log_in_report(content))
         except ValueError as error:
             raise OSError(f"{self._name} is not a log document: {error}") from None
+        written = report_time(content)
+        return document, modified if written is None else written
+
+    def as_of(self) -> int | None:
+        """Return when the log was saved: the time in a report, for a document the modification time of its file.
+
+        Returns:
+            The time in nanoseconds since 1970; None for a document from a pipe, which may have been written just now.
+
+        Raises:
+            OSError: The file cannot be read, or is not a log document.
+        """
+        return self._saved[1]
 
     def counts(self) -> dict[str, int]:
         """Return the number of events of each kind, in alphabetical order, without zeros.
@@ -184,7 +200,7 @@ class SavedLog:
         Raises:
             OSError: The file cannot be read, or is not a log document.
         """
-        return dict(sorted(self._document.counters.items()))
+        return dict(sorted(self._saved[0].counters.items()))
 
     def document(self, kinds: Iterable[str] = (), window: Window | None = None, limit: int = 256) -> Document:
         """Return the saved document, in its own order.
@@ -202,7 +218,7 @@ class SavedLog:
         """
         check_selection(window, limit)
         prefixes = [kinds] if isinstance(kinds, str) else list(kinds)
-        document = self._document
+        document = self._saved[0]
         known = _known_kinds(document)
         for prefix in prefixes:
             if not any(f"{kind}Event".startswith(prefix) for kind in known):
@@ -210,6 +226,15 @@ class SavedLog:
                     f"{short_repr(prefix)} is not a kind or a prefix of one; expected one of {', '.join(known)}"
                 )
         return select(document, prefixes, window, limit)
+
+
+def _modification_time(name: str) -> int | None:
+    """Return when a file was modified, in nanoseconds since 1970; None if this is not a regular file, or unreadable."""
+    with suppress(OSError, ValueError):  # which is reported when it is read
+        status = os.stat(0 if name == "-" else name)
+        if S_ISREG(status.st_mode):
+            return status.st_mtime_ns
+    return None
 
 
 def _known_kinds(document: Document) -> list[str]:

@@ -13,7 +13,7 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import KINDS, Event
 from otel_kcevents.model.messages import stack_trace
 from otel_kcevents.model.problems import logger
-from otel_kcevents.model.report_form import FIRST_LINE, LOG_HEADING
+from otel_kcevents.model.report_form import AS_OF_LABEL, FIRST_LINE, LOG_HEADING, WRITTEN_LABEL
 from otel_kcevents.model.scrub import REDACTED
 from otel_kcevents.model.timestamps import format_time
 from otel_kcevents.report.checks import check_endpoints, check_journal
@@ -26,7 +26,7 @@ from otel_kcevents.store.journal_state import JournalState
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.query import EventQuery, NotAvailableError
 from otel_kcevents.store.run import current_run
-from otel_kcevents.store.source import Source, select
+from otel_kcevents.store.source import Source, select, snapshot_time
 
 __all__ = ["MAX_ERRORS", "MAX_RUNS", "build_report", "check_report"]
 
@@ -81,7 +81,7 @@ def build_report(
     redact = Redactor(secrets, environ)
     text = ReportText(redact)
     states: list[JournalState] = []
-    text.add("written", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} by {facts.writer}")
+    text.add(WRITTEN_LABEL, f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} by {facts.writer}")
     text.add("note", _NOTE)
     text.section("Versions", lambda: text.add_all(version_facts()))
     text.section("Platform", lambda: text.add_all(platform_facts()))
@@ -194,6 +194,8 @@ def _warnings(text: ReportText, states: Sequence[JournalState]) -> None:
 def _append_document(text: ReportText, redact: Redactor, source: Source, documents: list[str]) -> None:
     text.add("log of", str(source))
     whole = source.document()
+    if (as_of := snapshot_time(source)) is not None:  # otherwise the log would pass for as new as this report
+        text.add(AS_OF_LABEL, format_time(as_of))
     limits = (limit for limit in _LIMITS if _length_of_messages(select(whole, limit=limit)) <= _MAX_MESSAGES)
     limit = next(limits, 1)
     document = select(whole, limit=limit)

@@ -79,18 +79,24 @@ class Parameters:
         """
         return self._limit(_MAX_RUNS)
 
-    def coverage(self) -> CoverageQuery:
+    def coverage(self, as_of: int | None = None) -> CoverageQuery:
         """Return the query for a coverage.
+
+        Args:
+            as_of: When the source was saved, in nanoseconds since 1970, if it is a snapshot: relative forms of windows
+                are relative to this time, unless the parameters have a time of their own.
 
         Raises:
             ValueError: A parameter is invalid.
         """
         now = None if self._now is None else to_ns(self._now)
+        window_text = self._only("window")
+        window = None if window_text is None else Window.parse(window_text, as_of if now is None else now)
         text = self._only("grace")
         grace = parse_duration(text) if text else None
         if text and (grace is None or grace.months):
             raise ValueError(f"grace must be a duration such as 90m, 2h or 1d, got {short_repr(text)}")
-        return CoverageQuery(self.window(), self._only("resolution") or None, grace and grace.ns, now)
+        return CoverageQuery(window, self._only("resolution") or None, grace and grace.ns, now)
 
     def _list(self, name: str) -> list[str]:
         """Return the values of a parameter that may be repeated or separated by commas, each once."""

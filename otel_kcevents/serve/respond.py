@@ -17,7 +17,7 @@ from otel_kcevents.serve.parameters import Parameters
 from otel_kcevents.store.coverage import coverage
 from otel_kcevents.store.log import EventLog, default_log
 from otel_kcevents.store.query import NotAvailableError, newest_runs
-from otel_kcevents.store.source import Source
+from otel_kcevents.store.source import Source, snapshot_time
 
 __all__ = ["PATHS", "SOURCE_PATHS", "Response", "refusal", "report_of", "respond"]
 
@@ -70,7 +70,8 @@ def respond(
             `CoverageQuery`; runs by `limit`, the number of newest root runs to list with their descendants. Other
             parameters are ignored.
         log: The source to answer from; an `EventLog` stands for its `source`, an attached journal if there is one.
-        now: The time that relative forms of windows are relative to; default: the current time.
+        now: The time that relative forms of windows are relative to; default: the current time or, for the coverage of
+            a snapshot, the time when it was saved.
         report: Returns the bug report; None to refuse it.
         trace_url: The template of a trace's URL that the page links to, with `{trace_id}` and perhaps `{span_id}`;
             None for no links.
@@ -143,7 +144,7 @@ def _selected(source: Any, path: str, parameters: Parameters) -> Any:
     if path == LOG_PATH:
         return source.document(parameters.kinds(), parameters.window())
     if path == _COVERAGE_PATH:
-        return coverage(source, parameters.coverage())
+        return coverage(source, parameters.coverage(snapshot_time(source)))
     if path == _RUNS_PATH:
         limit = parameters.runs()
         return source.runs() if limit is None else newest_runs(source.runs(), limit)

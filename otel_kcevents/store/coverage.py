@@ -18,7 +18,7 @@ from otel_kcevents.store.coverage_rows import STATES, CoverageRow, CoveredWindow
 from otel_kcevents.store.gaps import Deadlines, Gap, Schedule
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.reconciles import Reconciles, latest_reconciles
-from otel_kcevents.store.source import Source
+from otel_kcevents.store.source import Source, snapshot_time
 from otel_kcevents.store.window_results import Bounds, GroupedResult, WindowResult, WindowResults, read_results
 
 __all__ = ["STATES", "Coverage", "CoverageQuery", "CoverageRow", "CoveredWindow", "Gap", "cover", "coverage"]
@@ -38,10 +38,11 @@ class CoverageQuery(NamedTuple):
     """Which windows to look at.
 
     Attributes:
-        window: The range; None for the last 7 days.
+        window: The range; None for the 7 days before `now`.
         resolution: `hourly`, `daily`, `monthly`, or another length such as `15m`; None for all.
         grace: How long after its end a window is due, in nanoseconds; None for two periods of its resolution.
-        now: The current time, in nanoseconds since 1970; None for the clock.
+        now: The current time, in nanoseconds since 1970; None for the clock or, if the source is a snapshot, for the
+            time when it was saved.
     """
 
     window: Window | None = None
@@ -56,11 +57,12 @@ class Coverage(NamedTuple):
     Attributes:
         start: The start of the range, in nanoseconds since 1970 (UTC).
         end: The end of the range, at most `now`.
-        now: When it was computed.
+        now: The time at which the windows have these states: when it was computed, or `as_of`.
         rows: The rows, by etl, resolution (the shortest first) and operation.
         without_window: The failures that no window shows, because their events have none; of each etl and operation,
             all that are kept if the latest is not older than the range.
         resolutions: The resolutions of all windows that were seen, the shortest first.
+        as_of: When the source was saved, if it is a snapshot and the query does not give the time; otherwise None.
     """
 
     start: int
@@ -69,18 +71,20 @@ class Coverage(NamedTuple):
     rows: tuple[CoverageRow, ...]
     without_window: tuple[WindowResult, ...]
     resolutions: tuple[str, ...]
+    as_of: int | None = None
 
     def _repr_html_(self) -> str:
         from otel_kcevents.store.coverage_html import coverage_html  # only notebooks need it
 
         length = self.end - self.start
-        return coverage_html(self.rows, self.without_window, length, self.now)
+        return coverage_html(self.rows, self.without_window, length, self.now, is_snapshot=self.as_of is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the coverage in the form of `GET /model/etl/coverage`."""
         return {
             "window": {"start": format_time(self.start), "end": format_time(self.end)},
             "now": format_time(self.now),
+            "asOf": None if self.as_of is None else format_time(self.as_of),
             "resolutions": list(self.resolutions),
             "rows": [row.to_dict() for row in self.rows],
             "withoutWindow": [
@@ -100,7 +104,8 @@ def coverage(source: Source, query: CoverageQuery = CoverageQuery()) -> Coverage
     """Return the state of each window of a source.
 
     Args:
-        source: Where the events are; an `EventLog` stands for its `source`, an attached journal if there is one.
+        source: Where the events are; an `EventLog` stands for its `source`, an attached journal if there is one. Of a
+            snapshot, such as a saved report, no window is expected that begins after it was saved.
         query: Which windows to look at.
 
     Raises:
@@ -108,18 +113,21 @@ def coverage(source: Source, query: CoverageQuery = CoverageQuery()) -> Coverage
         ValueError: The range is open, empty or in the future, the resolution is malformed, or the grace is negative.
     """
     source = source.source if isinstance(source, EventLog) else source
-    start, end, now = _range(query)
-    return cover(read_results(source, start, end), query._replace(now=now))
+    as_of = snapshot_time(source) if query.now is None else None
+    query = query._replace(now=query.now if as_of is None else as_of)
+    start, end, now = _range(query, as_of)
+    return cover(read_results(source, start, end), query._replace(now=now))._replace(as_of=as_of)
 
 
-def _range(query: CoverageQuery) -> tuple[int, int, int]:
+def _range(query: CoverageQuery, as_of: int | None = None) -> tuple[int, int, int]:
     """Return the start and the end of the range, and the current time."""
     now = time_ns() if query.now is None else query.now
     window = Window.parse("7d", now) if query.window is None else query.window
     start, end = window.start_ns, now if window.end_ns is None else min(window.end_ns, now)
     if start is None or start >= end:
+        past = "in the past" if as_of is None else f"before {format_time(as_of)}, when the source was saved,"
         raise ValueError(
-            f"the range must begin in the past and not be empty, got {short_repr(str(window))}; give one such as 7d"
+            f"the range must begin {past} and not be empty, got {short_repr(str(window))}; give one such as 7d"
         )
     if query.grace is not None and query.grace < 0:
         raise ValueError(f"grace must not be negative, got {short_repr(query.grace)}")

@@ -28,17 +28,25 @@ _COLOURS = {
 _MONO = "text-align:left;padding:0 1em 0 0;white-space:pre;font:normal 14px/1.3 monospace"
 
 
-def coverage_html(rows: Iterable[CoverageRow], without_window: Iterable[WindowResult], length: int, now: int) -> str:
+def coverage_html(
+    rows: Iterable[CoverageRow],
+    without_window: Iterable[WindowResult],
+    length: int,
+    now: int,
+    *,
+    is_snapshot: bool = False,
+) -> str:
     """Return a coverage as HTML.
 
     Args:
         rows: The rows.
         without_window: The failures without a window.
         length: The length of the range, in nanoseconds.
-        now: When the coverage was computed, in nanoseconds since 1970.
+        now: The time at which the windows have these states, in nanoseconds since 1970.
+        is_snapshot: Whether this is when the source was saved.
     """
     rows = tuple(rows)
-    found = verdicts(rows, without_window, now)
+    found = verdicts(rows, without_window, now, is_snapshot=is_snapshot)
     if not found:
         return "<p>no windows</p>"
     seen: set[str] = set()

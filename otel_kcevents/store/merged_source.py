@@ -9,7 +9,7 @@ from otel_kcevents.model.document import Document
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.merged_events import merge_pages, merge_runs
 from otel_kcevents.store.query import EventPage, EventQuery
-from otel_kcevents.store.source import Source, check_selection, merge_documents, select
+from otel_kcevents.store.source import Source, check_selection, merge_documents, select, snapshot_time
 from otel_kcevents.store.totals import KindTotals, merge_totals, totals_of
 from otel_kcevents.store.window_results import WindowResults, merge_results, read_results
 
@@ -101,6 +101,16 @@ class MergedSource:
             ValueError: No source knows the kinds or a run, or `before` is not the `next` of a page of these sources.
         """
         return merge_pages(self._sources, query)
+
+    def as_of(self) -> int | None:
+        """Return when the newest of the sources was saved, if all are snapshots; otherwise None.
+
+        Raises:
+            OSError: A source cannot be read.
+        """
+        times = [snapshot_time(source) for source in self._sources]
+        known = [time for time in times if time is not None]
+        return max(known) if len(known) == len(times) else None
 
     def window_results(self, start: int, end: int) -> WindowResults:
         """Return what all sources together know about the windows of a range.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import itemgetter
+from time import time_ns
 from typing import Protocol
 
 from otel_kcevents.model.document import Document
@@ -14,7 +15,7 @@ from otel_kcevents.model.event import Event
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.window import Window
 
-__all__ = ["Source", "check_selection", "merge_documents", "select"]
+__all__ = ["Source", "check_selection", "merge_documents", "select", "snapshot_time"]
 
 
 class Source(Protocol):
@@ -31,6 +32,8 @@ class Source(Protocol):
       `WindowResults`, from which `coverage()` in `store/coverage.py` computes the state of each window. Of a source
       without it, the document is read.
     - `totals()` returns the `KindTotals` of each kind that was seen.
+    - `as_of()` returns when the source was saved, in nanoseconds since 1970, if it is a snapshot, which gets no more
+      events; otherwise None. `coverage()` does not expect later windows of it.
     """
 
     def counts(self) -> dict[str, int]:
@@ -50,6 +53,22 @@ class Source(Protocol):
             ValueError: One of *kinds* is not a prefix of a kind, or *limit* is not an integer of at least 1.
         """
         ...
+
+
+def snapshot_time(source: Source) -> int | None:
+    """Return when a source was saved, in nanoseconds since 1970; None if it is not a snapshot.
+
+    A time in the future, of a clock that is ahead, is ignored: the source is read like one that is not a snapshot.
+
+    Args:
+        source: The source.
+
+    Raises:
+        OSError: The source cannot be read.
+    """
+    read: Callable[[], int | None] | None = getattr(source, "as_of", None)
+    as_of = None if read is None else read()
+    return None if as_of is None or as_of > time_ns() else as_of
 
 
 def check_selection(window: object, limit: object) -> None:

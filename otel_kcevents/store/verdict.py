@@ -44,19 +44,26 @@ class Verdict(NamedTuple):
         return f"{self.etl}: {self.text}"
 
 
-def verdicts(rows: Iterable[CoverageRow], without_window: Iterable[WindowResult], now: int) -> list[Verdict]:
+def verdicts(
+    rows: Iterable[CoverageRow], without_window: Iterable[WindowResult], now: int, *, is_snapshot: bool = False
+) -> list[Verdict]:
     """Return the verdict on each etl of a coverage, in the words that `docs/coverage.md` defines.
 
     Args:
         rows: The rows of the coverage.
         without_window: Its failures without a window.
-        now: When it was computed, in nanoseconds since 1970.
+        now: The time at which the windows have these states, in nanoseconds since 1970.
+        is_snapshot: Whether this is when the source was saved, which the verdicts then say.
     """
     rows, failures = tuple(rows), Counter[str]()
     for result in without_window:
         failures[result.etl] += result.events
     etls = sorted({row.etl for row in rows} | set(failures))
-    return [_verdict(etl, [row for row in rows if row.etl == etl], failures[etl], now) for etl in etls]
+    found = [_verdict(etl, [row for row in rows if row.etl == etl], failures[etl], now) for etl in etls]
+    if is_snapshot:
+        as_of = f" (as of {to_datetime(now):%Y-%m-%d %H:%M})"
+        found = [verdict._replace(text=f"{verdict.text}{as_of}") for verdict in found]
+    return found
 
 
 def _verdict(etl: str, rows: Sequence[CoverageRow], failures: int, now: int) -> Verdict:

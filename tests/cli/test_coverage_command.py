@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from otel_kcevents import Event, EventLog, Failure, Journal, Window, start_http_
 from otel_kcevents.cli import coverage as coverage_command
 from otel_kcevents.cli import terminal as terminal_module
 from otel_kcevents.cli.terminal import Terminal
+from otel_kcevents.model.report_form import FIRST_LINE, LOG_HEADING
 from otel_kcevents.model.timestamps import SECOND, parse_time
 from otel_kcevents.store import coverage as coverage_module
+from otel_kcevents.store import source as source_module
 from otel_kcevents.store.coverage import CoverageQuery, coverage
 from otel_kcevents.store.verdict import DASH
 
@@ -26,7 +30,8 @@ DIFFERS = Failure("costs.Differs", "the bill says 12 USD", "reconcile")
 
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage_module, "time_ns", lambda: NOW)
+    for module in (coverage_module, source_module):  # documents are newer than this, so this clock decides
+        monkeypatch.setattr(module, "time_ns", lambda: NOW)
 
 
 def hour(number: int) -> Window:
@@ -255,6 +260,67 @@ def save(path: Path, *events: Event) -> str:
         log.append(event)
     path.write_text(log.document().to_json(), encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture(params=["report", "document", "standard input"])
+def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A log with the asset sets of five hours that was saved at 05:12, a day before it is read."""
+    path, saved_at = tmp_path / "old", parse_time("2024-09-02T05:12:00Z")
+    save(path, *(Event("AssetSetSaved", ended(hour(number), 5), 7, hour(number)) for number in (0, 1, 3, 4)))
+    if request.param == "report":
+        path.write_text(
+            f"{FIRST_LINE}\nwritten: 2024-09-02T05:12:00Z by x\n\n{LOG_HEADING}\n{path.read_text(encoding='utf-8')}\n",
+            encoding="utf-8",
+        )
+    else:
+        os.utime(path, ns=(saved_at, saved_at))
+    if request.param != "standard input":
+        yield str(path)
+        return
+    with path.open("rb") as stream:
+        inherited = os.dup(0)
+        os.dup2(stream.fileno(), 0)
+        try:
+            yield "-"
+        finally:
+            os.dup2(inherited, 0)
+            os.close(inherited)
+
+
+def test_saved_log_is_judged_as_of_when_it_was_saved(run: Run, old: str) -> None:
+    """A relative range ends then, and the verdict says so."""
+    assert run("coverage", "--window", "6h", old) == (
+        0,
+        f"asset: 1 window missing; newest saved 04:00{DASH}05:00, 7 min ago (as of 2024-09-02 05:12)\n"
+        """
+asset, hourly, due 2h after the end
+            save
+            00    06    12    18
+2024-09-02  ■■!■■·
+
+■ ok  ! missing  · not due yet
+from 2024-09-02T00:00:00Z to 2024-09-02T05:12:00Z
+
+missing
+  2024-09-02T02:00Z/1h  asset save: 1 window
+""",
+        "",
+    )
+
+
+def test_later_windows_of_a_saved_log_are_not_listed(run: Run, old: str) -> None:
+    code, out, err = run("coverage", "--missing", "--window", "2024-09-02", old)
+    assert (code, out) == (3, "2024-09-02T02:00:00Z,2024-09-02T03:00:00Z\n")
+    assert err.endswith(f"{old} was saved at 2024-09-02T05:12:00Z; later windows are not known and not listed\n")
+
+
+def test_range_after_a_log_was_saved_is_refused(run: Run, tmp_path: Path) -> None:
+    path, saved_at = tmp_path / "old.json", NOW - 24 * HOUR
+    save(path)
+    os.utime(path, ns=(saved_at, saved_at))
+    ran = run("coverage", "--window", "2024-09-03T00:00Z/2h", str(path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "before 2024-09-02T06:30:00Z, when the source was saved" in ran.err
 
 
 def test_windows_of_another_length_are_compact_lines(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ from otel_kcevents import (
     start_http_server,
 )
 from otel_kcevents.cli.sources import find_source, one_source
+from otel_kcevents.model.timestamps import to_ns
 from otel_kcevents.store.journal_file import JournalFile
 from otel_kcevents.store.journal_rows import Batch, Entry
 from otel_kcevents.store.log import etl_of
@@ -122,6 +124,23 @@ def test_program_at_a_url_is_shown(visit: Visit, server: LogServer, tmp_path: Pa
 
 def test_saved_report_is_shown(shown_report: Page) -> None:
     expect_week(shown_report, 3, ONLY_A_JOURNAL)
+
+
+def test_old_snapshot_says_of_when_it_is(visit: Visit, serve: Serve, tmp_path: Path) -> None:
+    """What was due later is not missing, and what it shows does not become older."""
+    file, start, log = tmp_path / "night.json", to_ns("2024-09-02T00:00:00Z"), EventLog()
+    for number in range(5):
+        window = Window.from_ns(start + number * HOUR, start + (number + 1) * HOUR)
+        log.append(Event("AssetSetSaved", start + (number + 1) * HOUR, 7, window))
+    file.write_text(log.document().to_json(), encoding="utf-8")
+    os.utime(file, ns=(start + 5 * HOUR + 3 * HOUR // 4,) * 2)
+    page = visit(serving(serve, str(file)), expected="404|503", stops_clock=True)
+    expect(page.locator("#source")).to_contain_text("a snapshot as of 2024-09-02 05:45, all times are UTC")
+    page.clock.run_for(70_000)
+    expect(page.locator("#verdict p").first).to_contain_text(
+        "asset: 5 windows ok, 144 missing before its first event; newest saved 04:00\N{EN DASH}05:00, 45 min ago "
+        "(as of 2024-09-02 05:45)"
+    )
 
 
 def test_older_events_of_a_document_are_listed(shown_report: Page) -> None:

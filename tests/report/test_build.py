@@ -13,8 +13,10 @@ from conftest import run_program
 from journals import DAYS, FAILURE, NIGHT, run_of, write, write_nights
 
 from otel_kcevents import Event, EventLog, Failure, Journal, read_document
+from otel_kcevents.cli.sources import SavedLog
 from otel_kcevents.model.problems import logger
 from otel_kcevents.model.report_form import FIRST_LINE, log_in_report
+from otel_kcevents.model.timestamps import parse_time
 from otel_kcevents.report.build import MAX_ERRORS, MAX_RUNS, build_report, check_report
 from otel_kcevents.report.facts import Facts
 from otel_kcevents.report.secrets import ReportRefusedError
@@ -50,6 +52,16 @@ def test_log_document_is_at_the_end(journal: Journal) -> None:
     document = log_in_report(report(journal).encode())
     assert b"\\u001b" in document
     assert read_document(document) == journal.document()
+
+
+def test_report_on_a_report_keeps_the_time_of_the_log(journal: Journal, tmp_path: Path) -> None:
+    """A report that is written later does not make the log newer."""
+    file = tmp_path / "report.txt"
+    for written in ("2022-06-04T10:00:00Z", "2023-01-01T00:00:00Z"):
+        source = SavedLog(str(file)) if file.exists() else journal
+        file.write_text(re.sub("(?m)^written: [^ ]+", f"written: {written}", report(source)), encoding="utf-8")
+    assert "log as of: 2022-06-04T10:00:00Z" in section(file.read_text(encoding="utf-8"), "Source")
+    assert SavedLog(str(file)).as_of() == parse_time("2022-06-04T10:00:00Z")
 
 
 def test_runs_are_listed_with_how_they_ended(journal: Journal) -> None:

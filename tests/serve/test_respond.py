@@ -29,6 +29,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from otel_kcevents import Journal, LogServer, start_http_server
+from otel_kcevents.cli.sources import SavedLog
 from otel_kcevents.model.document import LOG_PATH, Document, read_document
 from otel_kcevents.model.timestamps import SECOND, to_ns
 from otel_kcevents.model.window import Window
@@ -408,6 +409,17 @@ def test_coverage_is_what_the_query_selects(tmp_path: Path) -> None:
     query = CoverageQuery(Window.parse("3d", now), "daily", 90 * 60 * SECOND, to_ns(now))
     assert json.loads(body) == {"code": 200, "data": coverage(journal, query).to_dict()}
     assert {row.grace for row in coverage(journal, query).rows} == {90 * 60 * SECOND}
+
+
+def test_range_of_a_snapshot_ends_when_it_was_saved(tmp_path: Path) -> None:
+    """Unless the caller gives the time."""
+    file, saved_at = tmp_path / "log.json", to_ns("2022-06-06T10:00:00Z")
+    file.write_text(filled().document().to_json(), encoding="utf-8")
+    os.utime(file, ns=(saved_at, saved_at))
+    for now, end, as_of in ((None, "06T10", "2022-06-06T10:00:00Z"), (datetime(2022, 6, 7), "07T00", None)):
+        body = respond("GET", "/model/etl/coverage", "window=24h", log=SavedLog(str(file)), now=now).body
+        data = json.loads(body)["data"]
+        assert (data["window"]["end"], data["asOf"]) == (f"2022-06-{end}:00:00Z", as_of)
 
 
 def test_default_log_is_shown() -> None:

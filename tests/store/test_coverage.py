@@ -334,6 +334,28 @@ def test_resolution_selects_rows(text: str, rows: int) -> None:
     assert (len(found.rows), found.resolutions) == (rows, ("hourly", "daily"))
 
 
+class OldSaved(Saved):
+    """A source that was saved at noon."""
+
+    def as_of(self) -> int:
+        return NOON
+
+
+def test_snapshot_is_judged_at_its_own_time() -> None:
+    """The last 7 days end then, and so do the ages in notebooks."""
+    found = coverage(OldSaved(saved(8), saved(9)))
+    assert (found.end, found.now, found.as_of) == (NOON, NOON, NOON)
+    assert found.to_dict()["asOf"] == "2024-05-01T12:00:00Z"
+    assert found.rows[0].counts["missing"] == 6 * 24 + 8  # since the first midnight: all before the first event
+    assert "(as of 2024-05-01 12:00)</p>" in found._repr_html_()
+
+
+def test_given_time_decides_for_a_snapshot_too() -> None:
+    found = coverage(OldSaved(saved(9)), TODAY._replace(now=NOON + HOUR))
+    assert (found.now, found.as_of, found.to_dict()["asOf"]) == (NOON + HOUR, None, None)
+    assert "as of" not in found._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

@@ -10,10 +10,11 @@ from strategies import documents
 
 from otel_kcevents.model.document import Document
 from otel_kcevents.model.event import Event
+from otel_kcevents.model.timestamps import MAX_NS
 from otel_kcevents.model.window import Window
 from otel_kcevents.store.log import EventLog
 from otel_kcevents.store.merged_source import merge
-from otel_kcevents.store.source import merge_documents, select
+from otel_kcevents.store.source import merge_documents, select, snapshot_time
 
 
 def asset(*times: int, kind: str = "AssetSetSaved") -> tuple[Event, ...]:
@@ -104,3 +105,26 @@ def test_source_that_cannot_be_read_fails_the_merge() -> None:
 def test_merge_of_nothing_raises_value_error() -> None:
     with pytest.raises(ValueError, match="at least one source"):
         merge()
+
+
+class Snapshot(EventLog):
+    """An empty log that was saved at a time."""
+
+    def __init__(self, time: int | None) -> None:
+        super().__init__()
+        self._time = time
+
+    def as_of(self) -> int | None:
+        return self._time
+
+
+LIVE, EARLY, LATE, FUTURE = EventLog(), Snapshot(5), Snapshot(9), Snapshot(MAX_NS)
+
+
+@pytest.mark.parametrize(
+    ("sources", "time"),
+    [((LIVE,), None), ((EARLY, LATE), 9), ((EARLY, LIVE), None), ((Snapshot(None), LATE), None), ((FUTURE,), None)],
+    ids=["live", "snapshots", "a live one among them", "a pipe among them", "a clock that was ahead"],
+)
+def test_newest_snapshot_decides_unless_one_is_live(sources: tuple[EventLog, ...], time: int | None) -> None:
+    assert snapshot_time(merge(*sources)) == time

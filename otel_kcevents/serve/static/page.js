@@ -8,7 +8,7 @@ import { closeDrawer, goToProblem, openCell, pressInGrid, showGrid } from "./gri
 import { showErrors, showRuns } from "./panels.js";
 import { keepReading, read, readEvents, readIfThere, readRange, restart, wakeUp } from "./source.js";
 import { data, navigate, range, ranges, readView, resolution, resolutions, rows, source, view } from "./state.js";
-import { agoText, iso, parseTime, SECOND, secondText } from "./times.js";
+import { agoText, asOfText, iso, parseTime, SECOND, secondText } from "./times.js";
 import { showProblems, showTab, showVerdict } from "./verdict.js";
 import { list, plural } from "./words.js";
 
@@ -17,7 +17,7 @@ const STALE_AFTER = 75 * SECOND; // more than any pause: the computer slept, or 
 /** Read everything, one request after the other, since a server in an ETL program has little time for this page. */
 async function readAll() {
   const week = await read("coverage", { window: "7d" });
-  Object.assign(source, { now: parseTime(week.now), receivedAt: Date.now() });
+  Object.assign(source, { now: parseTime(week.now), asOf: week.asOf ? parseTime(week.asOf) : null, receivedAt: Date.now() });
   data.week = week;
   source.facts = await readIfThere("page", {}, source.facts);
   data.range = range() === "7d" ? week : await readRange();
@@ -36,7 +36,7 @@ function showFreshness() {
   const isFirst = source.now === null;
   const isStale = source.failures > 1 || (!isFirst && Date.now() - source.receivedAt > STALE_AFTER);
   const why = source.problem || "the last answer is too old";
-  const since = isFirst ? "No answer yet" : `No answer since ${secondText(source.now)} UTC`;
+  const since = isFirst ? "No answer yet" : `No answer since ${secondText(source.asOf === null ? source.now : source.receivedAt)} UTC`;
   document.body.classList.toggle("stale", isStale);
   setText($("#stale"), isStale ? `${since}: ${why}${isFirst ? "" : ". This page shows what was known then."}` : "");
   if (isFirst && isStale) setText($("#verdict"), "The state is unknown until the source answers.");
@@ -51,7 +51,7 @@ function showAll() {
   if (!data.range) return;
   document.body.classList.remove("unread");
   const { source: name, version, report } = source.facts;
-  const read = `read at ${iso(source.now).slice(11, 19)}`;
+  const read = asOfText() ? `a snapshot ${asOfText()}` : `read at ${iso(source.now).slice(11, 19)}`;
   setText($("#source"), list(name, read, "all times are UTC", version && `otel-kcevents ${version}`));
   $("#report").hidden = !report;
   const parts = [showVerdict, showProblems, showControls, showGrid, showErrors, showRuns, showEvents, showDrawer];

@@ -6,8 +6,11 @@ const RANGES = { hourly: ["24h", "3d", "7d"], daily: ["7d", "30d", "90d", "168d"
 /** @type {Record<string, string>} */
 export const view = {};
 
-/** What was read. `now` is the source's time when it answered; `lacks` has a reason for each path it does not serve. */
-export const source = { now: null, receivedAt: 0, failures: 0, problem: "", facts: {}, lacks: new Map() };
+/**
+ * What was read. `now` is the source's time when it answered, or `asOf`, when it was saved, if it is a snapshot; `lacks` has a
+ * reason for each path it does not serve.
+ */
+export const source = { now: null, asOf: null, receivedAt: 0, failures: 0, problem: "", facts: {}, lacks: new Map() };
 
 export const data = { week: null, range: null, runs: null, runLimit: 10, errors: null, log: null };
 export const feed = { filter: "", events: [], next: null, problem: "" }; // the listed events
@@ -35,8 +38,9 @@ const isShort = () => /^\d+[ms]$/.test(resolution()); // such as 15m
 export const ranges = () => RANGES[resolution()] ?? (isShort() ? RANGES.hourly : RANGES.others);
 export const range = () => view.window || (resolution() === "daily" ? "30d" : ranges().at(-1));
 
-/** Return the time by the clock of the source, since that of this computer may be wrong. */
-export const now = () => (source.now === null ? Date.now() : source.now + Date.now() - source.receivedAt);
+/** Return the time by the clock of the source, since that of this computer may be wrong. That of a snapshot stands. */
+export const now = () =>
+  source.asOf ?? (source.now === null ? Date.now() : source.now + Date.now() - source.receivedAt);
 
 /** Return how links call each run. If one was killed or failed, that may be why a window is missing. */
 export const runNames = () => Object.fromEntries((data.runs ?? []).map(({ id, name, outcome }) =>

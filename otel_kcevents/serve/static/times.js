@@ -1,7 +1,7 @@
 /** Times in words, all in UTC. They are in milliseconds since 1970. */
 
 import { element } from "./dom.js";
-import { now } from "./state.js";
+import { now, source } from "./state.js";
 
 export const SECOND = 1_000;
 export const HOUR = 3_600 * SECOND;
@@ -54,6 +54,9 @@ export function durationText(milliseconds) {
 }
 
 export const agoText = (time) => `${durationText(Math.floor((now() - time) / SECOND) * SECOND)} ago`;
+/** Return what ages are as of, if the source is a snapshot. */
+export const asOfText = () =>
+  source.asOf === null ? "" : `as of ${date(source.asOf)} ${clock(source.asOf)}`;
 export const moment = (time) => element("time", { dateTime: iso(time), textContent: secondText(time) });
 
 /** Return an age, which `showFreshness` updates. It is not a live region, so that it is not read out each minute. */

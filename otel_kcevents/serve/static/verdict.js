@@ -5,7 +5,7 @@ import { $, button, element, showItems } from "./dom.js";
 import { openCell } from "./grid.js";
 import { showEventsOf } from "./panels.js";
 import { data, rows } from "./state.js";
-import { age, newestText, parseTime, windowText } from "./times.js";
+import { age, asOfText, newestText, parseTime, windowText } from "./times.js";
 import { AGAIN, AGAIN_TEXT, COUNTED, errorText, list, mark, number, OUTCOMES, PAST, plural, STATES } from "./words.js";
 
 /** The fill and the ink of the icon in a state; grey in all others. */
@@ -98,7 +98,10 @@ function verdictLine({ etl, state, counts, words, newest, run, bad, earlier }) {
   const [runState] = OUTCOMES[run?.outcome] ?? ["unknown"];
   const text = element("span", {}, element("span", { className: "name", textContent: etl }), ": ");
   if (run) text.append(...runWords(run), ...badWords(bad, earlier));
-  else text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "");
+  else {
+    const asOf = words && asOfText() ? ` (${asOfText()})` : "";
+    text.append(words ?? "reading …", newest ? `; ${newest.words}, ` : "", newest ? age(newest.time) : "", asOf);
+  }
   const glyph = state === "ok" && counts.again ? AGAIN : undefined;
   return element("p", { className: "verdict" }, mark(state ?? runState, glyph), text);
 }
