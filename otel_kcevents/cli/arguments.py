@@ -32,15 +32,16 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What `add_parser` adds a command to."""
 
 
-def add_sources(parser: Parser, *, waits: bool = False, saved: bool = True) -> None:
+def add_sources(parser: Parser, *, waits: bool = False, saved: bool = True, listed: bool = True) -> None:
     """Add the argument SOURCE, which may be repeated; the command gets a list `sources`, which is never empty.
 
     Args:
         parser: The parser of the command.
         waits: Whether a file that does not exist is a journal that a program will create.
         saved: Whether saved documents, which get no new events, are accepted.
+        listed: Whether the help lists saved documents; a command that finds nothing in them does not list them.
     """
-    documents = ", a saved document or report, or - for standard input" if saved else ""
+    documents = ", a saved document or report, or - for standard input" if saved and listed else ""
     parser.add_argument(
         "sources",
         nargs="*",

@@ -48,7 +48,7 @@ def add_runs(commands: Commands) -> None:
     parser.add_argument("--json", dest="as_json", action="store_true", help=json_help)
     exit_help = "exit with 3 if a listed program or one of its processes failed, was killed, or recorded an error"
     parser.add_argument("--exit-code", action="store_true", help=exit_help)
-    add_sources(parser)
+    add_sources(parser, listed=False)
 
 
 def show_runs(

@@ -154,7 +154,8 @@ def method_of(source: Source, name: str, what: str) -> Callable[..., Any]:
     method: Callable[..., Any] | None = getattr(source, name, None)
     if method is None:
         source.counts()  # it may also be unreadable
-        raise NotAvailableError(f"{source} has no {what}; give a journal, or the URL of a program that writes one")
+        why = ": of a saved document or report, only the log is read" if isinstance(source, SavedLog) else ""
+        raise NotAvailableError(f"{source} has no {what}{why}; give a journal, or the URL of a program that writes one")
     return method
 
 

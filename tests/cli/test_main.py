@@ -55,6 +55,14 @@ def test_help_names_the_options(run: Run, command: str, options: str) -> None:
     assert options in " ".join(out.split())
 
 
+@pytest.mark.parametrize(
+    ("command", "is_read"),
+    [("log", True), ("coverage", True), ("serve", True), ("report", True), ("runs", False), ("tail", False)],
+)
+def test_help_names_documents_only_if_they_are_read(run: Run, command: str, is_read: bool) -> None:
+    assert ("a saved document or report" in " ".join(run(command, "--help").out.split())) is is_read
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_full_disk_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:

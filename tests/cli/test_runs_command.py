@@ -280,7 +280,7 @@ def test_log_without_runs_is_an_error(run: Run, tmp_path: Path) -> None:
     document.write_text('{"code":200,"data":{"allocation":[],"asset":[],"counters":{}}}', encoding="utf-8")
     ran = run("runs", str(document))
     assert (ran.code, ran.out) == (1, "")
-    assert f"{document} has no runs; give a journal" in ran.err
+    assert f"{document} has no runs: of a saved document or report, only the log is read; give a journal" in ran.err
 
 
 @pytest.mark.parametrize("name", ["missing.db", "missing.json"])
