@@ -1,4 +1,4 @@
-"""The arguments that several commands take: sources, numbers within bounds, and windows of sets."""
+"""The arguments that several commands take: sources, and numbers within bounds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any, NoReturn, TypeAlias
 
 from otel_kcevents.cli.sources import DEFAULT_URL, SavedLog, find_source
 from otel_kcevents.model.messages import short_repr
-from otel_kcevents.model.window import Window
 from otel_kcevents.store.source import Source
 
-__all__ = ["Commands", "Parser", "add_sources", "number_type", "set_window_of"]
+__all__ = ["Commands", "Parser", "add_sources", "number_type"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,22 +82,3 @@ def number_type(least: float, most: float, read: Callable[[str], float]) -> Call
         raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {short_repr(text)}")
 
     return convert
-
-
-def set_window_of(text: str, now: int | None = None) -> Window:
-    """Return the window that a string names, in any form of `Window.of` or as the column WINDOW shows it.
-
-    Args:
-        text: The string, such as `7d`, `2024-09-02` or `2024-09-02T10:00Z/1h`.
-        now: The time that relative forms are relative to, in nanoseconds since 1970; None for the clock.
-
-    Raises:
-        ValueError: The string does not name a window.
-    """
-    short = re.fullmatch(r"(.+)/(\d+)([dhm])", text)
-    start, number, unit = short.groups() if short else (text, "", "")
-    try:
-        return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text, now)
-    except ValueError:
-        forms = "a day, an hour, a month, an interval or a range, such as 2024-09-02, 2024-09-02T10:00Z/1h or 7d"
-        raise ValueError(f"cannot convert {short_repr(text)} to a Window; expected {forms}") from None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from otel_kcevents.cli.arguments import Commands, Parser, add_sources, set_window_of
+from otel_kcevents.cli.arguments import Commands, Parser, add_sources
 from otel_kcevents.cli.coverage_text import coverage_lines
 from otel_kcevents.cli.output import print_error, print_lines
 from otel_kcevents.cli.sources import FINDINGS, USAGE, CommandError, one_source
@@ -18,6 +18,7 @@ from otel_kcevents.model.intervals import Duration, parse_duration
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.resolution import parse_resolution
 from otel_kcevents.model.timestamps import format_time
+from otel_kcevents.model.window import set_window_of
 from otel_kcevents.store.coverage import Coverage, CoverageQuery, coverage
 from otel_kcevents.store.coverage_rows import CoverageRow
 from otel_kcevents.store.gaps import Schedule

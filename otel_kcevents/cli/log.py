@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from otel_kcevents.cli.arguments import Commands, Parser, add_sources, set_window_of
+from otel_kcevents.cli.arguments import Commands, Parser, add_sources
 from otel_kcevents.cli.output import event_table, print_lines, table, trace_link
 from otel_kcevents.cli.selection import Listing, Selection, read_newest, read_run
 from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
-from otel_kcevents.model.window import Window
+from otel_kcevents.model.window import Window, set_window_of
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.query import ListedEvent
 from otel_kcevents.store.source import Source

@@ -14,13 +14,14 @@ from otel_kcevents.model.messages import describe, describe_time, short_repr
 from otel_kcevents.model.moments import end_to_ns, ends_of, to_plain
 from otel_kcevents.model.timestamps import DAY, SECOND, format_time, parse_time, pattern, to_datetime, to_ns
 
-__all__ = ["Window", "current_time"]
+__all__ = ["Window", "current_time", "set_window_of"]
 
 _CACHED_ZONES = (None, timezone.utc)  # in others, equal datetimes may be different instants when clocks are set back
 _MAX_LENGTH = 256  # of a window as a string: enough for two times with the names of their zones
 _UNITS = {"m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 
 _DURATION = r"(\d{1,12})([mhdw])(?: offset (\d{1,12})([mhdw]))?"
+_SHORT = r"(.+)/(\d+)([dhm])"
 _YEARS = r"\d{4}[,-]\d{4}"
 _UNIX_PAIR = r"(\d{1,12})[,-](\d{1,12})"
 _EXAMPLES = (
@@ -209,6 +210,25 @@ class Window:
 
     def __repr__(self) -> str:
         return f"Window({self.start_text!r}, {self.end_text!r})"
+
+
+def set_window_of(text: str, now: datetime | int | None = None) -> Window:
+    """Return the window of sets that a string names, in any form of `Window.of` or as the column WINDOW shows it.
+
+    Args:
+        text: The string, such as `7d`, `2024-09-02` or `2024-09-02T10:00Z/1h`.
+        now: The time that relative forms are relative to, as a datetime or in nanoseconds since 1970; default: now.
+
+    Raises:
+        ValueError: The string does not name a window.
+    """
+    short = pattern(_SHORT).fullmatch(text)
+    start, number, unit = short.groups() if short else (text, "", "")
+    try:
+        return Window.of(f"{start}/P{'' if unit == 'd' else 'T'}{number}{unit.upper()}" if short else text, now)
+    except ValueError:
+        forms = "a day, an hour, a month, an interval or a range, such as 2024-09-02, 2024-09-02T10:00Z/1h or 7d"
+        raise ValueError(f"cannot convert {short_repr(text)} to a Window; expected {forms}") from None
 
 
 def current_time() -> int:

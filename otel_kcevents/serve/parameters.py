@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from otel_kcevents.model.intervals import parse_duration
 from otel_kcevents.model.messages import short_repr
 from otel_kcevents.model.timestamps import to_ns
-from otel_kcevents.model.window import Window
+from otel_kcevents.model.window import Window, set_window_of
 from otel_kcevents.store.coverage import CoverageQuery
 from otel_kcevents.store.query import EventQuery
 
@@ -40,16 +40,13 @@ class Parameters:
         """Return the kinds to list, or prefixes of them."""
         return self._list("kind")
 
-    def window(self, name: str = "window") -> Window | None:
-        """Return a window; None if it is not given.
-
-        Args:
-            name: The name of the parameter.
+    def window(self) -> Window | None:
+        """Return the window of the times of events; None if it is not given.
 
         Raises:
-            ValueError: It is not a form of a window, or is given several times.
+            ValueError: It is not in a form of the Events API, or is given several times.
         """
-        text = self._only(name)
+        text = self._only("window")
         return None if text is None else Window.parse(text, self._now)
 
     def events(self) -> EventQuery:
@@ -64,7 +61,7 @@ class Parameters:
         return EventQuery(
             tuple(self.kinds()),
             self.window(),
-            self.window("setWindow"),
+            self._set_window("setWindow"),
             tuple(self._list("run")),
             _ERROR[error] if error else None,
             self._limit(_MAX_EVENTS) or EventQuery().limit,
@@ -90,13 +87,17 @@ class Parameters:
             ValueError: A parameter is invalid.
         """
         now = None if self._now is None else to_ns(self._now)
-        window_text = self._only("window")
-        window = None if window_text is None else Window.parse(window_text, as_of if now is None else now)
+        window = self._set_window("window", as_of)
         text = self._only("grace")
         grace = parse_duration(text) if text else None
         if text and (grace is None or grace.months):
             raise ValueError(f"grace must be a duration such as 90m, 2h or 1d, got {short_repr(text)}")
         return CoverageQuery(window, self._only("resolution") or None, grace and grace.ns, now)
+
+    def _set_window(self, name: str, as_of: int | None = None) -> Window | None:
+        """Return a window of sets, in any form that the commands accept; None if it is not given."""
+        text = self._only(name)
+        return None if text is None else set_window_of(text, as_of if self._now is None else self._now)
 
     def _list(self, name: str) -> list[str]:
         """Return the values of a parameter that may be repeated or separated by commas, each once."""

@@ -168,7 +168,7 @@ REFUSED = [
     ("GET", "/model/etl/events", 404, ("this source, only from a journal, which", "GET /model/etl/log")),
     ("POST", "/model/etl/events", 404, ("is not available from this source",)),
     ("GET", "/model/etl/runs?limit=0", 400, ("from 1 to 1,000, got '0'",)),
-    ("GET", "/model/etl/coverage?window=soon", 400, ("'soon'", *FORMS)),
+    ("GET", "/model/etl/coverage?window=soon", 400, ("'soon'", "a month, an interval", "2024-09-02T10:00Z/1h or 7d")),
     ("GET", "/model/etl/coverage?grace=soon", 400, ("a duration such as 90m, 2h or 1d, got 'soon'",)),
     ("GET", "/model/etl/coverage?grace=P1M", 400, ("a duration such as 90m, 2h or 1d, got 'P1M'",)),
     ("GET", "/model/etl/coverage?grace=1h&grace=2h", 400, ("2 values of 'grace'", "give one")),
@@ -420,6 +420,24 @@ def test_range_of_a_snapshot_ends_when_it_was_saved(tmp_path: Path) -> None:
         body = respond("GET", "/model/etl/coverage", "window=24h", log=SavedLog(str(file)), now=now).body
         data = json.loads(body)["data"]
         assert (data["window"]["end"], data["asOf"]) == (f"2022-06-{end}:00:00Z", as_of)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("2022-06-02/2022-06-04", 2, 4),
+        ("2022-06-03", 3, 4),
+        ("2022-06", 1, 6),
+        ("2022-06-03T00:00Z/1d", 3, 4),
+        ("2022-06-04/..", 4, 6),
+        ("1654128000,1654300800", 2, 4),
+    ],
+)
+def test_range_of_a_coverage_has_the_forms_of_the_command(log: Source, text: str, start: int, end: int) -> None:
+    now = datetime(2022, 6, 6, tzinfo=timezone.utc)
+    body = respond("GET", "/model/etl/coverage", f"window={text}", log=log, now=now).body
+    window = json.loads(body)["data"]["window"]
+    assert window == {"start": f"2022-06-0{start}T00:00:00Z", "end": f"2022-06-0{end}T00:00:00Z"}
 
 
 def test_default_log_is_shown() -> None:
