@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from time import time_ns
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, expect
 
-from page.conftest import TRACE_URL, Visit, Week
+from otel_kcevents import Event, EventLog, Window
+from otel_kcevents.model.timestamps import DAY, format_time
+from page.conftest import TRACE_URL, Serve, Visit, Week, page_url
+
+HOUR = DAY // 24
 
 
 def window_url(url: str, week: Week, row: str, age: int) -> str:
@@ -67,6 +73,24 @@ def test_reconciliation_of_an_earlier_save_says_so(visit: Visit, url: str, week:
     drawer = open_window(visit, url, week, "allocation/save", 33)
     reconcile = drawer.locator("ul li").filter(has_text="reconcile ok")
     expect(reconcile).to_have_text(re.compile("ok, but of the earlier save$"))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "words"),
+    [("daily", "ok, but 2 windows in it were saved again"), ("7d", "ok, but at least 2 windows")],
+)
+def test_reconciliation_of_earlier_hours_says_so(visit: Visit, serve: Serve, resolution: str, words: str) -> None:
+    """Of a day, or of a week of which the page has not all hours."""
+    log, now = EventLog(), time_ns()
+    midnight = now // DAY * DAY
+    start = midnight - DAY * (1 if resolution == "daily" else 7)
+    hours = [Window.from_ns(midnight - age * HOUR, midnight - (age - 1) * HOUR) for age in (3, 2, 1)]
+    windows = [*hours, Window.from_ns(start, midnight), *hours[1:]]
+    for place, window in enumerate(windows):
+        log.append(Event("AllocationSetReconciled" if place == 3 else "AllocationSetSaved", now + place, None, window))
+    cell = f"allocation/reconcile/{format_time(start)}"
+    drawer = visit(f"{page_url(serve(log))}?resolution={resolution}&cell={cell}", expected="404").get_by_role("dialog")
+    expect(drawer.locator("ul li")).to_contain_text(f"reconcile {words}")
 
 
 def test_event_links_to_its_trace(visit: Visit, url: str, week: Week) -> None:

@@ -26,6 +26,16 @@ function chosenCells() {
   };
 }
 
+/** Return words for a reconcile that was ok if the same set, or others inside its window, were saved again since. */
+function againText({ etl, start, end }, operations) {
+  if (operations.some(({ savedAgain }) => savedAgain)) return "but of the earlier save";
+  const saves = data.week.rows.filter((row) => row.etl === etl && row.operation === "save").flatMap(cellsOf);
+  const { length } = saves.filter((cell) => cell.savedAgain && start <= cell.start && cell.end <= end);
+  if (!length) return "";
+  const least = start < parseTime(data.week.window.start) ? "at least " : ""; // earlier ones were not read
+  return `but ${least}${plural(length, "window")} in it ${length === 1 ? "was" : "were"} saved again`;
+}
+
 export function showDrawer() {
   const dialog = $("#drawer");
   if (!view.cell) dialog.close();
@@ -33,7 +43,7 @@ export function showDrawer() {
   if (!view.cell) return;
   const { chosen, operations, before } = chosenCells();
   const parts = chosen
-    ? [["head", chosen], ["state", chosen, before], ["operations", chosen, operations]]
+    ? [["head", chosen], ["state", chosen, before], ["operations", chosen, operations, againText(chosen, operations)]]
     : [["none"]];
   if (chosen) parts.push(["events", chosen, drawer, runNames(), source.facts]);
   showItems(dialog, parts, ([part]) => part, ([part, ...facts]) => DRAWER[part](...facts));
@@ -64,14 +74,13 @@ const DRAWER = {
     if (usual !== undefined) fact("Usual size", `${plural(usual, "record")}, the median`);
     return element("div", {}, text, facts, copyLine(cell));
   },
-  operations: (chosen, cells) => section("All operations on this set", element("ul", {}, ...cells.map((cell) => {
+  operations: (chosen, cells, again) => section("All operations on this set", element("ul", {}, ...cells.map((cell) => {
     const { operation } = cell;
     const isChosen = operation === chosen.operation;
     const name = isChosen
       ? element("strong", { textContent: operation })
       : button(operation, () => openCell(keyOf(cell)));
-    const isOld = operation === "reconcile" && cell.state === "ok" && cells.some(({ savedAgain }) => savedAgain);
-    const text = list(stateText(cell), isOld && "but of the earlier save");
+    const text = list(stateText(cell), operation === "reconcile" && cell.state === "ok" && again);
     return element("li", {}, markOf(cell), element("span", {}, name, ` ${text}`));
   }))),
   events: (chosen, { events, isComplete, problem }) => {
