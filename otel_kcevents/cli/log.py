@@ -8,7 +8,8 @@ from itertools import islice
 
 from otel_kcevents.cli.arguments import Commands, Parser, add_sources
 from otel_kcevents.cli.output import event_table, print_lines, table, trace_link
-from otel_kcevents.cli.selection import Listing, Selection, read_newest, read_run
+from otel_kcevents.cli.runs import ending_text
+from otel_kcevents.cli.selection import Listing, Selection, find_run, read_newest, read_run
 from otel_kcevents.cli.sources import FINDINGS, CommandError, one_source
 from otel_kcevents.model.window import Window, set_window_of
 from otel_kcevents.sdk.settings import trace_url
@@ -42,7 +43,8 @@ def _add_selection(parser: Parser) -> None:
         "--run",
         metavar="RUN",
         help="list all events of a run and of the processes that it started: last, or an id or its beginning, as "
-        "otel-kcevents runs shows it (default: the newest 256 events of each kind, of all runs)",
+        "otel-kcevents runs shows it; the last line says how it ended (default: the newest 256 events of each kind, of "
+        "all runs)",
     )
     parser.add_argument(
         "--kind",
@@ -81,7 +83,7 @@ def show_log(
     as_json: bool = False,
     exit_code: bool = False,
 ) -> int:
-    """Print the events, newest first, then the counters.
+    """Print the events, newest first, then the counters and, of a run, how it ended.
 
     Args:
         sources: Where to read from.
@@ -111,10 +113,12 @@ def show_log(
     prefixes = tuple(kind for text in kinds for kind in text.split(",") if kind)
     selection = Selection(prefixes, window, set_window, only_errors, traces)
     source = one_source(sources)
-    if run is not None and not as_json:
-        has_error = _print_table(read_run(source, selection, run), None, only_errors, template)
+    found = None if run is None else find_run(source, run)
+    if found is not None and not as_json:
+        has_error = _print_table(read_run(source, selection, found.ids[0]), None, only_errors, template)
+        print_lines(["", ending_text(found.runs, found.ids)])
     else:
-        listing = read_newest(source, selection) if run is None else Listing.of(read_run(source, selection, run))
+        listing = Listing.of(read_run(source, selection, found.ids[0])) if found else read_newest(source, selection)
         if as_json:
             print_lines(listing.document.to_json(indent=2).split("\n"))
         else:

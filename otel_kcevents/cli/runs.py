@@ -10,13 +10,13 @@ from time import time_ns
 from typing import Any, TypeAlias
 
 from otel_kcevents.cli.arguments import Commands, add_sources, number_type
-from otel_kcevents.cli.output import print_lines, table, trace_link
+from otel_kcevents.cli.output import print_lines, printable, table, trace_link
 from otel_kcevents.cli.sources import FINDINGS, CommandError, method_of, one_source
 from otel_kcevents.model.timestamps import SECOND, format_time, parse_time
 from otel_kcevents.sdk.settings import trace_url
 from otel_kcevents.store.source import Source
 
-__all__ = ["add_runs", "show_runs"]
+__all__ = ["add_runs", "ending_text", "show_runs"]
 
 _Run: TypeAlias = Mapping[str, Any]
 _HEADS = ("RUN", "STARTED", "DURATION", "NAME", "SERVICE", "PID", "EVENTS", "ERRORS", "OUTCOME", "DETAILS")
@@ -102,6 +102,19 @@ def show_runs(
     return FINDINGS if exit_code and is_bad else 0
 
 
+def ending_text(runs: Sequence[_Run], ids: Sequence[str]) -> str:
+    """Return how a run ended, such as `run nightly 5b2f2ca3: failed: KeyError: 'x'`.
+
+    Args:
+        runs: All runs, in the form of `GET /model/etl/runs`.
+        ids: The id of the run, then those of its descendants.
+    """
+    by_id = {run["id"]: run for run in runs}
+    run, *below = (by_id[id_] for id_ in ids)
+    ending = ": ".join(filter(None, (run["outcome"], _detail(run, _endings(below)))))
+    return printable(f"run {run['name']} {run['id'][: _id_length(runs)]}: {ending}")
+
+
 def _trees(runs: Sequence[_Run]) -> Iterator[list[tuple[int, _Run]]]:
     """Yield a list for each root run, in the order given: it and its descendants, with their depths."""
     known = {run["id"] for run in runs}
@@ -144,7 +157,6 @@ def _id_length(runs: Iterable[_Run]) -> int:
 
 def _row(run: _Run, depth: int, id_length: int, now: int, below: str) -> tuple[str, ...]:
     started = parse_time(run["started"])
-    detail = run["detail"] or below
     return (
         run["id"][:id_length],
         format_time(started - started % SECOND),
@@ -155,8 +167,13 @@ def _row(run: _Run, depth: int, id_length: int, now: int, below: str) -> tuple[s
         str(run["allEvents"]),
         str(run["allErrors"]),
         run["outcome"],
-        detail if len(detail) <= _MAX_DETAIL else f"{detail[: _MAX_DETAIL - 3]}...",
+        _detail(run, below),
     )
+
+
+def _detail(run: _Run, below: str) -> str:
+    detail: str = run["detail"] or below
+    return detail if len(detail) <= _MAX_DETAIL else f"{detail[: _MAX_DETAIL - 3]}..."
 
 
 def _duration(run: _Run, started: int, now: int) -> str:

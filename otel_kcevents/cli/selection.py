@@ -16,7 +16,7 @@ from otel_kcevents.model.window import Window
 from otel_kcevents.store.query import EventQuery, ListedEvent, NotAvailableError, find_runs
 from otel_kcevents.store.source import Source
 
-__all__ = ["Listing", "Selection", "read_newest", "read_run"]
+__all__ = ["FoundRun", "Listing", "Selection", "find_run", "read_newest", "read_run"]
 
 _LIMIT = 256  # events of each kind, as in the document
 _PAGE = 1000  # events that are read at once
@@ -93,19 +93,45 @@ def read_newest(source: Source, selection: Selection) -> Listing:
         return _read_document(source, selection)
 
 
-def read_run(source: Source, selection: Selection, reference: str) -> Iterator[ListedEvent]:
+class FoundRun(NamedTuple):
+    """A run that was selected.
+
+    Attributes:
+        ids: Its id, then those of its descendants.
+        runs: All runs of the source, in the form of `GET /model/etl/runs`.
+    """
+
+    ids: tuple[str, ...]
+    runs: Sequence[Mapping[str, Any]]
+
+
+def find_run(source: Source, reference: str) -> FoundRun:
+    """Return a run of a source.
+
+    Args:
+        source: Where to read from.
+        reference: The run: `last`, or an id or its beginning.
+
+    Raises:
+        CommandError: The source cannot be read, has no runs, or not this one.
+    """
+    with _command_errors():
+        runs = method_of(source, "runs", "runs")()
+        return FoundRun(_find_run(runs, reference), runs)
+
+
+def read_run(source: Source, selection: Selection, run: str) -> Iterator[ListedEvent]:
     """Yield all selected events of a run and its descendants, in the order of arrival, the newest first.
 
     Args:
         source: Where to read from.
         selection: Which events.
-        reference: The run: `last`, or an id or its beginning.
+        run: The id of the run: `last` may be another one at the next page.
 
     Raises:
         CommandError: The source cannot be read, cannot answer, or refuses the selection.
     """
     with _command_errors():
-        run = _find_run(method_of(source, "runs", "runs")(), reference)  # `last` may be another one at the next page
         query = EventQuery(
             selection.kinds,
             selection.window,
@@ -156,8 +182,8 @@ def _read_pages(source: Source, selection: Selection) -> Listing:
     return Listing(_newest_first(events), {kind: max(count, listed[kind]) for kind, count in counters.items()})
 
 
-def _find_run(runs: Sequence[Mapping[str, Any]], reference: str) -> str:
-    """Return the id of a run.
+def _find_run(runs: Sequence[Mapping[str, Any]], reference: str) -> tuple[str, ...]:
+    """Return the ids of a run and its descendants, the run first.
 
     Raises:
         ValueError: There is no such run, or there are several; the message lists some runs.
@@ -169,7 +195,7 @@ def _find_run(runs: Sequence[Mapping[str, Any]], reference: str) -> str:
         raise ValueError(f"{error}; the newest runs are {', '.join(roots) or 'none'}") from None
     if not ids:
         raise ValueError("the source has no runs yet")
-    return ids[0]
+    return ids
 
 
 def _all_events(read: Any, query: EventQuery) -> Iterator[ListedEvent]:

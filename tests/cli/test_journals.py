@@ -101,6 +101,33 @@ def test_run_is_selected_by_the_start_of_its_id(run: Run, nights: str) -> None:
     assert kinds(run("log", "--run", worker["id"], nights)) == {"AssetSetComputeError": 1}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "detail", "ending"),
+    [
+        (None, None, "killed: 1 of its processes was killed"),
+        ("killed", "SIGTERM", "killed: SIGTERM"),
+        ("failed", "KeyError: 'x'\n", "failed: KeyError: 'x'\\n"),
+        ("ended", None, "ended: 1 of its processes was killed"),
+    ],
+)
+def test_log_of_a_run_says_how_it_ended(
+    run: Run, tmp_path: Path, outcome: str | None, detail: str | None, ending: str
+) -> None:
+    """Although no call failed, which alone decides the exit code."""
+    path = tmp_path / "log.db"
+    write(path, run_of("a"), Event("AssetSetLoaded", NIGHT, 5, DAYS[0]))
+    write(path, run_of("b", "a", 1), Event("AssetSetLoaded", NIGHT, 5, DAYS[0]))
+    with sqlite3.connect(path) as connection:
+        ended = outcome and NIGHT + 1
+        connection.execute(
+            "UPDATE run SET outcome = ?, detail = ?, ended = ? WHERE parent IS NULL", (outcome, detail, ended)
+        )
+    connection.close()
+    ran = run("log", "--run=last", "--errors", "--exit-code", str(path))
+    assert ran == (0, f"no errors\n\nrun nightly aaaaaaaa: {ending}\n", "")
+    assert run("log", "--run=aaaa", str(path)).out.endswith(f"\n\nrun nightly aaaaaaaa: {ending}\n")
+
+
 def test_unknown_run_error_names_the_newest_runs(run: Run, nights: str) -> None:
     ran = run("log", "--run=zz", nights)
     assert (ran.code, ran.out) == (1, "")
