@@ -77,6 +77,27 @@ def test_newest_window_is_in_view(visit: Visit, url: str) -> None:
     assert 144 < cells.count() <= 168
 
 
+def test_columns_out_of_view_are_counted(visit: Visit, url: str) -> None:
+    """At each edge; the count follows scrolling, the size of the page, and the resolution."""
+    page = visit(url, viewport={"width": 1_400, "height": 900})
+    edges = page.locator("#edges")
+    expect(edges).to_have_text(re.compile(r"^← (7|8|9|10)\d earlier hours$"))
+    count = int(re.findall(r"\d+", edges.inner_text())[0])
+    expect(cells_of(page, "asset save").nth(count)).to_be_in_viewport(ratio=0.5)
+    page.locator("#scroller").evaluate("scroller => scroller.scrollLeft = 0")
+    expect(edges).to_have_text(re.compile(rf"^({count}|{count - 1}) later hours →$"))
+    page.locator("#scroller").evaluate("scroller => scroller.scrollLeft = 14")
+    expect(edges).to_have_text(re.compile(r"^← 1 earlier hour, \d+ later hours →$"))
+    page.set_viewport_size({"width": 3_400, "height": 900})
+    page.locator("body").evaluate("body => body.style.maxWidth = 'none'")
+    expect(edges).to_be_hidden()
+    page.set_viewport_size({"width": 400, "height": 900})
+    page.get_by_role("radio", name="daily").check()
+    expect(edges).to_have_text(re.compile(r"^← \d+ earlier days$"))
+    page.emulate_media(media="print")
+    expect(edges).to_be_hidden()
+
+
 def test_resolution_can_be_chosen(visit: Visit, url: str) -> None:
     page = visit(url)
     page.get_by_role("radio", name="daily").check()

@@ -4,7 +4,7 @@ import { cellsOf, glyphOf, hadFailure, isFew, isProblem, keyOf, nameOf, periodOf
 import { $, element, setText, showItems } from "./dom.js";
 import { data, navigate, resolution, rows, view } from "./state.js";
 import { clock, DAY, dayText, HOUR, monthOf, WEEKDAYS, windowText, yearOf } from "./times.js";
-import { AGAIN, classOf, FEW, mark, number, STATES } from "./words.js";
+import { AGAIN, classOf, FEW, list, mark, number, plural, STATES } from "./words.js";
 
 const MAX_COLUMNS = 168;
 const drawn = { range: null, filter: "", shape: "" }; // what the table shows: its data, and its lines and columns
@@ -106,7 +106,23 @@ function buildGrid(lines, columns) {
   );
   showCells(lines, columns);
   scroller.scrollLeft = scroller.scrollWidth - fromEnd;
+  showEdges();
   if (focused) tdOf(keyOf(focused))?.focus({ preventScroll: true });
+}
+
+/** Show how many columns are scrolled out of view, since not every system shows a scrollbar. */
+export function showEdges() {
+  const scroller = $("#scroller");
+  const heads = [...($("#grid").tHead?.rows[1].cells ?? [])];
+  const box = (node) => node.getBoundingClientRect();
+  const middles = heads.map((head) => (box(head).left + box(head).right) / 2);
+  const earlier = middles.filter((middle) => middle < box($("#grid th")).right).length; // below the heads of the rows
+  const later = middles.filter((middle) => middle > box(scroller).right).length;
+  const unit = { hourly: "hour", daily: "day", monthly: "month" }[resolution()] ?? "window";
+  const before = earlier ? `← ${plural(earlier, `earlier ${unit}`)}` : "";
+  const after = later ? `${plural(later, `later ${unit}`)} →` : "";
+  setText($("#edges"), list(before, after));
+  scroller.classList.toggle("cut", earlier > 0);
 }
 
 /** Return what consecutive columns have in common: their day, month or year. */

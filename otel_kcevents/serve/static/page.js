@@ -4,7 +4,7 @@ import { cellsOf, isProblem, keyOf, nameOf } from "./cells.js";
 import { $, element, setOptions, setText, showItems } from "./dom.js";
 import { readDrawer, showDrawer } from "./drawer.js";
 import { readFeed, showEvents, showOlder } from "./events.js";
-import { closeDrawer, goToProblem, openCell, pressInGrid, showGrid } from "./grid.js";
+import { closeDrawer, goToProblem, openCell, pressInGrid, showEdges, showGrid } from "./grid.js";
 import { showErrors, showRuns } from "./panels.js";
 import { keepReading, read, readEvents, readIfThere, readRange, restart, wakeUp } from "./source.js";
 import { data, navigate, range, ranges, readView, resolution, resolutions, rows, source, view } from "./state.js";
@@ -92,6 +92,8 @@ function listen() {
   });
   on("#grid", "pointerover", showName);
   on("#grid", "focusin", showName);
+  on("#scroller", "scroll", showEdges);
+  new ResizeObserver(() => requestAnimationFrame(showEdges)).observe($("#scroller"));
   on("#next", "click", () => goToProblem(1));
   on("#previous", "click", () => goToProblem(-1));
   on("#columns", "keydown", ({ key, target, ctrlKey, altKey, metaKey }) => {
