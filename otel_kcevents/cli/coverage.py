@@ -94,7 +94,7 @@ def _add_selection(parser: Parser) -> None:
 
 
 def _window(text: str) -> str:
-    """Return the text of a window: what it is relative to is not known before the source is read."""
+    """Return the window as it was given: what it is relative to is not known before the source is read."""
     try:
         set_window_of(text)
         return text
